@@ -1,0 +1,58 @@
+"""Pretrained vision for scikit-learn: images in, cached embeddings, scikit-learn estimators out."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from featx._image_encoder import ImageEncoder
+    from featx._image_folder import check_images, read_image_folder
+    from featx._pipeline import image_pipeline
+    from featx.encoders import Encoder, list_encoders
+    from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
+    from featx.images import Preprocess
+    from featx.store import EmbeddingStore
+
+__version__ = "0.1.0"
+
+# Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
+_HOMES = {
+    "EmbeddingStore": "featx.store",
+    "Encoder": "featx.encoders",
+    "FeatxError": "featx.exceptions",
+    "FeatxWarning": "featx.exceptions",
+    "ImageEncoder": "featx._image_encoder",
+    "ImageErrors": "featx.exceptions",
+    "Preprocess": "featx.images",
+    "check_images": "featx._image_folder",
+    "image_pipeline": "featx._pipeline",
+    "list_encoders": "featx.encoders",
+    "read_image_folder": "featx._image_folder",
+}
+
+__all__ = [
+    "EmbeddingStore",
+    "Encoder",
+    "FeatxError",
+    "FeatxWarning",
+    "ImageEncoder",
+    "ImageErrors",
+    "Preprocess",
+    "check_images",
+    "image_pipeline",
+    "list_encoders",
+    "read_image_folder",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'featx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

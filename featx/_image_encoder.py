@@ -1,0 +1,293 @@
+"""ImageEncoder: the scikit-learn face of extraction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from featx.encoders import Encoder, EncoderSpec, resolve
+from featx.exceptions import ParameterError, UnknownNameError
+from featx.extraction import Options, available_threads, embedding_dims, extract
+from featx.images import MAX_PIXELS, Preprocess, as_column
+from featx.store import EmbeddingStore, Store
+
+_POLICIES = ("raise", "nan")
+# Named in the design of this estimator, and not built yet: refused rather than unknown.
+_LATER = {"precision": ("tf32", "bfloat16", "float16"), "decode": ("fast",)}
+_NOW = {"precision": ("float32",), "decode": ("exact",)}
+
+
+class ImageEncoder(TransformerMixin, BaseEstimator):
+    """Turn images into embeddings by a pretrained network, each image once.
+
+    A stateless transformer: it works without `fit`, and `fit` only remembers
+    the column's name. Embeddings are kept in a store that is keyed by the
+    images' content, so cross-validation, grid searches, other processes and
+    later days find them again.
+
+    Parameters
+    ----------
+    encoder : str or Encoder, default="efficientnet_lite0"
+        A name of `list_encoders`, ``"timm:NAME"``, or a `featx.Encoder`.
+    weights : str or Path, default="default"
+        A published name (``"IMAGENET1K_V1"``), the path of a ``.pth`` or
+        ``.safetensors`` file, or ``"random"``, ``"random:7"`` (seed 7).
+    layers : str or list of str, default=None
+        Nodes as in ``module.named_modules()``, or ``"logits"``; several are
+        concatenated. Early nodes are local, late ones global. None is the
+        network's own feature, the input of its classifier.
+    pooling : {"avg", "max", "gem", "flatten"}, default=None
+        How named nodes become one vector; None is ``"avg"``.
+    preprocess : {"default", "crop", "squash", "pad"} or Preprocess, default="default"
+        Resizing and normalisation; the default is the weights' reference, and
+        ``"squash"`` or ``"pad"`` is that reference with another fit (small
+        square images are often better squashed than cropped).
+    precision : {"float32"}, default="float32"
+        IEEE float32.
+    decode : {"exact"}, default="exact"
+        Pillow decodes, resizes and crops.
+    runtime : {"auto", "torch"}, default="auto"
+        What runs the network.
+    device : str, default="auto"
+        ``"auto"`` is CUDA where there is one; or ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+    batch_size : int, default=32
+        Images a forward pass.
+    cache : bool, str, Path or Store, default=True
+        True is ``$FEATX_CACHE`` or this user's cache folder; a path is that
+        folder; an object with get_many, put_many and turn is used as it is;
+        False keeps nothing.
+    on_error : {"raise", "nan"}, default="raise"
+        ``"raise"`` encodes every readable image, then raises one `ImageErrors`
+        that lists the others; ``"nan"`` makes their rows NaN and warns once.
+    on_missing : {"raise", "nan"}, default="raise"
+        The same for None, NaN and "".
+    max_pixels : int, default=89_000_000
+        Larger images are refused before they are decoded.
+    n_jobs : int, default=None
+        Threads that read and decode; None and -1 are all processors.
+    verbose : int, default=1
+        1 shows a progress bar on a terminal or in a notebook; 0 does not.
+
+    Attributes
+    ----------
+    feature_names_in_ : ndarray of shape (1,)
+        The column's name, if `fit` was given a named one.
+
+    Notes
+    -----
+    Images may be a list, a tuple, a numpy array, a pandas or polars Series or
+    a frame of one column, of paths, bytes, PIL images or uint8 arrays. A
+    single image and a bare str are refused: pass ``[image]``.
+
+    Examples
+    --------
+    >>> import featx
+    >>> from sklearn.datasets import load_sample_images
+    >>> photos = load_sample_images().images
+    >>> featx.ImageEncoder(cache=False, verbose=0).transform(photos).shape
+    (2, 1280)
+    """
+
+    # All that skrub asks of a transformer of single columns.
+    __single_column_transformer__ = True
+
+    def __init__(
+        self,
+        encoder: str | Encoder = "efficientnet_lite0",
+        *,
+        weights: str | Path = "default",
+        layers: str | Sequence[str] | None = None,
+        pooling: str | None = None,
+        preprocess: str | Preprocess = "default",
+        precision: str = "float32",
+        decode: str = "exact",
+        runtime: str = "auto",
+        device: str = "auto",
+        batch_size: int = 32,
+        cache: bool | str | Path | Store = True,
+        on_error: str = "raise",
+        on_missing: str = "raise",
+        max_pixels: int = MAX_PIXELS,
+        n_jobs: int | None = None,
+        verbose: int = 1,
+    ):
+        self.encoder = encoder
+        self.weights = weights
+        self.layers = layers
+        self.pooling = pooling
+        self.preprocess = preprocess
+        self.precision = precision
+        self.decode = decode
+        self.runtime = runtime
+        self.device = device
+        self.batch_size = batch_size
+        self.cache = cache
+        self.on_error = on_error
+        self.on_missing = on_missing
+        self.max_pixels = max_pixels
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> ImageEncoder:
+        """Check the parameters and remember the column's name; no image is read.
+
+        Parameters
+        ----------
+        X : container of images
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ImageEncoder
+            Itself.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter has a value that is not accepted.
+        InputError
+            If X is not a container of images.
+        """
+        self._specs()
+        self._options()
+        name = as_column(X).name
+        if name is not None:
+            self.feature_names_in_ = np.array([name], dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Embed images.
+
+        Parameters
+        ----------
+        X : container of images
+            n of them; see the class's notes.
+
+        Returns
+        -------
+        ndarray of shape (n, dim), float32
+            Or a frame, as `set_output` says.
+
+        Raises
+        ------
+        ImageErrors
+            If images are unusable; the others are in the store by then.
+        InputError, ParameterError
+            As in `fit`.
+        """
+        specs, options = self._specs(), self._options()
+        return extract(as_column(X), specs, self._store(), options)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the output's columns.
+
+        Parameters
+        ----------
+        input_features : array of one str, default=None
+            The column's name; None is the one that `fit` saw, or ``"image"``.
+
+        Returns
+        -------
+        ndarray of str
+            ``photo_0000``, ``photo_0001``, ...
+        """
+        if input_features is None:
+            input_features = getattr(self, "feature_names_in_", ["image"])
+        names = [input_features] if isinstance(input_features, str) else list(input_features)
+        if len(names) != 1:
+            raise ParameterError(f"Got {len(names)} input_features. Expected one: the name of the column of images.")
+        n = sum(embedding_dims(self._specs(), self._store(), self._options()))
+        width = len(str(n - 1))
+        return np.array([f"{names[0]}_{i:0{width}}" for i in range(n)], dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = self.on_missing == "nan"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _specs(self) -> tuple[EncoderSpec, ...]:
+        for parameter in ("precision", "decode"):
+            value = getattr(self, parameter)
+            if value in _LATER[parameter]:
+                raise ParameterError(
+                    f"{parameter}={value!r} is not available in this version. Expected {_NOW[parameter][0]!r}."
+                )
+            if value not in _NOW[parameter]:
+                raise UnknownNameError(parameter, value, _NOW[parameter])
+        return resolve(
+            self.encoder,
+            weights=self.weights,
+            layers=self.layers,
+            pooling=self.pooling,
+            preprocess=self.preprocess,
+        )
+
+    def _options(self) -> Options:
+        from featx.runtimes import check_runtime
+
+        check_runtime(self.runtime, self.device)
+        for parameter in ("on_error", "on_missing"):
+            if getattr(self, parameter) not in _POLICIES:
+                raise UnknownNameError(parameter, getattr(self, parameter), _POLICIES)
+        for parameter in ("batch_size", "max_pixels"):
+            value = getattr(self, parameter)
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+                raise ParameterError(f"Got {parameter}={value!r}. Expected a positive integer.")
+        n_jobs = self.n_jobs
+        if n_jobs is not None and (not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0):
+            raise ParameterError(f"Got n_jobs={n_jobs!r}. Expected None, -1 or a positive number of threads.")
+        n_threads = available_threads()
+        if n_jobs is not None:
+            n_threads = int(n_jobs) if n_jobs > 0 else max(1, n_threads + 1 + int(n_jobs))
+        return Options(
+            runtime=self.runtime,
+            device=self.device,
+            batch_size=int(self.batch_size),
+            on_error=self.on_error,
+            on_missing=self.on_missing,
+            max_pixels=int(self.max_pixels),
+            n_threads=n_threads,
+            verbose=int(self.verbose),
+        )
+
+    def _store(self) -> Store | None:
+        if self.cache is False or self.cache is None:
+            return None
+        if self.cache is True:
+            return _open_store(None)
+        if isinstance(self.cache, str | Path):
+            return _open_store(str(Path(self.cache).expanduser().absolute()))
+        if isinstance(self.cache, Store):
+            return self.cache
+        raise ParameterError(
+            f"Got cache={self.cache!r}. Expected True, False, a folder, or an object with get_many, put_many and turn."
+        )
+
+
+def _open_store(location: str | None) -> EmbeddingStore:
+    """One store object a location and process: its index is read once."""
+    from featx.store import default_location
+
+    return _opened(str(default_location()) if location is None else location, location is None)
+
+
+@lru_cache(maxsize=8)
+def _opened(location: str, default: bool) -> EmbeddingStore:
+    return EmbeddingStore(None if default else location)

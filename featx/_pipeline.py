@@ -1,0 +1,89 @@
+"""image_pipeline: encoder, scaler and head as a plain scikit-learn Pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from featx._image_encoder import ImageEncoder
+from featx.encoders import Encoder
+from featx.exceptions import ParameterError, UnknownNameError
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.pipeline import Pipeline
+
+HEADS = ("logistic", "svm", "ridge")
+
+
+def image_pipeline(
+    head: str | BaseEstimator = "logistic",
+    *,
+    encoder: str | Encoder = "efficientnet_lite0",
+    head_parameters: Mapping[str, Any] | None = None,
+    **encoder_parameters: Any,
+) -> Pipeline:
+    """Build a Pipeline from images to predictions.
+
+    Its steps are always named ``encoder``, ``scaler`` and ``head`` (with an
+    ``imputer`` before the scaler where rows may be NaN), so that a grid over
+    ``head__C`` or ``encoder__encoder`` stays valid when another part changes.
+
+    Parameters
+    ----------
+    head : {"logistic", "svm", "ridge"} or estimator, default="logistic"
+        ``"logistic"``: LogisticRegression. ``"svm"``: SVC with an RBF kernel.
+        ``"ridge"``: Ridge regression. An estimator or a Pipeline of your own is
+        taken as it is, after a StandardScaler.
+    encoder : str or Encoder, default="efficientnet_lite0"
+    head_parameters : mapping, default=None
+        Set on the head.
+    **encoder_parameters
+        Passed to `ImageEncoder`.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+
+    Raises
+    ------
+    UnknownNameError
+        If the head is not known.
+
+    Examples
+    --------
+    >>> import featx
+    >>> list(featx.image_pipeline("svm").named_steps)
+    ['encoder', 'scaler', 'head']
+    """
+    from sklearn.pipeline import Pipeline
+
+    image_encoder = ImageEncoder(encoder, **encoder_parameters)
+    scaler, estimator = _build_head(head)
+    if head_parameters:
+        estimator.set_params(**head_parameters)
+    steps = [("encoder", image_encoder), ("scaler", scaler), ("head", estimator)]
+    if "nan" in (image_encoder.on_error, image_encoder.on_missing):
+        from sklearn.impute import SimpleImputer
+
+        steps.insert(1, ("imputer", SimpleImputer(keep_empty_features=True)))
+    return Pipeline(steps)
+
+
+def _build_head(head: str | BaseEstimator) -> tuple[Any, Any]:
+    from sklearn.base import clone
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    if not isinstance(head, str):
+        if not hasattr(head, "fit") or isinstance(head, type):
+            raise ParameterError(f"Got head={head!r}. Expected one of {HEADS} or an estimator (an instance).")
+        return StandardScaler(), clone(head)
+    if head == "logistic":
+        return StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
+    if head == "svm":
+        return StandardScaler(), SVC(C=10.0)
+    if head == "ridge":
+        return StandardScaler(), Ridge(alpha=1000.0)
+    raise UnknownNameError("head", head, HEADS, "Or pass an estimator.")

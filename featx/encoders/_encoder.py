@@ -1,0 +1,251 @@
+"""featx.Encoder: a user's own network, with its preprocessing and its identity."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featx.encoders._build import build_from_file
+from featx.encoders._inspect import identify, probe
+from featx.encoders._registry import get_architecture
+from featx.encoders._spec import EncoderSpec
+from featx.encoders._weights import load_into, read_state_dict
+from featx.exceptions import ParameterError, WeightsError
+from featx.images import Preprocess
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Encoder:
+    """A network of your own as an encoder; make one with one of the ``from_`` methods.
+
+    Its embedding is the input of its last linear layer (the penultimate layer
+    of a classifier), or its output where no linear layer comes last.
+    `ImageEncoder` takes it as ``encoder=``; clones share it, and it pickles as
+    a path if it came from or was saved to a file, else with its weights.
+
+    Attributes
+    ----------
+    name : str
+    preprocess : Preprocess
+    dim : int
+        Length of its embedding.
+
+    Examples
+    --------
+    >>> import featx, torch
+    >>> module = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
+    ...     torch.nn.Flatten(), torch.nn.Linear(8, 2))
+    >>> featx.Encoder.from_module(module, preprocess=featx.Preprocess(size=32)).dim
+    8
+    """
+
+    def __init__(self, recipe: Any, preprocess: Preprocess, name: str | None, version: str | None):
+        if not isinstance(preprocess, Preprocess):
+            raise ParameterError(
+                f"Got preprocess={preprocess!r}. Expected a featx.Preprocess: nothing else tells what images the "
+                "network was trained on."
+            )
+        module = recipe.build()
+        self.preprocess = preprocess
+        self.name = name or type(module).__qualname__
+        self.version = version
+        self.architecture = f"module:{type(module).__module__}.{type(module).__qualname__}:{version or ''}"
+        self.weights = identify(module)
+        self.classifier, self.dim = probe(module, preprocess.size)
+        self._recipe = recipe
+        self._module: torch.nn.Module | None = module
+
+    @classmethod
+    def from_module(
+        cls, module: torch.nn.Module, *, preprocess: Preprocess, name: str | None = None, version: str | None = None
+    ) -> Encoder:
+        """Wrap a module; it is copied, so training it further changes nothing here.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Takes float32 (n, 3, size, size), normalised by `preprocess`.
+        preprocess : Preprocess
+            How its training images were resized and normalised.
+        name : str, default=None
+            For people; None is the class's name.
+        version : str, default=None
+            Part of its identity, for changes that neither source nor weights show.
+
+        Raises
+        ------
+        ParameterError
+            If it is no module, or cannot take such images.
+        """
+        import torch
+
+        if not isinstance(module, torch.nn.Module):
+            raise ParameterError(f"Got module={type(module).__name__}. Expected a torch.nn.Module.")
+        frozen = copy.deepcopy(module).cpu().eval().requires_grad_(False)
+        return cls(_FromModule(frozen), preprocess, name, version)
+
+    @classmethod
+    def from_factory(
+        cls,
+        factory: Callable[[], torch.nn.Module],
+        *,
+        preprocess: Preprocess,
+        name: str | None = None,
+        version: str | None = None,
+    ) -> Encoder:
+        """Wrap what a function returns; a function at module level makes it pickle small.
+
+        Parameters
+        ----------
+        factory : callable
+            Returns the module with its weights, the same each time.
+        preprocess, name, version
+            As in `from_module`.
+        """
+        return cls(_FromFactory(factory), preprocess, name, version)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        architecture: str | Callable[[], torch.nn.Module],
+        *,
+        preprocess: Preprocess | None = None,
+        name: str | None = None,
+        version: str | None = None,
+    ) -> Encoder:
+        """Load a state dict of yours into an architecture.
+
+        Parameters
+        ----------
+        path : str or Path
+            A .pth or .safetensors file; read with ``weights_only=True``.
+        architecture : str or callable
+            A registered name, or a function that returns the module.
+        preprocess : Preprocess, default=None
+            None is the registered architecture's own.
+        name, version
+            As in `from_module`.
+
+        Raises
+        ------
+        WeightsError
+            If the file is missing, damaged, or does not fit.
+        """
+        if preprocess is None:
+            if not isinstance(architecture, str):
+                raise ParameterError("Got no preprocess. Expected preprocess=featx.Preprocess(...) with a factory.")
+            preprocess = get_architecture(architecture).weights[0].preprocess
+        recipe = _FromCheckpoint(Path(path).absolute(), architecture, preprocess.size)
+        return cls(recipe, preprocess, name or Path(path).stem, version)
+
+    def save(self, path: str | Path) -> Encoder:
+        """Write the weights as .safetensors; from now on this encoder pickles as that path."""
+        from safetensors.torch import save_file
+
+        path = Path(path).absolute()
+        if path.suffix != ".safetensors":
+            raise ParameterError(f"Got path={str(path)!r}. Expected a file that ends in .safetensors.")
+        state = {key: value.contiguous().clone() for key, value in self.module.state_dict().items()}
+        save_file(state, path)
+        self._recipe = _FromSaved(_skeleton(self.module), path)
+        return self
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The network, in eval mode and frozen."""
+        if self._module is None:
+            module = self._recipe.build()
+            if identify(module) != self.weights:
+                raise WeightsError(
+                    f"The weights of encoder {self.name!r} are not those it was made with: {self._recipe}."
+                )
+            self._module = module
+        return self._module
+
+    def spec(self, preprocess: Preprocess) -> EncoderSpec:
+        """What its fingerprint is taken over."""
+        return EncoderSpec(
+            name=self.name,
+            architecture=self.architecture,
+            weights=self.weights,
+            preprocess=preprocess,
+            dim=self.dim,
+            licence="unknown",
+            classifier=self.classifier,
+            # A runtime folds and moves what it gets.
+            build=lambda: copy.deepcopy(self.module),
+        )
+
+    def __sklearn_clone__(self) -> Encoder:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_module": None}
+
+    def __repr__(self) -> str:
+        return f"Encoder({self.name!r}, dim={self.dim})"
+
+
+@dataclass(frozen=True, repr=False)
+class _FromModule:
+    module: torch.nn.Module
+
+    def build(self) -> torch.nn.Module:
+        return self.module
+
+    def __repr__(self) -> str:
+        return "pickled with its weights"
+
+
+@dataclass(frozen=True)
+class _FromFactory:
+    factory: Callable[[], torch.nn.Module]
+
+    def build(self) -> torch.nn.Module:
+        return self.factory().cpu().eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class _FromCheckpoint:
+    path: Path
+    architecture: str | Callable[[], torch.nn.Module]
+    size: int
+
+    def build(self) -> torch.nn.Module:
+        if isinstance(self.architecture, str):
+            module = build_from_file(get_architecture(self.architecture), self.path, self.size)
+        else:
+            module = load_into(self.architecture(), read_state_dict(self.path), classifier=None, origin=self.path)
+        return module.cpu().eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class _FromSaved:
+    skeleton: torch.nn.Module
+    path: Path
+
+    def build(self) -> torch.nn.Module:
+        module = copy.deepcopy(self.skeleton)
+        module.load_state_dict(read_state_dict(self.path), assign=True)
+        return module.eval().requires_grad_(False)
+
+    def __repr__(self) -> str:
+        return f"saved to {self.path}"
+
+
+def _skeleton(module: torch.nn.Module) -> torch.nn.Module:
+    """Copy a module without the memory of what its state dict holds."""
+    import torch
+
+    memo = {}
+    for tensor in module.state_dict(keep_vars=True).values():
+        empty = tensor.detach().to("meta")
+        memo[id(tensor)] = torch.nn.Parameter(empty, False) if isinstance(tensor, torch.nn.Parameter) else empty
+    return copy.deepcopy(module, memo)

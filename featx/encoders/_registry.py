@@ -1,0 +1,70 @@
+"""The registered networks, by name."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from featx.encoders import _efficientnet_lite, _timm, _torchvision
+from featx.encoders._spec import Architecture
+from featx.exceptions import UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@cache
+def registry() -> dict[str, Architecture]:
+    """All registered architectures, by the name a user types."""
+    entries = [*_efficientnet_lite.architectures(), *_torchvision.architectures()]
+    return {entry.name.removeprefix("torchvision:"): entry for entry in entries}
+
+
+def get_architecture(name: str) -> Architecture:
+    """The architecture of that name; an unknown one raises with its close matches."""
+    if name.startswith(_timm.PREFIX):
+        return _timm.architecture(name.removeprefix(_timm.PREFIX))
+    if name not in registry():
+        raise UnknownNameError("encoder", name, registry(), "featx.list_encoders() shows all; timm's are 'timm:NAME'.")
+    return registry()[name]
+
+
+def list_encoders() -> pd.DataFrame:
+    """List the encoders that can be named, one row for each set of weights.
+
+    Models of timm are not listed: they are ``"timm:NAME"`` for every name of ``timm.list_models()``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns name, weights, dim, parameters (millions), gmacs (billions of
+        multiply-accumulates an image), size (pixels), top1 (ImageNet, percent),
+        source (of top1), licence, local (the weights are on this machine),
+        default (these weights are what ``weights="default"`` takes).
+
+    Examples
+    --------
+    >>> import featx
+    >>> table = featx.list_encoders()
+    >>> int(table.loc[table["name"] == "efficientnet_lite0", "dim"].iloc[0])
+    1280
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "name": name,
+            "weights": weights.name,
+            "dim": entry.dim,
+            "parameters": entry.parameters,
+            "gmacs": entry.gmacs,
+            "size": weights.preprocess.size,
+            "top1": weights.top1,
+            "source": weights.source,
+            "licence": weights.licence,
+            "local": weights.is_local(),
+            "default": i == 0,
+        }
+        for name, entry in registry().items()
+        for i, weights in enumerate(entry.weights)
+    )

@@ -1,0 +1,100 @@
+"""Any model of timm as ``"timm:NAME"``, where timm is installed."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+from featx._optional import import_optional
+from featx.encoders._spec import Architecture, Weights
+from featx.exceptions import ParameterError, UnknownNameError, WeightsError
+from featx.images import Preprocess
+
+if TYPE_CHECKING:
+    import torch
+
+PREFIX = "timm:"
+_FITS = {"center": "crop", "squash": "squash", "border": "pad"}
+
+
+@lru_cache(maxsize=64)
+def architecture(name: str) -> Architecture:
+    """The encoder of that timm name, without its prefix; ``name.tag`` chooses among weights.
+
+    Raises
+    ------
+    MissingDependencyError
+        If timm is not installed.
+    UnknownNameError
+        If timm has no model of that name.
+    """
+    timm = import_optional("timm", extra="timm", purpose=f"The encoder {PREFIX + name!r}")
+    config = timm.models.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
+    if config is None:
+        raise UnknownNameError("encoder", PREFIX + name, (PREFIX + known for known in timm.list_models()))
+    classifier, dim, parameters = _skeleton(name)
+    return Architecture(
+        name=f"{PREFIX}{config.architecture}",
+        dim=dim,
+        classifier=classifier,
+        parameters=parameters,
+        gmacs=None,
+        weights=(_weights(name, config),),
+        build=partial(_build, name),
+    )
+
+
+def _weights(name: str, config: Any) -> Weights:
+    channels, height, width = config.input_size
+    if channels != 3 or height != width:
+        raise ParameterError(f"{PREFIX + name!r} takes images of {config.input_size}; featx needs square RGB ones.")
+    return Weights(
+        name=config.tag or "default",
+        identity=f"{PREFIX}{config.architecture}.{config.tag}",
+        preprocess=Preprocess(
+            size=height,
+            resize=max(height, int(height / config.crop_pct)),
+            fit=_FITS.get(config.crop_mode, "crop"),
+            interpolation=config.interpolation if config.interpolation != "random" else "bicubic",
+            mean=config.mean,
+            std=config.std,
+        ),
+        top1=None,
+        source=config.origin_url or "https://github.com/huggingface/pytorch-image-models",
+        licence=config.license or "unknown",
+        is_local=lambda: False,  # timm's cache has no look-up that needs no network
+        load=partial(_load, name),
+    )
+
+
+def _skeleton(name: str) -> tuple[str | None, int, float]:
+    """Classifier node, its input's length and the millions of parameters, from a model without memory."""
+    import timm
+    import torch
+
+    with torch.device("meta"):
+        model = timm.create_model(name, pretrained=False)
+    parameters = round(sum(p.numel() for p in model.parameters()) / 1e6, 3)
+    head = model.get_classifier()
+    head = head[0] if isinstance(head, tuple | list) else head
+    if not isinstance(head, torch.nn.Linear | torch.nn.Conv2d):
+        return None, model.num_features, parameters
+    node = next(node for node, module in model.named_modules() if module is head)
+    return node, head.in_features if isinstance(head, torch.nn.Linear) else head.in_channels, parameters
+
+
+def _build(name: str, _size: int) -> torch.nn.Module:
+    import timm
+
+    return timm.create_model(name, pretrained=False)
+
+
+def _load(name: str) -> dict[str, torch.Tensor]:
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:
+        raise WeightsError(
+            f"timm could not fetch the weights of {name!r} ({error}). Pass the path of a file as weights=."
+        ) from error

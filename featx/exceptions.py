@@ -1,0 +1,204 @@
+"""What featx raises and warns, in one tree.
+
+::
+
+    Exception
+    └── FeatxError                      everything below; catch this one
+        ├── ParameterError              (ValueError) a value that is not one of the accepted ones
+        │   └── UnknownNameError        (KeyError) no such encoder, weights, layer ...; close matches named
+        ├── InputError                  (TypeError, ValueError) the container of images is not one that is accepted
+        ├── ImageErrors                 (ValueError) some images cannot be used; ``.table`` lists them
+        ├── WeightsError                (ValueError) weights that are missing, damaged or do not fit
+        ├── DeviceError                 (RuntimeError) a device that this machine lacks
+        ├── StoreError                  (OSError) a store folder that cannot be used
+        └── MissingDependencyError      (ImportError) an optional package; the message names the extra
+
+    UserWarning
+    └── FeatxWarning
+        ├── ImageWarning                images that became NaN rows
+        └── StoreWarning                a cache that could not be written, a segment that is damaged
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN_ROWS = 5
+
+
+class FeatxError(Exception):
+    """Root of all errors that featx raises on purpose."""
+
+
+class ParameterError(FeatxError, ValueError):
+    """A parameter has a value that is not accepted."""
+
+
+class UnknownNameError(ParameterError, KeyError):
+    """A name that is not registered.
+
+    Parameters
+    ----------
+    kind : str
+        What the name stands for, e.g. ``"encoder"``.
+    got : object
+        The unknown name.
+    known : iterable of str
+        The names that exist; the closest are quoted.
+    hint : str, default=""
+        One more sentence: where to look.
+    """
+
+    def __init__(self, kind: str, got: object, known: Iterable[str], hint: str = ""):
+        known = list(known)
+        close = difflib.get_close_matches(str(got), known, n=3, cutoff=0.5)
+        if close:
+            advice = "Did you mean " + " or ".join(map(repr, close)) + "?"
+        else:
+            shown = ", ".join(map(repr, known[:8])) + (", ..." if len(known) > 8 else "")
+            advice = f"Expected one of {shown}."
+        self.message = f"Unknown {kind} {got!r}. {advice}{' ' + hint if hint else ''}"
+        super().__init__(self.message)
+
+    def __reduce__(self):
+        return _restore, (type(self), self.message)
+
+    def __str__(self) -> str:  # KeyError would show the repr
+        return self.message
+
+
+class InputError(FeatxError, TypeError, ValueError):
+    """The container of images has a type, a shape or a dtype that is not accepted."""
+
+
+class WeightsError(FeatxError, ValueError):
+    """Weights that are missing, damaged, or that do not fit the network."""
+
+
+class DeviceError(FeatxError, RuntimeError):
+    """A device that this machine does not have."""
+
+
+class StoreError(FeatxError, OSError):
+    """A store folder that cannot be used."""
+
+
+class MissingDependencyError(FeatxError, ImportError):
+    """An optional package that is not installed."""
+
+
+class ImageErrors(FeatxError, ValueError):  # noqa: N818 - one error about several images
+    """Some images cannot be used.
+
+    Parameters
+    ----------
+    rows : sequence of (position, index label, source, reason)
+        The bad rows, in order.
+    n_images : int
+        How many images were given.
+    n_stored : int or None
+        How many embeddings are in the store, None where there is none.
+    stopped_after : int or None, default=None
+        Rows seen when the run was given up, because bad rows were plainly the rule.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Columns position, index, source, reason; a row for each bad image.
+
+    Examples
+    --------
+    >>> from featx import ImageErrors
+    >>> error = ImageErrors([(1, "b", "b.jpg", "no such file")], n_images=2, n_stored=1)
+    >>> error.table["index"].tolist()
+    ['b']
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[int, Any, Any, str]],
+        n_images: int,
+        n_stored: int | None,
+        stopped_after: int | None = None,
+    ):
+        self.rows = list(rows)
+        self.n_images = n_images
+        self.n_stored = n_stored
+        self.stopped_after = stopped_after
+        super().__init__(self._message())
+
+    def __reduce__(self):
+        return type(self), (self.rows, self.n_images, self.n_stored, self.stopped_after)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=["position", "index", "source", "reason"])
+
+    def _message(self) -> str:
+        n_bad = len(self.rows)
+        if self.stopped_after is not None:
+            return self._stopped_message(n_bad)
+        stored = "" if self.n_stored is None else f"; {self.n_stored:,} embeddings stored"
+        lines = [f"{n_bad:,} of {self.n_images:,} images unreadable{stored}."]
+        lines += list_rows(self.rows)
+        lines.append('Continue with on_error="nan" (on_missing="nan" for missing ones), or drop err.table["index"].')
+        return "\n".join(lines)
+
+    def _stopped_message(self, n_bad: int) -> str:
+        position, _, source, reason = self.rows[0]
+        example = f"row {position}: {reason}"
+        if isinstance(source, str | Path):
+            example += f" ({Path(source).absolute()})"
+        return (
+            f"Stopped after {self.stopped_after:,} of {self.n_images:,} images: {n_bad:,} of them are unreadable, "
+            f"so the input as a whole looks wrong (another root folder?). For example {example}.\n"
+            'Mend the paths; if so many bad images are expected, continue with on_error="nan".'
+        )
+
+
+class FeatxWarning(UserWarning):
+    """Root of all warnings that featx issues."""
+
+
+class ImageWarning(FeatxWarning):
+    """Images that became NaN rows."""
+
+
+class StoreWarning(FeatxWarning):
+    """A cache that could not be written or a segment that is damaged; results are right all the same."""
+
+
+def list_rows(rows: Sequence[tuple[int, Any, Any, str]]) -> list[str]:
+    """Format the first bad rows as indented lines, ``row 31: 'a.jpg': reason``."""
+    lines = [f"  row {position}: {describe(source)}: {reason}" for position, _, source, reason in rows[:_SHOWN_ROWS]]
+    if len(rows) > _SHOWN_ROWS:
+        lines.append(f"  ... and {len(rows) - _SHOWN_ROWS:,} more")
+    return lines
+
+
+def describe(source: object) -> str:
+    """Name an image source in a few words, never its content."""
+    if isinstance(source, bytes):
+        return f"<{len(source):,} bytes>"
+    if isinstance(source, str | Path) or source is None:
+        return repr(str(source)) if source is not None else "None"
+    if hasattr(source, "shape"):
+        return f"<array {source.shape} {source.dtype}>"
+    if hasattr(source, "mode"):
+        return f"<PIL image {source.size} {source.mode}>"
+    text = repr(source)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _restore(cls: type, message: str) -> UnknownNameError:
+    error = cls.__new__(cls, message)
+    error.message = message
+    return error

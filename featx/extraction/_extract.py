@@ -1,0 +1,234 @@
+"""The conductor: which rows are missing -> decode -> batch -> run -> put -> gather."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from featx.encoders import EncoderSpec
+from featx.extraction._encode import CHANGED, decode_ahead, in_batches
+from featx.extraction._failures import Failures
+from featx.extraction._progress import progress_bar
+from featx.extraction._table import Table
+from featx.images import DIGEST_BYTES, MAX_PIXELS, DigestMemo, ImageColumn, absolute, digest_many, is_missing, is_path
+from featx.store import Store
+
+# Images between two looks at the store: what a killed process loses at most, and how long others wait.
+_CHUNK = 256
+_DIGESTED_AT_ONCE = 4096
+_BATCHES_AHEAD = 2
+
+logger = logging.getLogger("featx")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to extract; none of it changes an embedding.
+
+    Attributes
+    ----------
+    runtime, device : str
+    batch_size : int
+    on_error, on_missing : {"raise", "nan"}
+    max_pixels : int
+    n_threads : int
+        That read and decode.
+    verbose : int
+    """
+
+    runtime: str = "auto"
+    device: str = "auto"
+    batch_size: int = 32
+    on_error: str = "raise"
+    on_missing: str = "raise"
+    max_pixels: int = MAX_PIXELS
+    n_threads: int = 1
+    verbose: int = 0
+
+
+def extract(column: ImageColumn, specs: Sequence[EncoderSpec], store: Store | None, options: Options) -> np.ndarray:
+    """Embed images, encoding only what the store does not know.
+
+    Parameters
+    ----------
+    column : ImageColumn
+    specs : sequence of EncoderSpec
+        Layers of one network, in the order of the output's columns.
+    store : Store or None
+    options : Options
+
+    Returns
+    -------
+    ndarray of shape (n, sum of dims), float32
+        Rows of unusable images are NaN where the options say so.
+
+    Raises
+    ------
+    ImageErrors
+        If images are unusable and the options say "raise"; every good row is in the store by then.
+    """
+    started = time.perf_counter()
+    failures = Failures(column, options.on_error, options.on_missing)
+    encoded = 0
+    with ThreadPoolExecutor(options.n_threads, thread_name_prefix="featx-decode") as pool:
+        rows, keys = _digest(column, failures, options, pool)
+        table = Table(keys, specs, store)
+        hits = int(table.counts()[table.known].sum())
+        if not table.known.all():
+            job = _Job(column, rows, table, specs, failures, options, pool)
+            encoded = job.encode_missing(hits)
+    embeddings = _assemble(len(column), rows, table, failures, specs, options)
+    seconds = time.perf_counter() - started
+    failed = len(failures)
+    logger.info(
+        "rows=%d hits=%d encoded=%d failed=%d seconds=%.3g",
+        len(column),
+        len(column) - encoded - failed,
+        encoded,
+        failed,
+        seconds,
+    )
+    failures.settle(stored=table.stored)
+    return embeddings
+
+
+def embedding_dims(specs: Sequence[EncoderSpec], store: Store | None, options: Options) -> tuple[int, ...]:
+    """Length of each layer's embedding; the network is built only if neither specs nor store tell."""
+    table = Table(np.empty((0, DIGEST_BYTES), np.uint8), specs, store)
+    return table.dims() or _runtime(specs, options).dims
+
+
+def _runtime(specs: Sequence[EncoderSpec], options: Options):
+    # Here, so that a call whose rows are all known meets no runtime.
+    from featx.runtimes import get_runtime
+
+    return get_runtime(specs, options.runtime, options.device)
+
+
+def _digest(column: ImageColumn, failures: Failures, options: Options, pool: Executor) -> tuple[np.ndarray, np.ndarray]:
+    """Digest every row that is there: the positions of the readable ones, and their keys."""
+    memo = DigestMemo()
+    present = []
+    for i, source in enumerate(column.sources):
+        if is_missing(source):
+            failures.add_missing(i)
+        else:
+            present.append(i)
+    rows, keys = [np.empty(0, np.int64)], [np.empty((0, DIGEST_BYTES), np.uint8)]
+    for start in range(0, len(present), _DIGESTED_AT_ONCE):
+        part = present[start : start + _DIGESTED_AT_ONCE]
+        sources = [column.sources[i] for i in part]
+        digests, reasons = digest_many(sources, memo=memo, pool=pool, max_pixels=options.max_pixels)
+        for j, reason in reasons.items():
+            failures.add_error(part[j], reason)
+        readable = np.setdiff1d(np.arange(len(part)), list(reasons)) if reasons else slice(None)
+        rows.append(np.array(part)[readable])
+        keys.append(digests[readable])
+        failures.stop_if_the_rule(start + len(part))
+    return np.concatenate(rows), np.concatenate(keys)
+
+
+def _assemble(
+    n: int, rows: np.ndarray, table: Table, failures: Failures, specs: Sequence[EncoderSpec], options: Options
+) -> np.ndarray:
+    """Put the readable rows in their places; failed ones are NaN in every layer."""
+    gathered = table.gather()
+    if not len(failures) and n:
+        return gathered
+    dims = table.dims() or _runtime(specs, options).dims
+    embeddings = np.full((n, sum(dims)), np.nan, np.float32)
+    if gathered.shape[1]:
+        embeddings[rows] = gathered
+    embeddings[failures.positions()] = np.nan
+    return embeddings
+
+
+class _Job:
+    """The encoding of one call's missing images."""
+
+    def __init__(
+        self,
+        column: ImageColumn,
+        rows: np.ndarray,
+        table: Table,
+        specs: Sequence[EncoderSpec],
+        failures: Failures,
+        options: Options,
+        pool: Executor,
+    ):
+        self._column = column
+        self._rows = rows
+        self._table = table
+        self._specs = specs
+        self._failures = failures
+        self._options = options
+        self._pool = pool
+        self._seen = 0
+
+    def encode_missing(self, hits: int) -> int:
+        """Encode, a chunk and a turn at a time; returns how many images this process encoded."""
+        missing = np.flatnonzero(~self._table.known)
+        self._seen = hits + self._failures.n_errors
+        encoded = 0
+        with progress_bar(
+            len(missing), hits=hits, description=self._specs[0].name, verbose=self._options.verbose
+        ) as bar:
+            for start in range(0, len(missing), _CHUNK):
+                chunk = missing[start : start + _CHUNK]
+                with self._table.turn():
+                    self._table.look_up(chunk)
+                    todo = chunk[~self._table.known[chunk]]
+                    bar.update(len(chunk) - len(todo))  # another process was quicker
+                    if len(todo):
+                        encoded += self._encode(todo, bar)
+                self._failures.stop_if_the_rule(self._seen)
+        return encoded
+
+    def _encode(self, images: np.ndarray, bar) -> int:
+        """Encode these distinct images, and store what was done even if interrupted."""
+        runtime = _runtime(self._specs, self._options)
+        table, options = self._table, self._options
+        started = time.perf_counter()
+        done: list[int] = []
+        positions = self._rows[table.first[images]]
+        decoded = decode_ahead(
+            [(self._column.sources[i], key) for i, key in zip(positions, table.keys_of(images), strict=True)],
+            preprocess=self._specs[0].preprocess,
+            max_pixels=options.max_pixels,
+            pool=self._pool,
+            ahead=_BATCHES_AHEAD * options.batch_size,
+        )
+        try:
+            for chosen, batch, reasons in in_batches(decoded, options.batch_size):
+                for j, reason in reasons.items():
+                    self._fail(images[j], reason)
+                if chosen:
+                    table.add(images[chosen], runtime.run(batch), runtime.dims)
+                    done += images[chosen].tolist()
+                self._seen += len(chosen) + len(reasons)
+                bar.set_postfix(errors=self._failures.n_errors, refresh=False)
+                bar.update(len(chosen) + len(reasons))
+        finally:
+            seconds = time.perf_counter() - started
+            meta = {"runtime": runtime.name, "device": runtime.device, "seconds": round(seconds, 4)}
+            table.put(np.array(done, np.int64), meta)
+        return len(done)
+
+    def _fail(self, image: int, reason: str) -> None:
+        rows = self._rows[self._table.rows_of(image)]
+        for position in rows:
+            self._failures.add_error(int(position), reason)
+        if reason is CHANGED:
+            sources = [self._column.sources[i] for i in rows]
+            DigestMemo().forget([absolute(source) for source in sources if is_path(source)])
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

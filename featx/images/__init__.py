@@ -1,0 +1,26 @@
+"""Image sources -> bytes -> uint8 pixels; knows no encoders and no store."""
+
+from featx.images._accept import ImageColumn, as_column, is_missing
+from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
+from featx.images._memo import DigestMemo
+from featx.images._preprocess import FITS, Preprocess
+from featx.images._source import DIGEST_BYTES, absolute, digest_many, is_path, load, read_file
+
+__all__ = [
+    "DIGEST_BYTES",
+    "FITS",
+    "MAX_PIXELS",
+    "POLICY",
+    "DecodeError",
+    "DigestMemo",
+    "ImageColumn",
+    "Preprocess",
+    "absolute",
+    "as_column",
+    "digest_many",
+    "is_missing",
+    "is_path",
+    "load",
+    "open_header",
+    "read_file",
+]

@@ -1,0 +1,135 @@
+"""The containers of images that are accepted -> a list of sources, with index labels and a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from featx.exceptions import InputError
+from featx.images._decode import conversion_hint
+
+_EXPECTED = (
+    "Expected a list, tuple, numpy array, pandas or polars Series, or a frame of one column, "
+    "holding paths, bytes, PIL images or uint8 arrays"
+)
+_ONE_IMAGE = "One image? Pass it in a list: [image]."
+
+
+@dataclass(frozen=True)
+class ImageColumn:
+    """Images as given.
+
+    Attributes
+    ----------
+    sources : sequence
+        One source a row; None, NaN or "" where it is missing.
+    index : sequence or None
+        The index labels of a pandas input.
+    name : str or None
+        The column's name.
+    """
+
+    sources: Sequence[Any]
+    index: Sequence[Any] | None = None
+    name: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def label(self, position: int) -> Any:
+        """Index label of a row; its position where there is no index."""
+        return position if self.index is None else self.index[position]
+
+
+def as_column(images: object) -> ImageColumn:
+    """Read any accepted container of images.
+
+    Parameters
+    ----------
+    images : list, tuple, ndarray, pandas or polars Series, or one-column frame
+        Arrays may be of object or str, of shape (n,) or (n, 1), or uint8 of
+        shape (N, H, W) or (N, H, W, 1 | 3 | 4).
+
+    Returns
+    -------
+    ImageColumn
+
+    Raises
+    ------
+    InputError
+        If the container is none of these, with what to do instead.
+
+    Examples
+    --------
+    >>> from featx.images import as_column
+    >>> len(as_column(["a.jpg", "b.jpg"]))
+    2
+    """
+    if isinstance(images, str | bytes | Path | Image.Image):
+        raise InputError(f"Got a single {type(images).__name__}. {_EXPECTED}. {_ONE_IMAGE}")
+    if isinstance(images, np.ndarray):
+        return ImageColumn(_array_sources(images))
+    library = type(images).__module__.partition(".")[0]
+    if library in ("pandas", "polars") and hasattr(images, "columns"):
+        return _frame_column(images)
+    if library == "pandas" and hasattr(images, "to_numpy"):
+        return ImageColumn(
+            list(images), images if type(images).__name__.endswith("Index") else images.index, _name(images)
+        )
+    if library == "polars" and hasattr(images, "to_list"):
+        return ImageColumn(images.to_list(), None, _name(images))
+    if isinstance(images, list | tuple):
+        return ImageColumn(images)
+    if hasattr(images, "__array__"):
+        return ImageColumn(_array_sources(np.asarray(images)))
+    raise InputError(f"Got a {type(images).__name__}. {_EXPECTED}.")
+
+
+def is_missing(source: object) -> bool:
+    """Whether a row is None, NaN, pandas' NA or NaT, or ""."""
+    if isinstance(source, str):
+        return source == ""
+    if source is None:
+        return True
+    if isinstance(source, float | np.floating):
+        return bool(np.isnan(source))
+    return type(source).__name__ in ("NAType", "NaTType")
+
+
+def _frame_column(frame: Any) -> ImageColumn:
+    if len(frame.columns) != 1:
+        raise InputError(
+            f"Got a frame of {len(frame.columns)} columns ({', '.join(map(str, list(frame.columns)[:5]))}). "
+            "Expected one column of images: choose it, as frame['photo'] or in a ColumnTransformer."
+        )
+    name = frame.columns[0]
+    column = frame.iloc[:, 0] if hasattr(frame, "iloc") else frame[name]
+    return as_column(column)
+
+
+def _name(series: Any) -> str | None:
+    return None if series.name is None or series.name == "" else str(series.name)
+
+
+def _array_sources(array: np.ndarray) -> Sequence[Any]:
+    shape = f"an array of shape {array.shape} and dtype {array.dtype}"
+    if array.dtype.kind in "OU":
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        if array.ndim != 1:
+            raise InputError(f"Got {shape}. Expected shape (n,) or (n, 1) for arrays of paths or objects.")
+        return array.tolist()
+    if array.ndim == 1 and array.size == 0:
+        return []
+    if array.dtype != np.uint8:
+        raise InputError(f"Got {shape}. Expected uint8 pixels: {conversion_hint(array.dtype)}.")
+    if array.ndim == 3 and array.shape[2] in (3, 4):
+        raise InputError(f"Got {shape}, which looks like a single image. {_ONE_IMAGE}")
+    if array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4)):
+        return list(array)
+    raise InputError(f"Got {shape}. Expected (n, height, width[, 1 | 3 | 4]). {_ONE_IMAGE}")

@@ -1,0 +1,115 @@
+"""What a file's digest was, by its stat: a file that has not changed is not read again.
+
+One SQLite file a machine, in the user's cache folder. It only saves time: where it is lost, locked or
+damaged, files are hashed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sqlite3
+import struct
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+# Git's "racy" rule: a file changed within the clock's grain of its hashing can keep its stat.
+_RACY_NS = 2_000_000_000
+_BATCH = 4096
+_SCHEMA = "CREATE TABLE IF NOT EXISTS memo (path TEXT PRIMARY KEY, stat BLOB, digest BLOB) WITHOUT ROWID"
+
+
+def pack_stat(status: os.stat_result) -> bytes:
+    """Pack what identifies a file's state: size, mtime, ctime, inode, device."""
+    mask = 2**64 - 1
+    fields = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+    return struct.pack("<5Q", *(value & mask for value in fields))
+
+
+class DigestMemo:
+    """Path and stat -> digest, remembered across processes.
+
+    Parameters
+    ----------
+    file : Path or None, default=None
+        The SQLite file; None is this machine's own in the user's cache folder.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from pathlib import Path
+    >>> from featx.images._memo import DigestMemo, pack_stat
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> image = folder / "a.jpg"
+    >>> _ = image.write_bytes(b"content")
+    >>> os.utime(image, (0, 0))
+    >>> memo = DigestMemo(folder / "memo.sqlite")
+    >>> memo.lookup([str(image)])
+    {}
+    """
+
+    def __init__(self, file: Path | None = None):
+        host = re.sub(r"[^\w.-]", "_", platform.node()) or "localhost"
+        self.file = file or platformdirs.user_cache_path("featx", appauthor=False) / f"digests-{host}.sqlite"
+
+    def lookup(self, paths: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
+        """Read what is known of these paths, in bulk: {path: (packed stat, digest)}."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, tuple[bytes, bytes]]:
+            query = "SELECT path, stat, digest FROM memo WHERE path IN (SELECT value FROM json_each(?))"
+            known: dict[str, tuple[bytes, bytes]] = {}
+            for start in range(0, len(paths), _BATCH):
+                batch = json.dumps(paths[start : start + _BATCH], ensure_ascii=False)
+                known.update((path, (state, digest)) for path, state, digest in connection.execute(query, (batch,)))
+            return known
+
+        return (self._attempt(read) or {}) if self.file.exists() else {}
+
+    def record(self, entries: Iterable[tuple[str, os.stat_result, bytes]]) -> None:
+        """Remember digests of files whose stat was taken before they were read."""
+        latest = time.time_ns() - _RACY_NS
+        rows = [
+            (path, pack_stat(status), digest)
+            for path, status, digest in entries
+            if max(status.st_mtime_ns, status.st_ctime_ns) < latest and _is_utf8(path)
+        ]
+        if not rows:
+            return
+        with suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._attempt(lambda connection: connection.executemany("INSERT OR REPLACE INTO memo VALUES (?, ?, ?)", rows))
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Drop entries that turned out to be wrong."""
+        rows = [(path,) for path in paths]
+        self._attempt(lambda connection: connection.executemany("DELETE FROM memo WHERE path = ?", rows))
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Do `work` in one transaction; where the file fails, None: the memo only saves time."""
+        try:
+            with closing(sqlite3.connect(self.file, timeout=1.0)) as connection, connection:
+                connection.execute(_SCHEMA)
+                return work(connection)
+        except sqlite3.OperationalError:
+            return None  # locked, read-only, no such folder
+        except sqlite3.DatabaseError:
+            with suppress(OSError):
+                self.file.unlink()  # damaged: begin anew
+            return None
+        except UnicodeEncodeError:
+            return None  # a path that is no text
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,202 @@
+"""One image source (path, bytes, PIL image, uint8 array) -> its digest, and its RGB pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from featx.images._decode import MAX_PIXELS, DecodeError, decode, from_array, from_pil
+from featx.images._memo import DigestMemo, pack_stat
+
+DIGEST_BYTES = 16
+_FILE_TAG = b"featx:file:1\0"
+_PIXELS_TAG = b"featx:pixels:1\0"
+
+
+def digest_file(data: bytes) -> bytes:
+    """Digest of an encoded image: 16 bytes, by content alone."""
+    return hashlib.sha256(_FILE_TAG + data).digest()[:DIGEST_BYTES]
+
+
+def digest_pixels(image: Image.Image) -> bytes:
+    """Digest of RGB pixels: 16 bytes over shape and values."""
+    width, height = image.size
+    tag = _PIXELS_TAG + f"{height}x{width}\0".encode()
+    return hashlib.sha256(tag + image.tobytes()).digest()[:DIGEST_BYTES]
+
+
+def is_path(source: object) -> bool:
+    return isinstance(source, str | Path)
+
+
+def absolute(path: str | Path) -> str:
+    """The path from the root, not normalised: it only has to name the same file every time."""
+    text = os.fspath(path)
+    return text if os.path.isabs(text) else os.path.join(os.getcwd(), text)
+
+
+def load(source: object, max_pixels: int = MAX_PIXELS) -> tuple[bytes, Image.Image]:
+    """Read one source wholly.
+
+    Parameters
+    ----------
+    source : str, Path, bytes, PIL.Image.Image or uint8 ndarray
+    max_pixels : int, default=89_000_000
+        Larger images are refused before they are decoded.
+
+    Returns
+    -------
+    digest : bytes of length 16
+        Of exactly the content that was decoded.
+    image : PIL.Image.Image
+        RGB.
+
+    Raises
+    ------
+    DecodeError
+        With the reason why this source cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featx.images import load
+    >>> digest, image = load(np.zeros((4, 6), "uint8"))
+    >>> len(digest), image.size
+    (16, (6, 4))
+    """
+    if is_path(source):
+        data = read_file(source)
+        return digest_file(data), decode(data, max_pixels)
+    if isinstance(source, bytes):
+        return digest_file(source), decode(source, max_pixels)
+    if isinstance(source, Image.Image):
+        image = from_pil(source, max_pixels)
+    elif isinstance(source, np.ndarray):
+        image = from_array(source, max_pixels)
+    else:
+        raise DecodeError(_not_a_source(source))
+    return digest_pixels(image), image
+
+
+def read_file(path: str | Path) -> bytes:
+    """Read an image file, or say why not."""
+    _stat_file(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise DecodeError(_os_reason(path, error)) from error
+
+
+def digest_many(
+    sources: Sequence[object], *, memo: DigestMemo, pool: Executor, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Digest many sources; files that have not changed since they were last hashed are not read.
+
+    Parameters
+    ----------
+    sources : sequence
+    memo : DigestMemo
+        What is known of files already; new digests are recorded there.
+    pool : concurrent.futures.Executor
+        Threads that read and hash what the memo does not know.
+    max_pixels : int, default=89_000_000
+
+    Returns
+    -------
+    keys : ndarray of shape (n, 16), uint8
+        Zeros where there is a reason.
+    reasons : dict of int to str
+        Position -> why that source cannot be used.
+    """
+    digests: list[bytes] = [b""] * len(sources)
+    reasons: dict[int, str] = {}
+    paths: list[tuple[int, str, os.stat_result]] = []
+    others: list[int] = []
+    for i, source in enumerate(sources):
+        if not is_path(source):
+            others.append(i)
+            continue
+        try:
+            paths.append((i, absolute(source), _stat_file(source)))
+        except DecodeError as error:
+            reasons[i] = str(error)
+
+    known = memo.lookup([path for _, path, _ in paths]) if paths else {}
+    unknown = []
+    for i, path, status in paths:
+        entry = known.get(path)
+        if entry is not None and entry[0] == pack_stat(status):
+            digests[i] = entry[1]
+        else:
+            unknown.append((i, path, status))
+
+    fresh = []
+    for (i, path, status), result in zip(unknown, pool.map(_hash_file, unknown), strict=True):
+        if isinstance(result, str):
+            reasons[i] = result
+        else:
+            digests[i] = result
+            fresh.append((path, status, result))
+    memo.record(fresh)
+
+    for i, result in zip(others, pool.map(lambda i: _hash_source(sources[i], max_pixels), others), strict=True):
+        if isinstance(result, str):
+            reasons[i] = result
+        else:
+            digests[i] = result
+    empty = bytes(DIGEST_BYTES)
+    joined = b"".join(digest or empty for digest in digests)
+    return np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES), reasons
+
+
+def _hash_file(entry: tuple[int, str, os.stat_result]) -> bytes | str:
+    try:
+        return digest_file(read_file(entry[1]))
+    except DecodeError as error:
+        return str(error)
+
+
+def _hash_source(source: object, max_pixels: int) -> bytes | str:
+    """Digest of a source that is no path, without decoding encoded bytes; a str is a reason."""
+    if isinstance(source, bytes):
+        return digest_file(source) if source else "empty bytes (0 bytes)"
+    try:
+        return load(source, max_pixels)[0]
+    except DecodeError as error:
+        return str(error)
+
+
+def _stat_file(path: str | Path) -> os.stat_result:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise DecodeError(_os_reason(path, error)) from error
+    if stat.S_ISREG(status.st_mode):
+        if status.st_size == 0:
+            raise DecodeError("the file is empty (0 bytes)")
+        return status
+    # A pipe or a device would block or never end.
+    raise DecodeError("is a folder, not an image file" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
+
+
+def _os_reason(path: str | Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        text = str(path)
+        if text.startswith(("http://", "https://", "s3://", "gs://")):
+            return "URLs are not read; download the image and pass its path or its bytes"
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read the file"
+    return f"cannot be read: {error}"
+
+
+def _not_a_source(source: object) -> str:
+    return f"a {type(source).__name__}; expected a path, bytes, a PIL image or a uint8 array"

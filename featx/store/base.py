@@ -1,0 +1,60 @@
+"""What a store of embeddings has to offer: three methods, digest -> row. Knows no images and no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+KEY_BYTES = 16
+
+
+@runtime_checkable
+class Store(Protocol):
+    """The whole contract; ``cache=`` takes any object that has these methods.
+
+    A *key* is the 16-byte digest of an image's content, a *fingerprint* the
+    hex digest of everything that changes the numbers. Rows under one
+    fingerprint all have one length.
+    """
+
+    def get_many(self, fingerprint: str, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Look up rows.
+
+        Parameters
+        ----------
+        fingerprint : str
+        keys : ndarray of shape (n, 16), uint8
+
+        Returns
+        -------
+        found : ndarray of shape (n,), bool
+        rows : ndarray of shape (found.sum(), dim), float32
+            In the order of `keys`; of shape (0, 0) where nothing is known.
+        """
+        ...
+
+    def put_many(self, fingerprint: str, keys: np.ndarray, rows: np.ndarray, meta: Mapping[str, Any]) -> None:
+        """Keep rows; a key that is there already may be written again, with the same row.
+
+        Parameters
+        ----------
+        fingerprint : str
+        keys : ndarray of shape (n, 16), uint8
+        rows : ndarray of shape (n, dim), float32
+            Rows with NaN are left out.
+        meta : mapping
+            ``"encoder"``: what the fingerprint was taken over, with a name;
+            the rest (runtime, device, seconds) describes this write.
+        """
+        ...
+
+    def turn(self, fingerprint: str) -> AbstractContextManager[None]:
+        """Take turns at missing rows with the other processes of this machine.
+
+        Under it a chunk is looked up once more, encoded and put. Correctness
+        does not need it: two writers of one key write the same row.
+        """
+        ...

@@ -1,0 +1,64 @@
+"""Fixtures that every room's tests share: real images, a tiny network, folders of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+import featx
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory, monkeypatch):
+    """No test reads or writes this user's caches."""
+    folder = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("FEATX_CACHE", str(folder / "embeddings"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[np.ndarray]:
+    """Two real photos, uint8 (427, 640, 3)."""
+    return list(load_sample_images().images)
+
+
+@pytest.fixture(scope="session")
+def crops(photos) -> list[np.ndarray]:
+    """Forty distinct crops of the photos, uint8 (120, 160, 3)."""
+    corners = [(y, x) for y in range(0, 300, 75) for x in range(0, 480, 96)]
+    return [np.ascontiguousarray(photo[y : y + 120, x : x + 160]) for photo in photos for y, x in corners]
+
+
+@pytest.fixture
+def files(crops, tmp_path) -> list[str]:
+    """Twelve of the crops as JPEG files."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    paths = [folder / f"{i:02}.jpg" for i in range(12)]
+    for path, crop in zip(paths, crops, strict=False):
+        Image.fromarray(crop).save(path, quality=90)
+    return [str(path) for path in paths]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> featx.Encoder:
+    """A small network with random weights, for tests that are not about the numbers."""
+    from tests.networks import tiny_encoder
+
+    return tiny_encoder()
+
+
+@pytest.fixture
+def store(tmp_path) -> featx.EmbeddingStore:
+    return featx.EmbeddingStore(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).parent.parent

@@ -1,0 +1,41 @@
+"""Small networks for the tests; a module of its own, so that other processes can import it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+import featx
+
+TINY = featx.Preprocess(size=32, fit="squash", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+
+
+class TinyNet(nn.Module):
+    """Two convolutions and a classifier: an 8-number feature."""
+
+    def __init__(self, classes: int = 3):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 3, stride=2, bias=False)
+        self.norm1 = nn.BatchNorm2d(6)
+        self.conv2 = nn.Conv2d(6, 8, 3, stride=2)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(8, classes)
+
+    def forward(self, x):
+        x = torch.relu(self.norm1(self.conv1(x)))
+        x = torch.relu(self.conv2(x))
+        return self.classifier(self.pool(x).flatten(1))
+
+
+def make_tiny(seed: int = 0) -> TinyNet:
+    """The network with weights, and statistics of its normalisation, drawn from a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = TinyNet()
+        network.norm1.running_mean.normal_()
+        network.norm1.running_var.uniform_(0.5, 2)
+    return network
+
+
+def tiny_encoder(seed: int = 0) -> featx.Encoder:
+    return featx.Encoder.from_module(make_tiny(seed), preprocess=TINY, name=f"tiny{seed}")

@@ -1,0 +1,94 @@
+"""Imports point down: the code is held to the architecture."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "featx"
+
+# Higher rooms may import lower ones, and their own.
+FLOORS = {
+    "__init__": 9,
+    "_pipeline": 7,
+    "_image_folder": 7,
+    "_image_encoder": 6,
+    "extraction": 5,
+    "runtimes": 4,
+    "encoders": 3,
+    "images": 2,
+    "store": 2,
+    "exceptions": 1,
+    "_optional": 1,
+}
+COPIED = ("images/_decode.py", "images/_preprocess.py")
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    room = room_of(path)
+    if room == "__init__":
+        return
+    for name in imports_of(path):
+        if not name.startswith("featx."):
+            continue
+        other = name.split(".")[1]
+        if other in FLOORS and other != room:
+            assert FLOORS[other] < FLOORS[room], f"{path.name} ({room}) imports {name}"
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(path) for path in FILES} == set(FLOORS)
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_the_pixel_path_needs_only_numpy_pillow_and_the_standard_library(name):
+    import sys
+
+    roots = {name.split(".")[0] for name in imports_of(PACKAGE / name)}
+    assert roots - set(sys.stdlib_module_names) <= {"numpy", "PIL"}
+
+
+def test_only_runtimes_import_torch_at_the_top():
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        top = {
+            alias.name.split(".")[0] for node in tree.body if isinstance(node, ast.Import) for alias in node.names
+        } | {node.module.split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom)}
+        if room_of(path) != "runtimes":
+            assert not top & {"torch", "torchvision", "timm"}, path
+
+
+def test_no_file_is_long():
+    for path in FILES:
+        assert len(path.read_text().splitlines()) <= 300, f"{path}: a room is missing"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_source_has_its_tests_in_the_same_place(path):
+    if path.name in ("__init__.py", "__main__.py"):
+        return
+    relative = path.relative_to(PACKAGE)
+    mirror = Path(__file__).parent / relative.parent / f"test_{path.stem.removeprefix('_')}.py"
+    assert mirror.exists(), f"no {mirror.relative_to(Path(__file__).parent)}"
