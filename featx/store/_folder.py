@@ -1,20 +1,28 @@
-"""The segments of one fingerprint: their index, their lookup, their repair and their merging."""
+"""The segments of one fingerprint: their listing, their lookup, their repair and their merging."""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from featx.exceptions import StoreWarning
-from featx.store._segment import SUFFIX, DamagedSegmentError, Segment, write_segment
+from featx.exceptions import ParameterError, StoreWarning
+from featx.store._index import Index, as_strings
+from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY, DamagedSegmentError, Segment, write_segment
 
 _MERGE_FILES = 64
 _SMALL_ROWS = 1024
+# Bounds the memory of one merge; the next turn goes on.
+_MERGED_AT_ONCE = 2 * _MERGE_FILES
+# A folder that is merged faster than it is read costs an encoding, not a hang.
+_LISTINGS = 5
+# No writer takes that long: what is older was left by one that was killed.
+_STALE_SECONDS = 24 * 3600
 
 
 class Folder:
@@ -29,71 +37,61 @@ class Folder:
     def __init__(self, path: Path):
         self.path = path
         self._lock = threading.RLock()
+        self._skipped: set[str] = set()
+        self._forget()
+
+    def _forget(self) -> None:
         self._segments: dict[str, Segment] = {}
-        self._damaged: set[str] = set()
-        self._clear_index()
-
-    def _clear_index(self) -> None:
-        # Sorted by key: which segment, and which of its rows.
-        self._keys = np.empty(0, "S16")
-        self._names: list[str] = []
-        self._segment_of = np.empty(0, np.int32)
-        self._row_of = np.empty(0, np.int64)
-
-    def get(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Look rows up; see `Store.get_many`."""
-        with self._lock:
-            self.refresh()
-            wanted = as_strings(keys)
-            found = np.zeros(len(wanted), bool)
-            rows = np.empty((len(wanted), self.dim or 0), np.float32)
-            pending = np.arange(len(wanted))
-            # A damaged row leaves the index, and its key is looked up again: there may be a second copy.
-            while len(pending):
-                at = np.searchsorted(self._keys, wanted[pending])
-                hit = at < len(self._keys)
-                hit[hit] = self._keys[at[hit]] == wanted[pending[hit]]
-                pending, at = pending[hit], at[hit]
-                sound = self._gather_into(rows, pending, at)
-                found[pending[sound]] = True
-                self._drop(at[~sound])
-                pending = pending[~sound]
-            return found, rows if found.all() else rows[found]
+        self._index = Index()
 
     @property
     def dim(self) -> int | None:
         """Length of the rows; None where there are none."""
         return next((segment.dim for segment in self._segments.values()), None)
 
-    def _gather_into(self, rows: np.ndarray, targets: np.ndarray, at: np.ndarray) -> np.ndarray:
-        sound = np.zeros(len(at), bool)
-        segment_of = self._segment_of[at]
-        for i in np.unique(segment_of):
-            chosen = segment_of == i
-            name = self._names[i]
-            gathered, sound[chosen] = self._segments[name].gather(self._row_of[at[chosen]])
-            rows[targets[chosen]] = gathered
-            if not sound[chosen].all():
-                self._warn_damaged(name, f"{(~sound[chosen]).sum()} rows are not what was written")
-        return sound
+    def get(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Look rows up; see `Store.get_many`."""
+        with self._lock:
+            self.refresh()
+            while True:
+                at = self._index.find(keys)
+                found = at >= 0
+                rows, sound = self._gather(at[found])
+                if sound.all():
+                    return found, rows
+                # There may be a second copy of a damaged row, and a merged segment's rows are in a new one.
+                self._index.drop(at[found][~sound])
+                self.refresh()
 
-    def _drop(self, at: np.ndarray) -> None:
-        if len(at):
-            self._keys, self._segment_of, self._row_of = (
-                np.delete(array, at) for array in (self._keys, self._segment_of, self._row_of)
-            )
+    def _gather(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.empty((len(at), self.dim or 0), np.float32)
+        sound = np.zeros(len(at), bool)
+        for segment, targets, positions in self._index.by_segment(at):
+            try:
+                rows[targets], sound[targets] = segment.gather(positions)
+            except FileNotFoundError:
+                continue  # merged away since the listing
+            except OSError as error:
+                self._skip(segment.path.name, str(error))
+                continue
+            if n_bad := np.count_nonzero(~sound[targets]):
+                self._skip(segment.path.name, f"{n_bad} rows are not what was written")
+        return rows, sound
 
     def refresh(self) -> None:
         """List the folder; open what is new, forget what has gone."""
-        names = self.segment_names()
-        gone = self._segments.keys() - set(names)
-        if gone:
-            for name in gone:
-                del self._segments[name]
-            self._clear_index()
-        new = [name for name in names if name not in self._segments and name not in self._damaged]
-        opened = [name for name in new if self._open(name)]
-        self._index(list(self._segments) if gone else opened)
+        for _ in range(_LISTINGS):
+            names = self.segment_names()
+            if self._segments.keys() - set(names):
+                self._forget()
+            new = [name for name in names if not self._knows(name)]
+            opened = [self._try_open(name) for name in new]
+            self._index.add([segment for segment in opened if segment is not None])
+            if all(map(self._knows, new)):
+                break  # else some were merged away since the listing, and their rows are in the next one
+
+    def _knows(self, name: str) -> bool:
+        return name in self._segments or name in self._skipped
 
     def segment_names(self) -> list[str]:
         """Names of the published segments, oldest first; links are never followed."""
@@ -102,109 +100,118 @@ class Folder:
                 return sorted(
                     entry.name
                     for entry in entries
-                    if entry.name.endswith(SUFFIX) and entry.name[0] != "." and entry.is_file(follow_symlinks=False)
+                    if SEGMENT_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
                 )
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def _open(self, name: str) -> bool:
+    def _try_open(self, name: str) -> Segment | None:
         try:
-            segment = Segment(self.path / name)
-            if self.dim is not None and segment.dim != self.dim:
-                raise DamagedSegmentError(
-                    f"{segment.path} holds rows of {segment.dim} numbers, the others of {self.dim}"
-                )
+            self._segments[name] = self._open(name)
         except FileNotFoundError:
-            return False  # merged away since the listing; its rows come with the next one
+            return None
         except (DamagedSegmentError, OSError) as error:
-            self._warn_damaged(name, str(error))
-            return False
-        self._segments[name] = segment
-        return True
+            self._skip(name, str(error))
+            return None
+        return self._segments[name]
 
-    def _index(self, names: list[str]) -> None:
-        """Merge segments into the sorted index."""
-        if not names:
-            return
-        first = len(self._names)
-        self._names += names
-        segments = [self._segments[name] for name in names]
-        keys = np.concatenate([self._keys, *(as_strings(segment.keys) for segment in segments)])
-        lengths = [len(segment) for segment in segments]
-        of = np.repeat(np.arange(first, first + len(names), dtype=np.int32), lengths)
-        rows = np.concatenate([np.arange(length) for length in lengths])
-        order = np.argsort(keys, kind="stable")  # linear where the old index is long and the new part short
-        self._keys = keys[order]
-        self._segment_of = np.concatenate([self._segment_of, of])[order]
-        self._row_of = np.concatenate([self._row_of, rows])[order]
+    def _open(self, name: str) -> Segment:
+        segment = Segment(self.path / name)
+        if self.dim not in (None, segment.dim):
+            raise DamagedSegmentError(f"its rows hold {segment.dim} numbers, those of the others {self.dim}")
+        return segment
+
+    def _skip(self, name: str, reason: str) -> None:
+        if name not in self._skipped:
+            self._skipped.add(name)
+            warnings.warn(
+                f"A damaged segment is skipped and its rows are encoded again: {self.path / name}: {reason}.",
+                StoreWarning,
+                stacklevel=4,
+            )
 
     def put(self, keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, object]) -> None:
         """Write a segment; see `Store.put_many`."""
-        whole = ~np.isnan(rows).any(axis=1)
-        if whole.any():
-            write_segment(self.path, keys[whole], rows[whole], metadata)
+        if self.dim not in (None, rows.shape[1]):
+            raise ParameterError(f"Got rows of {rows.shape[1]} numbers. Expected {self.dim}, as in {self.path}.")
+        write_segment(self.path, keys, rows, metadata)
 
     def tidy(self) -> None:
-        """Move damaged segments aside and merge small ones; only for the holder of the turn."""
+        """Move damaged segments aside, merge small ones, remove what killed writers left.
+
+        Only for the holder of the turn.
+        """
         with self._lock:
-            for name in sorted(self._damaged):
-                self._move_aside(name)
+            self._sweep()
             self.refresh()
-            small = [name for name, segment in self._segments.items() if len(segment) < _SMALL_ROWS]
+            if self._skipped:
+                for name in sorted(self._skipped):
+                    self._move_aside(name)
+                self._forget()
+                self.refresh()
+            sound = [segment for name, segment in self._segments.items() if name not in self._skipped]
+            small = [segment for segment in sound if len(segment) < _SMALL_ROWS]
             if len(small) > _MERGE_FILES:
-                self._rewrite(small)
+                self._merge(small[:_MERGED_AT_ONCE])
+                self.refresh()
+
+    def _sweep(self) -> None:
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if entry.name.startswith(TEMPORARY) and time.time() - _modified(entry) > _STALE_SECONDS:
+                    Path(entry.path).unlink(missing_ok=True)
 
     def _move_aside(self, name: str) -> None:
         """Read once more; what is still damaged is renamed, after its sound rows are written anew."""
         path = self.path / name
-        self._damaged.discard(name)
         try:
-            segment = Segment(path)
-            if segment.gather(np.arange(len(segment)))[1].all():
-                return
-            self._segments[name] = segment
-            self._rewrite([name], unlink=False)
+            segment = self._open(name)
+            rows, sound = segment.read()
+            if not sound.all():
+                self._publish([segment], rows[sound], segment.keys[sound])
+                path.rename(path.with_name(name + DAMAGED))
+        except DamagedSegmentError:
+            path.rename(path.with_name(name + DAMAGED))
         except FileNotFoundError:
-            return
-        except (DamagedSegmentError, OSError):
-            pass  # nothing to be saved
-        self._segments.pop(name, None)
-        path.rename(path.with_name(name + ".damaged"))
+            pass  # by another process
+        except OSError:
+            return  # cannot be read by us, or not now: that is no proof of damage
+        self._skipped.discard(name)
 
-    def _rewrite(self, names: list[str], *, unlink: bool = True) -> None:
-        """Write the sound rows of some segments to one new segment."""
-        parts = []
-        seconds = 0.0
-        for name in names:
-            segment = self._segments[name]
-            rows, sound = segment.gather(np.arange(len(segment)))
-            if unlink and not sound.all():
-                self._warn_damaged(name, f"{(~sound).sum()} rows are not what was written")
-                continue
-            parts.append((segment.keys[sound], rows[sound]))
-            seconds += float(segment.metadata.get("seconds", 0))
-        keys = np.concatenate([part[0] for part in parts])
-        rows = np.concatenate([part[1] for part in parts])
-        _, first = np.unique(as_strings(keys), return_index=True)
-        metadata = {k: v for k, v in self._segments[names[0]].metadata.items() if k not in ("checksum", "format")}
-        if len(first):
-            write_segment(self.path, keys[first], rows[first], {**metadata, "seconds": seconds})
-        if unlink:
-            for name in names:
-                if name not in self._damaged:
-                    (self.path / name).unlink(missing_ok=True)
-        self.refresh()
+    def _merge(self, segments: Sequence[Segment]) -> None:
+        """Write the rows of small segments to one new segment, then remove the small ones."""
+        keys = np.concatenate([segment.keys for segment in segments])
+        rows = np.empty((len(keys), self.dim), np.float32)
+        sound = np.empty(len(keys), bool)
+        whole = []
+        start = 0
+        for segment in segments:
+            part = slice(start, start := start + len(segment))
+            rows[part], sound[part] = segment.read()
+            if sound[part].all():
+                whole.append(segment.path)
+            else:
+                self._skip(segment.path.name, "some rows are not what was written")
+        keep = _first_copies(keys, sound)
+        self._publish(segments, rows if len(keep) == len(rows) else rows[keep], keys[keep])
+        for path in whole:
+            path.unlink(missing_ok=True)
 
-    def _warn_damaged(self, name: str, reason: str) -> None:
-        if name not in self._damaged:
-            self._damaged.add(name)
-            warnings.warn(
-                f"A damaged segment is skipped and its rows are encoded again: {self.path / name}: {reason}",
-                StoreWarning,
-                stacklevel=2,
-            )
+    def _publish(self, segments: Sequence[Segment], rows: np.ndarray, keys: np.ndarray) -> None:
+        if len(rows):
+            metadata = {**segments[0].metadata, "seconds": sum(segment.seconds for segment in segments)}
+            write_segment(self.path, keys, rows, metadata)
 
 
-def as_strings(keys: np.ndarray) -> np.ndarray:
-    """Keys (n, 16) u8 as n strings of 16 bytes, which numpy can sort and search."""
-    return np.ascontiguousarray(keys).view("S16").ravel()
+def _first_copies(keys: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    """Positions of the first sound copy of each key, in the order of writing: neighbours are asked for together."""
+    candidates = np.flatnonzero(sound)
+    _, first = np.unique(as_strings(keys[candidates]), return_index=True)
+    return np.sort(candidates[first])
+
+
+def _modified(entry: os.DirEntry) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return time.time()

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import time
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from featx.exceptions import FeatxError
 from featx.store.base import KEY_BYTES as KEY
 
-SUFFIX = ".safetensors"
 FORMAT = "1"
-_TEMPORARY = ".tmp-"
+TEMPORARY = ".tmp-"
+DAMAGED = ".damaged"
+# Other files that people put into the folder are not ours to read, to move or to delete.
+SEGMENT_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{12}\.safetensors")
 # A lost row is only encoded again, so small files do not wait for the disk.
 _FSYNC_BYTES = 1_000_000
-_DTYPES = {"U8": np.uint8, "F32": np.float32, "U64": np.uint64}
+_TENSORS = {"keys": ("U8", 1), "rows": ("F32", 4), "sums": ("U64", 8)}
 _MAX_HEADER = 1_000_000
 
 
@@ -54,25 +59,26 @@ def write_segment(folder: Path, keys: np.ndarray, rows: np.ndarray, metadata: Ma
     OSError
         If the folder cannot be written; nothing is left behind.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     keys, rows = np.ascontiguousarray(keys), np.ascontiguousarray(rows, dtype=np.float32)
     sums = row_sums(rows)
     header = {name: str(value) for name, value in metadata.items()}
-    header |= {"format": FORMAT, "checksum": _checksum(keys, sums)}
+    header |= {"format": FORMAT, "checksum": _checksum(keys.tobytes(), sums.tobytes())}
     # Names begin with the time, so that a listing is in order of writing.
-    name = f"{time.time_ns():016x}-{uuid.uuid4().hex[:12]}{SUFFIX}"
-    temporary = folder / (_TEMPORARY + name)
+    path = folder / f"{time.time_ns():016x}-{uuid.uuid4().hex[:12]}.safetensors"
+    temporary = folder / (TEMPORARY + path.name)
     try:
-        save_file({"keys": keys, "rows": rows, "sums": sums}, temporary, header)
-        if rows.nbytes >= _FSYNC_BYTES:
-            with open(temporary, "rb") as file:
+        # Not save_file: its files are for their owner alone, and a store may be shared.
+        with open(temporary, "xb") as file:
+            file.write(save({"keys": keys, "rows": rows, "sums": sums}, header))
+            if rows.nbytes >= _FSYNC_BYTES:
+                file.flush()
                 os.fsync(file.fileno())
-        temporary.rename(folder / name)
-    except Exception as error:
+        temporary.rename(path)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise error if isinstance(error, OSError) else OSError(f"cannot write {temporary}: {error}") from error
-    return folder / name
+    return path
 
 
 def row_sums(rows: np.ndarray) -> np.ndarray:
@@ -100,12 +106,15 @@ def _weights(n: int) -> np.ndarray:
     return np.arange(1, n + 1, dtype=np.uint64) * golden | np.uint64(1)
 
 
-def _checksum(keys: np.ndarray, sums: np.ndarray) -> str:
-    return hashlib.sha256(keys.tobytes() + sums.tobytes()).hexdigest()
+def _checksum(keys: bytes, sums: bytes) -> str:
+    return hashlib.sha256(keys + sums).hexdigest()
 
 
 class Segment:
-    """An open segment; its rows stay on disk until they are gathered.
+    """An open segment: keys and sums are in memory, rows are read from the file whenever they are gathered.
+
+    No file stays open and nothing is mapped: a store may have any number of segments, and a file
+    that is cut short or removed meanwhile is met as an error, never as a signal.
 
     Parameters
     ----------
@@ -127,42 +136,37 @@ class Segment:
 
     def __init__(self, path: Path):
         self.path = path
-        size = path.stat().st_size
         with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(_MAX_HEADER, size):
-                raise DamagedSegmentError(f"{path} has no header")
             try:
-                header = json.loads(file.read(length))
-                self.metadata = header.pop("__metadata__")
-                entries = {name: self._entry(entry, 8 + length, size) for name, entry in header.items()}
-                (keys_at, keys_shape, _), (sums_at, sums_shape, _) = entries["keys"], entries["sums"]
-                self._rows_at, (n, self.dim), _ = entries["rows"]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DamagedSegmentError(f"{path} has a damaged header: {error}") from error
-            if keys_shape != (n, KEY) or sums_shape != (n,):
-                raise DamagedSegmentError(f"{path} holds keys {keys_shape} and sums {sums_shape} for {n} rows")
-            file.seek(keys_at)
-            self.keys = np.frombuffer(file.read(n * KEY), np.uint8).reshape(n, KEY)
-            file.seek(sums_at)
-            self._sums = np.frombuffer(file.read(8 * n), np.uint64)
-        if _checksum(self.keys, self._sums) != self.metadata.get("checksum"):
-            raise DamagedSegmentError(f"{path}: keys or sums are not what was written")
-        self._rows: np.ndarray | None = None
+                self.metadata, shapes, starts = _read_header(file)
+                n, self.dim = shapes["rows"]
+                if shapes["keys"] != (n, KEY) or shapes["sums"] != (n,):
+                    raise ValueError(f"keys {shapes['keys']} and sums {shapes['sums']} for {n} rows")
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise DamagedSegmentError(f"its header is damaged ({error})") from error
+            file.seek(starts["keys"])
+            keys = file.read(n * KEY)
+            file.seek(starts["sums"])
+            sums = file.read(n * 8)
+        if _checksum(keys, sums) != self.metadata.get("checksum"):
+            raise DamagedSegmentError("its keys or sums are not what was written")
+        self.keys = np.frombuffer(keys, np.uint8).reshape(n, KEY)
+        self._sums = np.frombuffer(sums, np.uint64)
+        self._rows_at = starts["rows"]
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    @staticmethod
-    def _entry(entry: dict, data_at: int, size: int) -> tuple[int, tuple[int, ...], np.dtype]:
-        begin, end = entry["data_offsets"]
-        shape, dtype = tuple(entry["shape"]), np.dtype(_DTYPES[entry["dtype"]])
-        if end - begin != int(np.prod(shape)) * dtype.itemsize or not 0 <= begin <= end <= size - data_at:
-            raise ValueError("the file is cut short")
-        return data_at + begin, shape, dtype
+    @property
+    def seconds(self) -> float:
+        """Time spent encoding these rows, 0 where it is not known."""
+        try:
+            return float(self.metadata["seconds"])
+        except (KeyError, ValueError):
+            return 0.0
 
     def gather(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Copy rows out.
+        """Read rows; neighbours are read in one go.
 
         Parameters
         ----------
@@ -173,8 +177,43 @@ class Segment:
         rows : ndarray of shape (n, dim), float32
         sound : ndarray of shape (n,), bool
             Whether each row is what was written.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it has been merged away meanwhile.
         """
-        if self._rows is None:
-            self._rows = np.memmap(self.path, np.float32, "r", self._rows_at, (len(self), self.dim))
-        rows = np.asarray(self._rows[positions])
+        rows = np.zeros((len(positions), self.dim), np.float32)
+        starts = np.flatnonzero(np.diff(positions, prepend=-2) != 1)
+        with open(self.path, "rb") as file:
+            for start, end in zip(starts, [*starts[1:], len(positions)], strict=True):
+                file.seek(self._rows_at + int(positions[start]) * self.dim * 4)
+                file.readinto(rows[start:end])  # what a file cut short leaves out does not match its sum
         return rows, row_sums(rows) == self._sums[positions]
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gather every row."""
+        return self.gather(np.arange(len(self)))
+
+
+def _read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, tuple[int, ...]], dict[str, int]]:
+    """Metadata, and of each tensor the shape and where it starts; ValueError and its like where they make no sense."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(_MAX_HEADER, size - 8):
+        raise ValueError("no header")
+    header = json.loads(file.read(length))
+    metadata = header["__metadata__"]
+    if metadata["format"] != FORMAT:
+        raise ValueError(f"format {metadata['format']!r}, expected {FORMAT!r}")
+    shapes, starts = {}, {}
+    for name, (dtype, width) in _TENSORS.items():
+        entry = header[name]
+        begin, end = entry["data_offsets"]
+        shape = tuple(entry["shape"])
+        if entry["dtype"] != dtype or not all(type(x) is int and x >= 0 for x in (begin, end, *shape)):
+            raise ValueError(f"{name} is of {entry}")
+        if end - begin != math.prod(shape) * width or end > size - 8 - length:
+            raise ValueError("the file is cut short")
+        shapes[name], starts[name] = shape, 8 + length + begin
+    return metadata, shapes, starts

@@ -6,13 +6,12 @@ import importlib.metadata
 import json
 import logging
 import os
-import shutil
+import re
 import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +19,17 @@ import numpy as np
 import platformdirs
 
 from featx.exceptions import ParameterError, StoreError, StoreWarning
-from featx.store._folder import Folder, as_strings
-from featx.store._segment import DamagedSegmentError, Segment
+from featx.store import _inventory
+from featx.store._folder import Folder
+from featx.store._inventory import CARD, LOCK, NAME_LENGTH
+from featx.store._segment import TEMPORARY
+from featx.store.base import KEY_BYTES
 
 if TYPE_CHECKING:
     import pandas as pd
+    from filelock import FileLock
 
-_NAME_LENGTH = 32
-_CARD = "encoder.json"
-_INFO_COLUMNS = ["encoder", "fingerprint", "rows", "unique_rows", "segments", "bytes", "last_used"]
+_FINGERPRINT = re.compile(r"[0-9a-f]{32,}")
 
 logger = logging.getLogger("featx")
 
@@ -68,10 +69,15 @@ class EmbeddingStore:
             raise ParameterError(
                 f"Got location={location!r}. Expected a local folder: remote stores are not supported."
             )
-        self._private = location is None and "FEATX_CACHE" not in os.environ
+        self._private = location is None and not os.environ.get("FEATX_CACHE")
         self.location = default_location() if location is None else Path(location).expanduser().absolute()
+        self._begin()
+
+    def _begin(self) -> None:
         self._folders: dict[str, Folder] = {}
         self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._announced = False
 
     def __repr__(self) -> str:
         return f"EmbeddingStore({str(self.location)!r})"
@@ -83,7 +89,8 @@ class EmbeddingStore:
         return {"location": self.location, "_private": self._private}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _folders={}, _lock=threading.Lock())
+        self.__dict__.update(state)
+        self._begin()
 
     def get_many(self, fingerprint: str, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Look up rows; see `featx.store.Store.get_many`.
@@ -94,13 +101,14 @@ class EmbeddingStore:
             If the folder is a symbolic link or cannot be read.
         """
         folder = self._folder(fingerprint)
+        keys = _checked_keys(keys)
         try:
             found, rows = folder.get(keys)
-        except PermissionError as error:
-            raise StoreError(f"The cache folder {folder.path} cannot be read: {error.strerror}.") from error
+        except OSError as error:
+            raise StoreError(f"The cache folder {folder.path} cannot be read: {error.strerror or error}.") from error
         if found.any():
             with suppress(OSError):
-                os.utime(folder.path / _CARD)
+                os.utime(folder.path / CARD)
         return found, rows
 
     def put_many(self, fingerprint: str, keys: np.ndarray, rows: np.ndarray, meta: Mapping[str, Any]) -> None:
@@ -112,6 +120,9 @@ class EmbeddingStore:
             If the folder cannot be written.
         """
         folder = self._folder(fingerprint)
+        keys, rows = _checked_rows(keys, rows)
+        if not len(keys):
+            return
         metadata = {name: value for name, value in meta.items() if name != "encoder"}
         metadata["featx"] = importlib.metadata.version("featx")
         try:
@@ -124,21 +135,15 @@ class EmbeddingStore:
     @contextmanager
     def turn(self, fingerprint: str) -> Iterator[None]:
         """Take turns with the other processes; see `featx.store.Store.turn`."""
-        import filelock
-
         folder = self._folder(fingerprint)
-        lock = filelock.FileLock(folder.path / "turn.lock")
-        try:
-            self._make(folder.path)
-            lock.acquire()
-        except (OSError, NotImplementedError):  # read-only, or a file system without locks
-            yield
-            return
+        lock = self._acquire(folder)
         try:
             yield
-            self._tidy(folder)
+            if lock is not None:
+                self._tidy(folder)
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     def info(self) -> pd.DataFrame:
         """What is in the store.
@@ -149,12 +154,10 @@ class EmbeddingStore:
             One row a fingerprint: encoder (its name), fingerprint, rows,
             unique_rows, segments, bytes, last_used.
         """
-        import pandas as pd
-
-        return pd.DataFrame([self._describe(path) for path in self._paths()], columns=_INFO_COLUMNS)
+        return _inventory.describe(self.location)
 
     def verify(self) -> pd.DataFrame:
-        """Read every row of every segment.
+        """Read every row of every segment; nothing is moved or removed.
 
         Returns
         -------
@@ -162,48 +165,57 @@ class EmbeddingStore:
             One row a segment: fingerprint, segment, rows, damaged (how many of
             them), error (why it cannot be opened, or "").
         """
-        import pandas as pd
-
-        records = []
-        for path in self._paths():
-            for name in Folder(path).segment_names():
-                records.append({"fingerprint": path.name, "segment": name, **_check_segment(path / name)})
-        return pd.DataFrame(records, columns=["fingerprint", "segment", "rows", "damaged", "error"])
+        return _inventory.verify(self.location)
 
     def clear(self, encoder: str | None = None) -> int:
-        """Delete embeddings; nothing else in the location is touched.
+        """Delete embeddings; nothing that the store did not write is touched.
 
         Parameters
         ----------
         encoder : str, default=None
-            A name or a fingerprint (its first characters) as in `info`; None is all.
+            A name or a fingerprint (at least its first 8 characters) as in
+            `info`; None is all.
 
         Returns
         -------
         int
             Bytes that were freed.
+
+        Raises
+        ------
+        UnknownNameError
+            If nothing in the store is by that encoder.
         """
-        freed = 0
-        for path in self._paths():
-            card = _read_card(path)
-            if encoder is None or card.get("name") == encoder or path.name.startswith(encoder):
-                freed += _size(path)
-                shutil.rmtree(path)
-                self._folders.pop(path.name, None)
-        return freed
+        return _inventory.clear(self.location, encoder)
 
     def _folder(self, fingerprint: str) -> Folder:
-        name = fingerprint[:_NAME_LENGTH]
-        path = self.location / name
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            raise ParameterError(f"Got fingerprint={fingerprint!r}. Expected a hex digest of 32 digits or more.")
+        path = self.location / fingerprint[:NAME_LENGTH]
         # A link could lead writes out of the store.
         if path.is_symlink():
             raise StoreError(f"{path} is a symbolic link. Expected a folder; remove the link.")
+        if self._pid != os.getpid():
+            self._begin()  # forked, maybe while another thread held a lock: nobody would ever release it here
         with self._lock:
-            if name not in self._folders:
-                self._folders[name] = Folder(path)
-                if len(self._folders) == 1:
-                    logger.info("cache=%s", self.location)
-            return self._folders[name]
+            self._announce()
+            return self._folders.setdefault(path.name, Folder(path))
+
+    def _announce(self) -> None:
+        if not self._announced and logger.isEnabledFor(logging.INFO):
+            logger.info("cache=%s bytes=%d", self.location, _inventory.total_bytes(self.location))
+        self._announced = True
+
+    def _acquire(self, folder: Folder) -> FileLock | None:
+        from filelock import FileLock
+
+        lock = FileLock(folder.path / LOCK)
+        try:
+            self._make(folder.path)
+            lock.acquire()
+        except (OSError, NotImplementedError):  # read-only, or a file system without locks
+            return None
+        return lock
 
     def _make(self, path: Path) -> None:
         self.location.mkdir(parents=True, exist_ok=True, mode=0o700 if self._private else 0o777)
@@ -211,68 +223,39 @@ class EmbeddingStore:
 
     def _write_card(self, path: Path, fingerprint: str, encoder: Mapping[str, Any]) -> None:
         """Say, for people and for checks, what these rows were encoded by."""
-        if (path / _CARD).exists():
+        if _inventory.read_card(path):
             return
-        temporary = path / f".tmp-{uuid.uuid4().hex}.json"
+        temporary = path / f"{TEMPORARY}{uuid.uuid4().hex}.json"
         temporary.write_text(json.dumps({**encoder, "fingerprint": fingerprint}, indent=1, sort_keys=True))
-        temporary.rename(path / _CARD)
+        temporary.replace(path / CARD)
 
     def _tidy(self, folder: Folder) -> None:
         try:
             folder.tidy()
-        except OSError as error:
-            warnings.warn(f"The store {folder.path} could not be tidied: {error}", StoreWarning, stacklevel=3)
-
-    def _paths(self) -> list[Path]:
-        """The folders that are this store's own: named by a fingerprint, with a card in them."""
-        if not self.location.is_dir():
-            return []
-        return sorted(
-            path
-            for path in self.location.iterdir()
-            if len(path.name) == _NAME_LENGTH and not path.is_symlink() and (path / _CARD).is_file()
-        )
-
-    def _describe(self, path: Path) -> dict[str, Any]:
-        segments = []
-        for name in Folder(path).segment_names():
-            with suppress(DamagedSegmentError, OSError):
-                segments.append(Segment(path / name))
-        keys = [as_strings(segment.keys) for segment in segments]
-        card = _read_card(path)
-        return {
-            "encoder": card.get("name", ""),
-            "fingerprint": card.get("fingerprint", path.name),
-            "rows": sum(map(len, segments)),
-            "unique_rows": len(np.unique(np.concatenate(keys))) if keys else 0,
-            "segments": len(segments),
-            "bytes": _size(path),
-            "last_used": datetime.fromtimestamp((path / _CARD).stat().st_mtime),
-        }
+        except FileNotFoundError:
+            pass  # cleared meanwhile
+        except (OSError, MemoryError) as error:
+            warnings.warn(f"The store {folder.path} could not be tidied: {error}", StoreWarning, stacklevel=4)
 
 
 def default_location() -> Path:
     """``$FEATX_CACHE``, else this user's cache folder."""
-    if "FEATX_CACHE" in os.environ:
-        return Path(os.environ["FEATX_CACHE"]).expanduser().absolute()
+    if folder := os.environ.get("FEATX_CACHE"):
+        return Path(folder).expanduser().absolute()
     return platformdirs.user_cache_path("featx", appauthor=False) / "embeddings"
 
 
-def _check_segment(path: Path) -> dict[str, Any]:
-    try:
-        segment = Segment(path)
-        _, sound = segment.gather(np.arange(len(segment)))
-    except (DamagedSegmentError, OSError) as error:
-        return {"rows": 0, "damaged": 0, "error": str(error)}
-    return {"rows": len(segment), "damaged": int((~sound).sum()), "error": ""}
+def _checked_keys(keys: np.ndarray) -> np.ndarray:
+    keys = np.asarray(keys)
+    if keys.dtype != np.uint8 or keys.ndim != 2 or keys.shape[1] != KEY_BYTES:
+        raise ParameterError(f"Got keys {keys.shape} {keys.dtype}. Expected (n, {KEY_BYTES}) uint8.")
+    return keys
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads((path / _CARD).read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def _size(path: Path) -> int:
-    return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(path))
+def _checked_rows(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keys and rows that can be kept: those without NaN."""
+    keys, rows = _checked_keys(keys), np.asarray(rows)
+    if rows.ndim != 2 or len(rows) != len(keys) or not rows.shape[1] or rows.dtype.kind != "f":
+        raise ParameterError(f"Got rows {rows.shape} {rows.dtype}. Expected ({len(keys)}, dim) float32.")
+    whole = ~np.isnan(rows).any(axis=1)
+    return (keys, rows) if whole.all() else (keys[whole], rows[whole])

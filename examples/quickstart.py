@@ -1,0 +1,137 @@
+"""The main job: from images to a fitted, scored and saved scikit-learn Pipeline.
+
+    python examples/quickstart.py                   # scikit-learn's digits, as real image files
+    python examples/quickstart.py photos/           # a folder of your own: photos/<label>/*.jpg
+
+It prints cross-validated accuracy with transfer (a pretrained encoder) and without (raw pixels under the
+same head), how long the first and the second encoding took, and saves a picture: the confusion matrix
+with the most confidently wrong images beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.metrics import ConfusionMatrixDisplay
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import featx
+
+RAW_SIZE = 16
+N_WRONG = 8
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.folder or write_digits(Path(scratch), arguments.limit)
+        photos = featx.read_image_folder(folder)
+        if arguments.limit:
+            photos = photos.sample(min(arguments.limit, len(photos)), random_state=0).reset_index(drop=True)
+        report(photos, arguments)
+
+
+def report(photos: pd.DataFrame, arguments: argparse.Namespace) -> None:
+    images, labels = photos["image"], photos["label"]
+    folds = StratifiedKFold(min(5, labels.value_counts().min()), shuffle=True, random_state=0)
+    print(f"{len(photos)} images, {labels.nunique()} classes, {folds.n_splits}-fold cross-validation")
+
+    model = featx.image_pipeline("logistic", encoder=arguments.encoder, cache=arguments.cache)
+    first = time_encoding(model.named_steps["encoder"], images)
+    second = time_encoding(model.named_steps["encoder"], images)
+    raw = make_pipeline(FunctionTransformer(raw_pixels), *(clone(step) for _, step in model.steps[1:]))
+
+    probabilities = cross_val_predict(model, images, labels, cv=folds, method="predict_proba")
+    classes = np.unique(labels)
+    predicted = classes[probabilities.argmax(axis=1)]
+    without = cross_val_predict(raw, images, labels, cv=folds)
+    print(f"accuracy with transfer ({arguments.encoder}):  {accuracy(labels, predicted)}")
+    print(f"accuracy without (raw {RAW_SIZE}x{RAW_SIZE} pixels):          {accuracy(labels, without)}")
+    print(f"encoding: first run {first:.2f} s, second run {second:.3f} s (from {arguments.cache}/)")
+
+    joblib.dump(model.fit(images, labels), arguments.model)
+    reloaded = joblib.load(arguments.model)
+    print(f"saved {arguments.model} ({arguments.model.stat().st_size / 1024:.0f} kB); the reloaded model says", end=" ")
+    print(f"{reloaded.predict(images[:1])[0]!r} for {Path(images.iloc[0]).name}, which is {labels.iloc[0]!r}")
+    draw(photos, predicted, probabilities.max(axis=1), arguments.picture)
+    print(f"saved {arguments.picture}")
+
+
+def time_encoding(encoder: featx.ImageEncoder, images: pd.Series) -> float:
+    started = time.perf_counter()
+    encoder.transform(images)
+    return time.perf_counter() - started
+
+
+def raw_pixels(images: pd.Series) -> np.ndarray:
+    """What the same head gets without transfer: every image as a small square of pixels."""
+    small = featx.Preprocess(RAW_SIZE, fit="squash")
+    return np.stack([small(Image.open(path).convert("RGB")).ravel() / 255 for path in images])
+
+
+def accuracy(labels: pd.Series, predicted: np.ndarray) -> str:
+    """Accuracy with its binomial standard error."""
+    share = np.mean(labels == predicted)
+    return f"{share:.3f} +- {np.sqrt(share * (1 - share) / len(labels)):.3f}"
+
+
+def draw(photos: pd.DataFrame, predicted: np.ndarray, confidence: np.ndarray, path: Path) -> None:
+    """The confusion matrix, and beside it the images that are most confidently wrong."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(12, 6), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+    axes = left.subplots()
+    display = ConfusionMatrixDisplay.from_predictions(
+        photos["label"], predicted, ax=axes, cmap="Blues", colorbar=False, xticks_rotation="vertical"
+    )
+    display.ax_.set_title("Confusion matrix, cross-validated")
+    wrong = np.flatnonzero(photos["label"] != predicted)
+    worst = wrong[np.argsort(-confidence[wrong])][:N_WRONG]
+    right.suptitle("Most confidently wrong" if len(worst) else "No image is classified wrongly")
+    for axes in right.subplots(2, N_WRONG // 2).ravel():
+        axes.axis("off")
+    for axes, i in zip(right.axes, worst, strict=False):
+        axes.imshow(Image.open(photos["image"].iloc[i]).convert("RGB"))
+        axes.set_title(f"{photos['label'].iloc[i]} taken for\n{predicted[i]} ({confidence[i]:.0%})", fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def write_digits(folder: Path, limit: int | None) -> Path:
+    """Write scikit-learn's 1,797 scanned digits as PNG files, a folder for each digit."""
+    digits = load_digits()
+    for i, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
+        if limit is None or i < limit:
+            (folder / str(digit)).mkdir(exist_ok=True)
+            Image.fromarray((image * 255 / 16).astype(np.uint8)).save(folder / str(digit) / f"{i:04}.png")
+    return folder
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="photos/<label>/*.jpg; default: scikit-learn's digits")
+    parser.add_argument("--encoder", default="efficientnet_lite0")
+    parser.add_argument("--limit", type=int, help="use so many images only")
+    parser.add_argument("--cache", default="cache", help="folder of the embeddings (default: %(default)s)")
+    parser.add_argument("--model", type=Path, default=Path("cache/quickstart.joblib"))
+    parser.add_argument("--picture", type=Path, default=Path("cache/quickstart.png"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

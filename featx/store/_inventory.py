@@ -1,0 +1,146 @@
+"""What lies in a location: described, verified, deleted. Only what the store wrote counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featx.exceptions import StoreError, UnknownNameError
+from featx.store._folder import Folder
+from featx.store._index import as_strings
+from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY, DamagedSegmentError, Segment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CARD = "encoder.json"
+LOCK = "turn.lock"
+NAME_LENGTH = 32
+_FOLDER_NAME = re.compile(rf"[0-9a-f]{{{NAME_LENGTH}}}")
+_FILE_NAME = re.compile(
+    rf"{re.escape(CARD)}|{re.escape(LOCK)}|{re.escape(TEMPORARY)}.+|{SEGMENT_NAME.pattern}({re.escape(DAMAGED)})?"
+)
+_PREFIX = 8
+_INFO = ["encoder", "fingerprint", "rows", "unique_rows", "segments", "bytes", "last_used"]
+_VERIFIED = ["fingerprint", "segment", "rows", "damaged", "error"]
+
+
+def describe(location: Path) -> pd.DataFrame:
+    """See `EmbeddingStore.info`."""
+    import pandas as pd
+
+    return pd.DataFrame([_describe(path) for path in folders(location)], columns=_INFO)
+
+
+def verify(location: Path) -> pd.DataFrame:
+    """See `EmbeddingStore.verify`."""
+    import pandas as pd
+
+    records = [
+        {"fingerprint": path.name, "segment": name, **_check(path / name)}
+        for path in folders(location)
+        for name in Folder(path).segment_names()
+    ]
+    return pd.DataFrame(records, columns=_VERIFIED)
+
+
+def clear(location: Path, encoder: str | None) -> int:
+    """See `EmbeddingStore.clear`."""
+    paths = folders(location)
+    chosen = [path for path in paths if encoder is None or _is_by(path, encoder)]
+    if encoder is not None and not chosen:
+        names = {read_card(path).get("name", path.name) for path in paths}
+        raise UnknownNameError("encoder in this store", encoder, sorted(names))
+    return sum(map(_remove, chosen))
+
+
+def total_bytes(location: Path) -> int:
+    """Size of all that the store wrote."""
+    return sum(map(_size, folders(location)))
+
+
+def folders(location: Path) -> list[Path]:
+    """The folders that are the store's own: named by a fingerprint, with a card in them."""
+    try:
+        with os.scandir(location) as entries:
+            names = [e.name for e in entries if _FOLDER_NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"The cache folder {location} cannot be read: {error.strerror or error}.") from error
+    return [location / name for name in sorted(names) if (location / name / CARD).is_file()]
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """What ``encoder.json`` says, {} where it is missing or damaged."""
+    try:
+        card = json.loads((path / CARD).read_text())
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def _is_by(path: Path, encoder: str) -> bool:
+    by_fingerprint = len(encoder) >= _PREFIX and encoder.startswith(path.name[: len(encoder)])
+    return by_fingerprint or read_card(path).get("name") == encoder
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    segments = []
+    for name in Folder(path).segment_names():
+        with suppress(DamagedSegmentError, OSError):
+            segments.append(Segment(path / name))
+    keys = [as_strings(segment.keys) for segment in segments]
+    card = read_card(path)
+    last_used = None
+    with suppress(OSError):
+        last_used = datetime.fromtimestamp((path / CARD).stat().st_mtime)
+    return {
+        "encoder": card.get("name", ""),
+        "fingerprint": card.get("fingerprint", path.name),
+        "rows": sum(map(len, segments)),
+        "unique_rows": len(np.unique(np.concatenate(keys))) if keys else 0,
+        "segments": len(segments),
+        "bytes": _size(path),
+        "last_used": last_used,
+    }
+
+
+def _check(path: Path) -> dict[str, Any]:
+    try:
+        segment = Segment(path)
+        _, sound = segment.read()
+    except (DamagedSegmentError, OSError) as error:
+        return {"rows": 0, "damaged": 0, "error": str(error)}
+    return {"rows": len(segment), "damaged": int((~sound).sum()), "error": ""}
+
+
+def _own_files(path: Path) -> Iterator[tuple[Path, int]]:
+    """The store's own files in one folder, with their sizes."""
+    with suppress(FileNotFoundError), os.scandir(path) as entries:
+        for entry in entries:
+            if _FILE_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # published or merged meanwhile
+                    yield Path(entry.path), entry.stat(follow_symlinks=False).st_size
+
+
+def _size(path: Path) -> int:
+    return sum(size for _, size in _own_files(path))
+
+
+def _remove(path: Path) -> int:
+    freed = 0
+    for file, size in list(_own_files(path)):
+        file.unlink(missing_ok=True)
+        freed += size
+    with suppress(OSError):  # not empty: somebody else's files
+        path.rmdir()
+    return freed

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import featx
+from featx.exceptions import ImageErrors, ImageWarning
+from featx.extraction import Options, embedding_dims, extract
+from featx.extraction import _extract as module
+from featx.images import as_column
+from tests.networks import tiny_encoder
+
+
+@pytest.fixture
+def encoder(tiny, store) -> featx.ImageEncoder:
+    return featx.ImageEncoder(tiny, cache=store, verbose=0)
+
+
+@pytest.fixture
+def truncated(files, tmp_path) -> str:
+    path = tmp_path / "truncated.jpg"
+    path.write_bytes(open(files[0], "rb").read()[:2000])
+    return str(path)
+
+
+def rows_in(store) -> int:
+    info = store.info()
+    return int(info["rows"].sum())
+
+
+def test_each_distinct_image_is_run_once(tiny, crops, store, caplog):
+    caplog.set_level("INFO", "featx")
+    column = as_column([*crops, *crops[:10]])
+    specs = featx.ImageEncoder(tiny)._specs()
+    extract(column, specs, store, Options())
+    assert "rows=50 hits=10 encoded=40 failed=0 seconds=" in caplog.text
+    caplog.clear()
+    extract(column, specs, store, Options())
+    assert "rows=50 hits=50 encoded=0 failed=0 seconds=" in caplog.text
+
+
+def test_new_images_among_known_ones_are_all_that_is_encoded(encoder, crops, caplog):
+    known = encoder.transform(crops[:30])
+    caplog.set_level("INFO", "featx")
+    rows = encoder.transform(crops)
+    assert "rows=40 hits=30 encoded=10" in caplog.text
+    np.testing.assert_array_equal(rows[:30], known)
+
+
+def test_bad_images_are_listed_at_the_end_and_every_good_one_is_stored(encoder, files, truncated, store):
+    images = pd.Series([files[0], "nowhere.jpg", files[1], truncated, None], index=list("abcde"))
+    with pytest.raises(ImageErrors) as raised:
+        encoder.transform(images)
+    table = raised.value.table
+    assert table["position"].tolist() == [1, 3, 4]
+    assert table["index"].tolist() == ["b", "d", "e"]
+    assert table["reason"].str.contains("no such file|damaged|missing").all()
+    assert "row 3" in str(raised.value)
+    assert "3 of 5 images" in str(raised.value)
+    assert rows_in(store) == 2
+
+
+def test_bad_images_may_become_nan_rows_with_one_warning(tiny, files, truncated):
+    encoder = featx.ImageEncoder(tiny, cache=False, on_error="nan", on_missing="nan")
+    with pytest.warns(ImageWarning, match="3 of 5") as warned:
+        rows = encoder.transform([files[0], "nowhere.jpg", files[1], truncated, ""])
+    assert len(warned) == 1
+    assert np.isnan(rows).all(axis=1).tolist() == [False, True, False, True, True]
+
+
+@pytest.mark.parametrize(("on_error", "on_missing", "raising"), [("raise", "nan", [1]), ("nan", "raise", [2])])
+def test_unreadable_and_missing_rows_have_policies_of_their_own(tiny, files, on_error, on_missing, raising):
+    encoder = featx.ImageEncoder(tiny, cache=False, on_error=on_error, on_missing=on_missing)
+    with pytest.raises(ImageErrors) as raised:
+        encoder.transform([files[0], "nowhere.jpg", float("nan")])
+    assert raised.value.table["position"].tolist() == raising
+
+
+def test_only_bad_images_still_give_rows_of_the_right_length(tiny):
+    encoder = featx.ImageEncoder(tiny, layers=["conv1", "conv2"], cache=False, on_error="nan", on_missing="nan")
+    with pytest.warns(ImageWarning):
+        rows = encoder.transform(["nowhere.jpg", None])
+    assert rows.shape == (2, 14)
+    assert np.isnan(rows).all()
+
+
+def test_a_bad_image_is_bad_in_every_row_that_shows_it(tiny, files, truncated):
+    encoder = featx.ImageEncoder(tiny, cache=False)
+    with pytest.raises(ImageErrors) as raised:
+        encoder.transform([truncated, files[0], truncated])
+    assert raised.value.table["position"].tolist() == [0, 2]
+
+
+def test_a_row_that_fails_in_one_layer_is_nan_in_all(tiny, files, store, monkeypatch):
+    featx.ImageEncoder(tiny, layers="conv1", cache=store).transform(files[:3])
+    data = open(files[1], "rb").read()
+    original = module.digest_many
+
+    def as_before(sources, **options):  # the store knows the file's old content in one layer
+        keys, reasons = original(sources, **options)
+        open(files[1], "wb").write(data[:2000])
+        return keys, reasons
+
+    monkeypatch.setattr(module, "digest_many", as_before)
+    encoder = featx.ImageEncoder(tiny, layers=["conv1", "conv2"], cache=store, on_error="nan")
+    with pytest.warns(ImageWarning, match="damaged|changed"):
+        rows = encoder.transform(files[:3])
+    assert np.isnan(rows).all(axis=1).tolist() == [False, True, False]
+
+
+def test_a_wrong_root_folder_stops_early_with_one_resolved_path(encoder, files, store, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImageErrors, match="Stopped after") as raised:
+        encoder.transform([*files, *(f"wrong/{i}.jpg" for i in range(9000))])
+    assert raised.value.stopped_after < 9012
+    assert str(tmp_path / "wrong" / "0.jpg") in str(raised.value)
+
+
+def test_few_images_never_stop_early(encoder, files, store):
+    with pytest.raises(ImageErrors) as raised:
+        encoder.transform([*(f"wrong/{i}.jpg" for i in range(100)), *files])
+    assert raised.value.stopped_after is None
+    assert rows_in(store) == 12
+
+
+def test_undecodable_images_that_are_the_rule_stop_early_too(encoder, crops, store, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", 64)
+    junk = [b"no image %d" % i for i in range(2000)]
+    with pytest.raises(ImageErrors, match="Stopped after"):
+        encoder.transform([*crops, *junk])
+    assert rows_in(store) == 40
+
+
+def test_seven_bad_files_in_five_thousand_end_in_one_error_that_lists_seven(tiny, crops, store):
+    stamp = np.arange(5000)
+    images = [np.roll(crops[i % 40][:32, :32], i, axis=1).copy() for i in stamp]
+    for i, image in zip(stamp, images, strict=True):
+        image[0, 0] = i % 256, i // 256, 0
+    bad = [31, 400, 401, 2000, 3333, 4998, 4999]
+    for i in bad:
+        images[i] = b"not an image %d" % i
+    encoder = featx.ImageEncoder(tiny, cache=store, verbose=0, batch_size=256)
+    with pytest.raises(ImageErrors) as raised:
+        encoder.transform(images)
+    assert raised.value.table["position"].tolist() == bad
+    assert str(raised.value).startswith("7 of 5,000 images unreadable; 4,993 embeddings stored.")
+    assert 'Continue with on_error="nan"' in str(raised.value)
+    assert rows_in(store) == 4993
+
+
+def test_an_interrupted_run_keeps_what_it_had_encoded(encoder, crops, store, monkeypatch):
+    from featx.runtimes._torch import TorchRuntime
+
+    run, batches = TorchRuntime.run, []
+
+    def interrupted(self, batch):
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        batches.append(len(batch))
+        return run(self, batch)
+
+    monkeypatch.setattr(TorchRuntime, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.set_params(batch_size=8).transform(crops)
+    assert rows_in(store) == 16
+
+
+def test_memory_holds_a_few_batches_only(tiny, crops, monkeypatch):
+    from featx.extraction import _encode
+    from featx.runtimes._torch import TorchRuntime
+
+    decoded, most = [0], [0]
+    load, run = _encode.load, TorchRuntime.run
+
+    def counting_load(*arguments):
+        decoded[0] += 1
+        return load(*arguments)
+
+    def counting_run(self, batch):
+        decoded[0] -= len(batch)
+        most[0] = max(most[0], decoded[0])
+        return run(self, batch)
+
+    monkeypatch.setattr(_encode, "load", counting_load)
+    monkeypatch.setattr(TorchRuntime, "run", counting_run)
+    featx.ImageEncoder(tiny, cache=False, batch_size=4).transform(crops)
+    assert most[0] <= 3 * 4
+
+
+def test_a_file_that_changes_between_digest_and_decoding_gives_no_wrong_row(tiny, files, crops, store, monkeypatch):
+    original = module.digest_many
+
+    def changing(sources, **options):
+        result = original(sources, **options)
+        Image.fromarray(crops[30]).save(files[0])
+        return result
+
+    monkeypatch.setattr(module, "digest_many", changing)
+    with pytest.raises(ImageErrors, match="changed while it was read"):
+        featx.ImageEncoder(tiny, cache=store).transform(files[:2])
+    monkeypatch.undo()
+    fresh = featx.ImageEncoder(tiny, cache=store).transform(files[:2])
+    np.testing.assert_allclose(fresh, featx.ImageEncoder(tiny, cache=False).transform(files[:2]), rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_gives_nan_is_never_stored(crops, store):
+    import torch
+
+    class Broken(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.tensor(float("nan")))
+
+        def forward(self, x):
+            return x.mean((2, 3)) * self.scale
+
+    broken = featx.Encoder.from_module(Broken(), preprocess=featx.Preprocess(size=32))
+    assert np.isnan(featx.ImageEncoder(broken, cache=store).transform(crops[:2])).all()
+    assert rows_in(store) == 0
+
+
+def test_the_length_of_an_embedding_is_told_by_the_store_without_the_network(tiny, crops, store):
+    encoder = featx.ImageEncoder(tiny, layers="conv1", cache=store)
+    encoder.transform(crops[:2])
+    specs = [spec for spec in encoder._specs()]
+    assert embedding_dims(specs, store, Options(device="cuda:99")) == (6,)
+
+
+def test_two_encoders_in_one_store_never_mix(crops, store):
+    one = featx.ImageEncoder(tiny_encoder(0), cache=store).transform(crops[:3])
+    two = featx.ImageEncoder(tiny_encoder(1), cache=store).transform(crops[:3])
+    assert not np.allclose(one, two)
+    assert len(store.info()) == 2
