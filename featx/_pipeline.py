@@ -32,9 +32,10 @@ def image_pipeline(
     Parameters
     ----------
     head : {"logistic", "svm", "ridge"} or estimator, default="logistic"
-        ``"logistic"``: LogisticRegression. ``"svm"``: SVC with an RBF kernel.
-        ``"ridge"``: Ridge regression. An estimator or a Pipeline of your own is
-        taken as it is, after a StandardScaler.
+        ``"logistic"``: StandardScaler, LogisticRegression(C=0.01).
+        ``"svm"``: Normalizer, SVC(C=10) with an RBF kernel.
+        ``"ridge"``: StandardScaler, Ridge(alpha=1000), for regression.
+        An estimator or a Pipeline of your own is cloned, after a StandardScaler.
     encoder : str or Encoder, default="efficientnet_lite0"
     head_parameters : mapping, default=None
         Set on the head.
@@ -49,6 +50,30 @@ def image_pipeline(
     ------
     UnknownNameError
         If the head is not known.
+
+    Notes
+    -----
+    The defaults are the best of a comparison on embeddings of EfficientNet-Lite0
+    (accuracy on held-out images of Fashion-MNIST with 5,000 and 500 for training,
+    and of scikit-learn's digits with 900):
+
+    ==============================================  =====  =====  ======
+    head                                            5,000    500  digits
+    ==============================================  =====  =====  ======
+    StandardScaler, LogisticRegression(C=0.01)      0.879  0.820  0.924
+    StandardScaler, LogisticRegression(C=1)         0.861  0.813  0.930
+    Normalizer, LogisticRegression(C=100)           0.875  0.817  0.928
+    Normalizer, SVC(C=10)                           0.889  0.820  0.930
+    StandardScaler, SVC(C=10)                       0.878  0.785  0.822
+    Normalizer, PCA(128), SVC(C=10)                 0.881  0.817  0.924
+    Normalizer, LinearSVC(C=1)                      0.878  0.829  0.903
+    StandardScaler, LinearSVC(C=0.001)              0.877  0.820  0.897
+    ==============================================  =====  =====  ======
+
+    An RBF kernel wants embeddings of length one, not of unit variance: scaling
+    blows up features that are nearly always zero. PCA would make the SVM about
+    five times faster, for half a point; LinearSVC is no faster than that.
+    ``tests/benchmarks/heads.py`` prints the table.
 
     Examples
     --------
@@ -73,7 +98,7 @@ def image_pipeline(
 def _build_head(head: str | BaseEstimator) -> tuple[Any, Any]:
     from sklearn.base import clone
     from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import Normalizer, StandardScaler
     from sklearn.svm import SVC
 
     if not isinstance(head, str):
@@ -83,7 +108,7 @@ def _build_head(head: str | BaseEstimator) -> tuple[Any, Any]:
     if head == "logistic":
         return StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
     if head == "svm":
-        return StandardScaler(), SVC(C=10.0)
+        return Normalizer(), SVC(C=10.0)
     if head == "ridge":
         return StandardScaler(), Ridge(alpha=1000.0)
     raise UnknownNameError("head", head, HEADS, "Or pass an estimator.")

@@ -174,6 +174,7 @@ class _Job:
     def encode_missing(self, hits: int) -> int:
         """Encode, a chunk and a turn at a time; returns how many images this process encoded."""
         missing = np.flatnonzero(~self._table.known)
+        self._hits = hits
         self._seen = hits + self._failures.n_errors
         encoded = 0
         with progress_bar(
@@ -212,7 +213,7 @@ class _Job:
                     table.add(images[chosen], runtime.run(batch), runtime.dims)
                     done += images[chosen].tolist()
                 self._seen += len(chosen) + len(reasons)
-                bar.set_postfix(errors=self._failures.n_errors, refresh=False)
+                bar.set_postfix(hits=self._hits, errors=self._failures.n_errors, refresh=False)
                 bar.update(len(chosen) + len(reasons))
         finally:
             seconds = time.perf_counter() - started

@@ -32,7 +32,7 @@ def progress_bar(total: int, *, hits: int, description: str, verbose: int) -> An
         from tqdm import tqdm
     watched = (notebook or sys.stderr.isatty()) and multiprocessing.current_process().name == "MainProcess"
     bar = tqdm(total=total, desc=description, unit="img", disable=not (verbose and watched), dynamic_ncols=True)
-    bar.set_postfix(hits=hits, errors=0)
+    bar.set_postfix(hits=hits, errors=0, refresh=False)
     return bar
 
 

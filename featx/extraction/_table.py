@@ -48,6 +48,7 @@ class Table:
         self._fingerprints = [spec.fingerprint() for spec in specs]
         self._found = np.zeros((len(specs), len(self.first)), bool)
         self._layers: list[np.ndarray | None] = [None] * len(specs)
+        self._dims = [spec.dim for spec in specs]
         self.look_up(np.arange(len(self.first)))
 
     @property
@@ -61,10 +62,7 @@ class Table:
 
     def dims(self) -> tuple[int, ...] | None:
         """Length of each layer's embedding, as far as specs and rows tell."""
-        dims = [
-            spec.dim if layer is None else layer.shape[1] for spec, layer in zip(self._specs, self._layers, strict=True)
-        ]
-        return None if None in dims else tuple(dims)
+        return None if None in self._dims else tuple(self._dims)
 
     def keys_of(self, images: np.ndarray) -> list[bytes]:
         """Digests of distinct images."""
@@ -86,11 +84,12 @@ class Table:
 
     def look_up(self, images: np.ndarray) -> None:
         """Read from the store what is there of these images."""
-        if self._store is None or not len(images):
+        if self._store is None:
             return
         try:
             for i, fingerprint in enumerate(self._fingerprints):
                 found, rows = self._store.get_many(fingerprint, self._keys[images])
+                self._dims[i] = rows.shape[1] or self._dims[i]
                 if found.any():
                     self._fill(i, images[found], rows)
         except Exception as error:
@@ -124,6 +123,7 @@ class Table:
         return rows if self._inverse is None else rows[self._inverse]
 
     def _fill(self, i: int, images: np.ndarray, rows: np.ndarray) -> None:
+        self._dims[i] = rows.shape[1]
         if self._layers[i] is None:
             if len(images) == len(self.first):
                 self._layers[i] = rows

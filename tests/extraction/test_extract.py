@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ def encoder(tiny, store) -> featx.ImageEncoder:
 @pytest.fixture
 def truncated(files, tmp_path) -> str:
     path = tmp_path / "truncated.jpg"
-    path.write_bytes(open(files[0], "rb").read()[:2000])
+    path.write_bytes(Path(files[0]).read_bytes()[:2000])
     return str(path)
 
 
@@ -95,12 +97,12 @@ def test_a_bad_image_is_bad_in_every_row_that_shows_it(tiny, files, truncated):
 
 def test_a_row_that_fails_in_one_layer_is_nan_in_all(tiny, files, store, monkeypatch):
     featx.ImageEncoder(tiny, layers="conv1", cache=store).transform(files[:3])
-    data = open(files[1], "rb").read()
+    data = Path(files[1]).read_bytes()
     original = module.digest_many
 
     def as_before(sources, **options):  # the store knows the file's old content in one layer
         keys, reasons = original(sources, **options)
-        open(files[1], "wb").write(data[:2000])
+        Path(files[1]).write_bytes(data[:2000])
         return keys, reasons
 
     monkeypatch.setattr(module, "digest_many", as_before)
@@ -224,8 +226,7 @@ def test_a_network_that_gives_nan_is_never_stored(crops, store):
 def test_the_length_of_an_embedding_is_told_by_the_store_without_the_network(tiny, crops, store):
     encoder = featx.ImageEncoder(tiny, layers="conv1", cache=store)
     encoder.transform(crops[:2])
-    specs = [spec for spec in encoder._specs()]
-    assert embedding_dims(specs, store, Options(device="cuda:99")) == (6,)
+    assert embedding_dims(encoder._specs(), store, Options(device="cuda:99")) == (6,)
 
 
 def test_two_encoders_in_one_store_never_mix(crops, store):

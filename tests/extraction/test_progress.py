@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import threading
 
 from featx.extraction._progress import progress_bar
@@ -22,6 +23,7 @@ for _ in range({times}):
 def run_on_a_terminal(code: str, root) -> str:
     """What a process writes to a terminal on its standard error."""
     parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (24, 120))
     shown = io.BytesIO()
 
     def read():
@@ -45,7 +47,7 @@ def test_a_terminal_shows_a_bar_with_rate_hits_and_errors(root):
     assert "tiny0" in shown
     assert "20/20" in shown
     assert "img" in shown
-    assert "errors=0" in shown
+    assert "errors=0, hits=0" in shown
 
 
 def test_verbose_0_shows_nothing(root):
@@ -53,7 +55,7 @@ def test_verbose_0_shows_nothing(root):
 
 
 def test_a_second_run_over_known_rows_shows_no_second_bar(root):
-    assert run_on_a_terminal(ENCODE.format(verbose=1, times=3), root).count("20/20") <= 2
+    assert run_on_a_terminal(ENCODE.format(verbose=1, times=3), root).count("tiny0:   0%") == 1
 
 
 def test_a_pipe_shows_nothing(root):

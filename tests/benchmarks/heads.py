@@ -1,0 +1,68 @@
+"""The heads and scalers that image_pipeline chose its defaults from, on held-out images."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+import featx
+
+DATA = Path("/usr/share/datasets/fashion-mnist")
+HEADS = {
+    "StandardScaler, LogisticRegression(C=0.001)": (StandardScaler(), LogisticRegression(C=0.001, max_iter=1000)),
+    "StandardScaler, LogisticRegression(C=0.01)": (StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)),
+    "StandardScaler, LogisticRegression(C=0.1)": (StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
+    "StandardScaler, LogisticRegression(C=1)": (StandardScaler(), LogisticRegression(C=1, max_iter=1000)),
+    "Normalizer, LogisticRegression(C=100)": (Normalizer(), LogisticRegression(C=100, max_iter=1000)),
+    "Normalizer, SVC(C=3)": (Normalizer(), SVC(C=3)),
+    "Normalizer, SVC(C=10)": (Normalizer(), SVC(C=10)),
+    "Normalizer, SVC(C=30)": (Normalizer(), SVC(C=30)),
+    "StandardScaler, SVC(C=10)": (StandardScaler(), SVC(C=10)),
+    "Normalizer, PCA(128), SVC(C=10)": (Normalizer(), PCA(128, random_state=0), SVC(C=10)),
+    "Normalizer, LinearSVC(C=1)": (Normalizer(), LinearSVC(C=1)),
+    "StandardScaler, LinearSVC(C=0.001)": (StandardScaler(), LinearSVC(C=0.001)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", default="cache")
+    parser.add_argument("--data", type=Path, default=DATA)
+    arguments = parser.parse_args()
+    encoder = featx.ImageEncoder(cache=arguments.cache)
+    digits = load_digits()
+    with gzip.open(arguments.data / "t10k-images-idx3-ubyte.gz") as file:
+        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
+    with gzip.open(arguments.data / "t10k-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)
+    fashion = encoder.transform(images)
+    digit = encoder.transform((digits.images * 255 / 16).astype(np.uint8))
+    tasks = [(fashion, labels, 5000), (fashion, labels, 500), (digit, digits.target, 900)]
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    print(f"{'':46} fashion 5,000  fashion 500    digits 900   (accuracy, seconds)")
+    for name, steps in HEADS.items():
+        print(f"{name:46}", *(score(make_pipeline(*steps), *task) for task in tasks), flush=True)
+
+
+def score(model, embeddings: np.ndarray, labels: np.ndarray, n: int) -> str:
+    order = np.random.default_rng(0).permutation(len(labels))
+    train, test = order[:n], order[n:][:3000]
+    started = time.perf_counter()
+    value = model.fit(embeddings[train], labels[train]).score(embeddings[test], labels[test])
+    return f"{value:.4f} {time.perf_counter() - started:5.1f} "
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from PIL import Image
+
+from tests.test_pipeline import photo_folder
+
+
+def quickstart(root, tmp_path, *arguments: str) -> str:
+    command = [sys.executable, str(root / "examples" / "quickstart.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_does_the_main_job_on_digits(root, tmp_path):
+    shown = quickstart(root, tmp_path, "--limit", "200")
+    assert "200 images, 10 classes" in shown
+    accuracies = [float(value) for value in re.findall(r"accuracy with.*?: +([\d.]+)", shown)]
+    assert len(accuracies) == 2
+    assert min(accuracies) > 0.5
+    first, second = map(float, re.search(r"first run ([\d.]+) s, second run ([\d.]+) s", shown).groups())
+    assert second < first / 5
+    with Image.open(tmp_path / "cache" / "quickstart.png") as picture:
+        assert min(picture.size) > 500
+    assert "saved cache/quickstart.joblib" in shown
+
+
+def test_it_takes_a_folder_of_ones_own(root, tmp_path, crops):
+    photo_folder(tmp_path / "mine", crops, 20)
+    shown = quickstart(root, tmp_path, "mine", "--picture", "mine.png", "--model", "mine.joblib")
+    assert "20 images, 2 classes" in shown
+    assert (tmp_path / "mine.png").exists()

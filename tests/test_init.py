@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+import featx
+
+HEAVY = ("torch", "torchvision", "timm", "openvino", "onnxruntime")
+
+
+def modules_after(code: str) -> set[str]:
+    code += "\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_featx_is_light():
+    assert not modules_after("import featx") & {"sklearn", "pandas", "numpy", "PIL", *HEAVY}
+
+
+def test_the_image_encoder_needs_no_torch():
+    assert not modules_after("import featx; featx.ImageEncoder()") & set(HEAVY)
+
+
+def test_the_image_encoder_adds_little_to_the_import_of_scikit_learn():
+    code = (
+        "import time, sklearn.base, sklearn.pipeline, numpy; t = time.perf_counter(); "
+        "import featx; featx.ImageEncoder; print(time.perf_counter() - t)"
+    )
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(5)
+    ]
+    assert statistics.median(seconds) < 0.5  # 0.1 on a quiet machine; tests/benchmarks/imports.py measures it
+
+
+@pytest.mark.parametrize("name", featx.__all__)
+def test_every_public_name_is_there_documented_and_listed(name):
+    assert getattr(featx, name).__doc__
+    assert name in dir(featx)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'ImageEncode'"):
+        featx.ImageEncode  # noqa: B018
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert featx.__version__ == version("featx")
