@@ -58,6 +58,7 @@ def report(photos: pd.DataFrame, arguments: argparse.Namespace) -> None:
     without = cross_val_predict(raw, images, labels, cv=folds)
     print(f"accuracy with transfer ({arguments.encoder}):  {accuracy(labels, predicted)}")
     print(f"accuracy without (raw {RAW_SIZE}x{RAW_SIZE} pixels):          {accuracy(labels, without)}")
+    print(verdict(np.asarray(labels == predicted), np.asarray(labels == without)))
     print(f"encoding: first run {first:.2f} s, second run {second:.3f} s (from {arguments.cache}/)")
 
     joblib.dump(model.fit(images, labels), arguments.model)
@@ -84,6 +85,14 @@ def accuracy(labels: pd.Series, predicted: np.ndarray) -> str:
     """Accuracy with its binomial standard error."""
     share = np.mean(labels == predicted)
     return f"{share:.3f} +- {np.sqrt(share * (1 - share) / len(labels)):.3f}"
+
+
+def verdict(with_transfer: np.ndarray, without: np.ndarray) -> str:
+    """Whether transfer helps, from the paired difference of right answers and its standard error."""
+    difference = with_transfer.astype(float) - without
+    gain, error = 100 * difference.mean(), 100 * difference.std() / np.sqrt(len(difference))
+    word = "helps" if gain > 2 * error else "hurts" if gain < -2 * error else "makes no clear difference"
+    return f"transfer {word} here: {gain:+.1f} +- {error:.1f} points"
 
 
 def draw(photos: pd.DataFrame, predicted: np.ndarray, confidence: np.ndarray, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ def read_image_folder(path: str | Path, *, label: str | None = "parent", split: 
         raise InputError(
             f"{root.absolute()} is {'a file' if root.exists() else 'not there'}. Expected a folder of images."
         )
-    found = [file.relative_to(root).parts for file in _image_files(root)]
+    found = [Path(file).relative_to(root).parts for file in _image_files(os.fspath(root))]
     if not found:
         raise InputError(f"{root.absolute()} holds no images ({', '.join(sorted(SUFFIXES))}).")
     split_below = split == "auto" and all(len(parts) > 1 and parts[0].lower() in SPLITS for parts in found)
@@ -90,7 +91,10 @@ def read_image_folder(path: str | Path, *, label: str | None = "parent", split: 
         columns["label"] = [_label(parts[split_below:], root, parts) for parts in found]
     if split_below:
         columns["split"] = [SPLITS[parts[0].lower()] for parts in found]
-    return pd.DataFrame(columns)
+    try:
+        return pd.DataFrame(columns)
+    except UnicodeEncodeError:  # a name that is not UTF-8, which pandas' str cannot hold
+        return pd.DataFrame(columns, dtype=object)
 
 
 def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | None = None) -> pd.DataFrame:
@@ -103,13 +107,14 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     max_pixels : int, default=89_000_000
         Larger images are refused.
     n_jobs : int, default=None
-        Threads; None is all processors.
+        Threads; None and -1 are all processors, -2 all but one.
 
     Returns
     -------
     pandas.DataFrame
         Columns image, ok, error ("" where it is ok), format, mode, width,
         height, digest (hex; equal for equal content); the index is that of `images`.
+        Width and height are the file's, before its EXIF orientation.
 
     Examples
     --------
@@ -120,16 +125,25 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     import pandas as pd
 
     column = as_column(images)
-    with ThreadPoolExecutor(n_jobs or available_threads()) as pool:
+    with ThreadPoolExecutor(_n_threads(n_jobs)) as pool:
         records = list(pool.map(lambda source: _check(source, max_pixels), column.sources))
-    columns = ["image", "ok", "error", "format", "mode", "width", "height", "digest"]
+    columns = ["ok", "error", "format", "mode", "width", "height", "digest"]
     table = pd.DataFrame(records, columns=columns, index=column.index)
+    table.insert(0, "image", pd.Series(list(column.sources), table.index, dtype=object))
     return table.astype({"ok": bool, "width": "Int64", "height": "Int64"})
+
+
+def _n_threads(n_jobs: int | None) -> int:
+    if n_jobs is None:
+        return available_threads()
+    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
+        raise ParameterError(f"Got n_jobs={n_jobs!r}. Expected None, -1 or a positive number of threads.")
+    return int(n_jobs) if n_jobs > 0 else max(1, available_threads() + 1 + int(n_jobs))
 
 
 def _check(source: Any, max_pixels: int) -> tuple:
     if is_missing(source):
-        return source, False, f"missing ({source!r})", None, None, None, None, None
+        return False, f"missing ({source!r})", None, None, None, None, None
     header = (None, None, None, None)
     try:
         data = read_file(source) if is_path(source) else source
@@ -140,16 +154,22 @@ def _check(source: Any, max_pixels: int) -> tuple:
         if image is None:
             header = (None, getattr(source, "mode", None), *rgb.size)
     except DecodeError as error:
-        return source, False, str(error), *header, None
-    return source, True, "", *header, digest.hex()
+        return False, str(error), *header, None
+    return True, "", *header, digest.hex()
 
 
-def _image_files(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(folder, name)
+def _image_files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:  # a link to a folder that it lies in
+        return
+    with os.scandir(folder) as entries:
+        shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in shown:
+        if not entry.is_dir() and os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            yield entry.path
+    for entry in shown:
+        if entry.is_dir():
+            yield from _image_files(entry.path, above | {real})
 
 
 def _label(parts: tuple[str, ...], root: Path, whole: tuple[str, ...]) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN_ROWS = 5
+_SHOWN_CHARACTERS = 300
 
 
 class FeatxError(Exception):
@@ -140,7 +141,9 @@ class ImageErrors(FeatxError, ValueError):  # noqa: N818 - one error about sever
     def table(self) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(self.rows, columns=["position", "index", "source", "reason"])
+        # object: pandas' str cannot hold a path that is not UTF-8
+        table = pd.DataFrame(self.rows, columns=["position", "index", "source", "reason"], dtype=object)
+        return table.astype({"position": "int64"})
 
     def _message(self) -> str:
         n_bad = len(self.rows)
@@ -188,14 +191,12 @@ def describe(source: object) -> str:
     """Name an image source in a few words, never its content."""
     if isinstance(source, bytes):
         return f"<{len(source):,} bytes>"
-    if isinstance(source, str | Path) or source is None:
-        return repr(str(source)) if source is not None else "None"
-    if hasattr(source, "shape"):
+    if getattr(source, "shape", ()) and hasattr(source, "dtype"):
         return f"<array {source.shape} {source.dtype}>"
-    if hasattr(source, "mode"):
+    if hasattr(source, "mode") and hasattr(source, "size"):
         return f"<PIL image {source.size} {source.mode}>"
-    text = repr(source)
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = repr(str(source) if isinstance(source, str | Path) else source)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
 def _restore(cls: type, message: str) -> UnknownNameError:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featx.encoders._spec import Architecture
-from featx.encoders._weights import load_into, read_state_dict
+from featx.encoders._weights import hash_file, load_into, read_state_dict
+from featx.exceptions import WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +17,8 @@ def build_random(architecture: Architecture, seed: int, size: int) -> torch.nn.M
     """Draw random weights, under a generator of their own: the caller's random state stays as it was."""
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         return architecture.build(size)
 
 
@@ -27,8 +28,10 @@ def build_published(architecture: Architecture, weights: str, size: int) -> torc
     return _fill(architecture, size, entry.load(), f"{architecture.name} {weights}")
 
 
-def build_from_file(architecture: Architecture, path: Path, size: int) -> torch.nn.Module:
-    """Load a local state dict."""
+def build_from_file(architecture: Architecture, path: Path, size: int, sha256: str | None = None) -> torch.nn.Module:
+    """Load a local state dict; its digest, if given, must still be the file's."""
+    if sha256 is not None and hash_file(path) != sha256:
+        raise WeightsError(f"The weights file {path} has changed since it was named. Run again.")
     return _fill(architecture, size, read_state_dict(path), path)
 
 

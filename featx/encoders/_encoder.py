@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,7 @@ class Encoder:
     """
 
     def __init__(self, recipe: Any, preprocess: Preprocess, name: str | None, version: str | None):
-        if not isinstance(preprocess, Preprocess):
-            raise ParameterError(
-                f"Got preprocess={preprocess!r}. Expected a featx.Preprocess: nothing else tells what images the "
-                "network was trained on."
-            )
+        _check_preprocess(preprocess)
         module = recipe.build()
         self.preprocess = preprocess
         self.name = name or type(module).__qualname__
@@ -83,12 +80,7 @@ class Encoder:
         ParameterError
             If it is no module, or cannot take such images.
         """
-        import torch
-
-        if not isinstance(module, torch.nn.Module):
-            raise ParameterError(f"Got module={type(module).__name__}. Expected a torch.nn.Module.")
-        frozen = copy.deepcopy(module).cpu().eval().requires_grad_(False)
-        return cls(_FromModule(frozen), preprocess, name, version)
+        return cls(_FromModule(_freeze_copy(module)), preprocess, name, version)
 
     @classmethod
     def from_factory(
@@ -99,14 +91,22 @@ class Encoder:
         name: str | None = None,
         version: str | None = None,
     ) -> Encoder:
-        """Wrap what a function returns; a function at module level makes it pickle small.
+        """Wrap what a function returns.
+
+        A function at module level is pickled by its name; of another one, such
+        as a lambda, what it returned is pickled with its weights.
 
         Parameters
         ----------
         factory : callable
-            Returns the module with its weights, the same each time.
+            Returns the module with its weights, the same each time; it is copied.
         preprocess, name, version
             As in `from_module`.
+
+        Raises
+        ------
+        ParameterError
+            If it returns no module, or one that cannot take such images.
         """
         return cls(_FromFactory(factory), preprocess, name, version)
 
@@ -137,19 +137,26 @@ class Encoder:
         ------
         WeightsError
             If the file is missing, damaged, or does not fit.
+        ParameterError
+            If there is no such architecture, or it cannot take such images.
         """
         if preprocess is None:
             if not isinstance(architecture, str):
                 raise ParameterError("Got no preprocess. Expected preprocess=featx.Preprocess(...) with a factory.")
             preprocess = get_architecture(architecture).weights[0].preprocess
-        recipe = _FromCheckpoint(Path(path).absolute(), architecture, preprocess.size)
-        return cls(recipe, preprocess, name or Path(path).stem, version)
+        _check_preprocess(preprocess)
+        recipe = _FromCheckpoint(Path(path).expanduser().absolute(), architecture, preprocess.size)
+        encoder = cls(recipe, preprocess, name or Path(path).stem, version)
+        if isinstance(architecture, str):
+            known = get_architecture(architecture)  # knows classifiers that are no linear layers
+            encoder.classifier, encoder.dim = known.classifier, known.dim or encoder.dim
+        return encoder
 
     def save(self, path: str | Path) -> Encoder:
         """Write the weights as .safetensors; from now on this encoder pickles as that path."""
         from safetensors.torch import save_file
 
-        path = Path(path).absolute()
+        path = Path(path).expanduser().absolute()
         if path.suffix != ".safetensors":
             raise ParameterError(f"Got path={str(path)!r}. Expected a file that ends in .safetensors.")
         state = {key: value.contiguous().clone() for key, value in self.module.state_dict().items()}
@@ -176,7 +183,8 @@ class Encoder:
             architecture=self.architecture,
             weights=self.weights,
             preprocess=preprocess,
-            dim=self.dim,
+            # Without a classifier the output's length may depend on the image's.
+            dim=self.dim if self.classifier or preprocess.size == self.preprocess.size else None,
             licence="unknown",
             classifier=self.classifier,
             # A runtime folds and moves what it gets.
@@ -187,7 +195,8 @@ class Encoder:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_module": None}
+        recipe = self._recipe if _can_pickle(self._recipe) else _FromModule(self.module)
+        return {**self.__dict__, "_recipe": recipe, "_module": None}
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, dim={self.dim})"
@@ -209,7 +218,7 @@ class _FromFactory:
     factory: Callable[[], torch.nn.Module]
 
     def build(self) -> torch.nn.Module:
-        return self.factory().cpu().eval().requires_grad_(False)
+        return _freeze_copy(self.factory())
 
 
 @dataclass(frozen=True)
@@ -220,10 +229,9 @@ class _FromCheckpoint:
 
     def build(self) -> torch.nn.Module:
         if isinstance(self.architecture, str):
-            module = build_from_file(get_architecture(self.architecture), self.path, self.size)
-        else:
-            module = load_into(self.architecture(), read_state_dict(self.path), classifier=None, origin=self.path)
-        return module.cpu().eval().requires_grad_(False)
+            return _freeze(build_from_file(get_architecture(self.architecture), self.path, self.size))
+        module = _freeze_copy(self.architecture())
+        return _freeze(load_into(module, read_state_dict(self.path), classifier=None, origin=self.path))
 
 
 @dataclass(frozen=True)
@@ -238,6 +246,38 @@ class _FromSaved:
 
     def __repr__(self) -> str:
         return f"saved to {self.path}"
+
+
+def _check_preprocess(preprocess: object) -> None:
+    if not isinstance(preprocess, Preprocess):
+        raise ParameterError(
+            f"Got preprocess={preprocess!r}. Expected a featx.Preprocess: nothing else tells what images the network "
+            "was trained on."
+        )
+
+
+def _freeze_copy(module: torch.nn.Module) -> torch.nn.Module:
+    """Copy what belongs to the user, who may go on training it."""
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        raise ParameterError(f"Got module={type(module).__name__}. Expected a torch.nn.Module.")
+    return _freeze(copy.deepcopy(module))
+
+
+def _freeze(module: torch.nn.Module) -> torch.nn.Module:
+    return module.cpu().eval().requires_grad_(False)
+
+
+def _can_pickle(recipe: object) -> bool:
+    """Whether a recipe's functions are found by name; it is small, unless it is a module, which has no other way."""
+    if isinstance(recipe, _FromModule):
+        return True
+    try:
+        pickle.dumps(recipe)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _skeleton(module: torch.nn.Module) -> torch.nn.Module:

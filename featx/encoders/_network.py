@@ -27,7 +27,8 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
     -------
     torch.nn.Module
         uint8 (n, size, size, 3) -> tuple of float32 (n, dim), one for each spec;
-        mean and std are inside.
+        mean and std are inside. Its attribute ``channels_last`` says in which
+        memory layout the network gets its images.
 
     Raises
     ------
@@ -45,9 +46,12 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
             for name, values in (("mean", preprocess.mean), ("std", preprocess.std)):
                 self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
             self.taps = [_Tap(self.network, spec) for spec in specs]
+            self.channels_last = True
 
         def forward(self, pixels):
             x = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+            if not self.channels_last:
+                x = x.contiguous()
             for tap in self.taps:
                 tap.output = None
             self.network(x)
@@ -70,7 +74,6 @@ class _Tap:
             find_node(network, spec.layer).register_forward_hook(self)
 
     def __call__(self, _module: torch.nn.Module, inputs: tuple, output: object = None) -> None:
-        # Pooled at once: the next node may overwrite the output in place.
         self.output = pool(first_tensor(inputs if output is None else output, self.layer), self.pooling)
 
     def take(self) -> torch.Tensor:
@@ -105,7 +108,7 @@ def pool(output: torch.Tensor, pooling: str | None) -> torch.Tensor:
     """
     output = output.float()
     if output.ndim == 2 or pooling == "flatten":
-        return output.flatten(1)
+        return output.flatten(1).clone()  # the next node may overwrite the output in place
     if output.ndim == 3:  # tokens: channels are last
         values = output.transpose(1, 2)
     elif output.shape[1] == output.shape[2] != output.shape[3]:  # a square map, channels last (Swin)

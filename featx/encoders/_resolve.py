@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from featx.encoders._weights import hash_file, is_weights_path
 from featx.exceptions import ParameterError, UnknownNameError
 from featx.images import FITS, Preprocess
 
-_RANDOM = re.compile(r"random(?::(\d+))?")
+_RANDOM = re.compile(r"random(?::([0-9]{1,18}))?")
 
 
 def resolve(
@@ -45,7 +45,7 @@ def resolve(
                 "already; name the nodes to pool in layers=."
             )
         return (base,)
-    names = [layers] if isinstance(layers, str) else list(layers)
+    names = [layers] if isinstance(layers, str) else list(layers) if isinstance(layers, Iterable) else []
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ParameterError(f"Got layers={layers!r}. Expected a node's name, or a list of them, or None.")
     if len(set(names)) < len(names):
@@ -110,9 +110,10 @@ def _resolve_weights(
         identity, licence = published.identity, published.licence
         build = partial(build_published, architecture, published.name, chosen.size)
     elif is_weights_path(weights):
-        path = Path(weights).absolute()
-        identity, licence = f"sha256:{hash_file(path)}", "unknown"
-        build = partial(build_from_file, architecture, path, chosen.size)
+        path = Path(weights).expanduser().absolute()
+        sha256 = hash_file(path)
+        identity, licence = f"sha256:{sha256}", "unknown"
+        build = partial(build_from_file, architecture, path, chosen.size, sha256)
     else:
         names = ["default", *(entry.name for entry in architecture.weights), "random", "random:7"]
         raise UnknownNameError("weights", weights, names, "Or pass the path of a .pth or .safetensors file.")

@@ -58,8 +58,8 @@ class Architecture:
     ----------
     name : str
         As it stands in a fingerprint.
-    dim : int
-        Length of its own feature, the input of its classifier.
+    dim : int or None
+        Length of its own feature, the input of its classifier; None where only building it tells.
     classifier : str or None
         The node whose input that is; None: the network's output is the feature.
     parameters : float or None
@@ -75,7 +75,7 @@ class Architecture:
     """
 
     name: str
-    dim: int
+    dim: int | None
     classifier: str | None
     parameters: float | None
     gmacs: float | None

@@ -28,10 +28,8 @@ def architecture(name: str) -> Architecture:
     UnknownNameError
         If timm has no model of that name.
     """
-    timm = import_optional("timm", extra="timm", purpose=f"The encoder {PREFIX + name!r}")
-    config = timm.models.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
-    if config is None:
-        raise UnknownNameError("encoder", PREFIX + name, (PREFIX + known for known in timm.list_models()))
+    import_optional("timm", extra="timm", purpose=f"The encoder {PREFIX + name!r}")
+    config = _find_config(name)
     classifier, dim, parameters = _skeleton(name)
     return Architecture(
         name=f"{PREFIX}{config.architecture}",
@@ -42,6 +40,19 @@ def architecture(name: str) -> Architecture:
         weights=(_weights(name, config),),
         build=partial(_build, name),
     )
+
+
+def _find_config(name: str) -> Any:
+    import timm
+
+    try:
+        config = timm.models.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
+    except RuntimeError:  # no such tag
+        config = None
+    if config is None:
+        known = [*timm.list_models(), *timm.list_pretrained()] if "." in name else timm.list_models()
+        raise UnknownNameError("encoder", PREFIX + name, (PREFIX + model for model in known))
+    return config
 
 
 def _weights(name: str, config: Any) -> Weights:
@@ -67,23 +78,30 @@ def _weights(name: str, config: Any) -> Weights:
     )
 
 
-def _skeleton(name: str) -> tuple[str | None, int, float]:
+def _skeleton(name: str) -> tuple[str | None, int | None, float]:
     """Classifier node, its input's length and the millions of parameters, from a model without memory."""
-    import timm
     import torch
 
-    with torch.device("meta"):
-        model = timm.create_model(name, pretrained=False)
+    try:
+        with torch.device("meta"):
+            model = _build(name)
+    except (RuntimeError, NotImplementedError):  # some models compute with values while they are built
+        with torch.random.fork_rng(devices=[]):
+            model = _build(name)
     parameters = round(sum(p.numel() for p in model.parameters()) / 1e6, 3)
     head = model.get_classifier()
-    head = head[0] if isinstance(head, tuple | list) else head
-    if not isinstance(head, torch.nn.Linear | torch.nn.Conv2d):
-        return None, model.num_features, parameters
-    node = next(node for node, module in model.named_modules() if module is head)
-    return node, head.in_features if isinstance(head, torch.nn.Linear) else head.in_channels, parameters
+    if isinstance(head, tuple | list):  # distilled: the second imitates a teacher
+        head = head[0]
+    elif isinstance(head, torch.nn.ModuleList):  # one for each branch or stage
+        head = head[-1]
+    node = next((node for node, module in model.named_modules() if node and module is head), None)
+    if node is None or isinstance(head, torch.nn.Identity):
+        return None, None, parameters
+    # Only running a classifier of another kind tells what it takes.
+    return node, getattr(head, "in_features", getattr(head, "in_channels", None)), parameters
 
 
-def _build(name: str, _size: int) -> torch.nn.Module:
+def _build(name: str, _size: int | None = None) -> torch.nn.Module:
     import timm
 
     return timm.create_model(name, pretrained=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 _SOURCE = "https://pytorch.org/vision/stable/models.html"
+# The published DenseNets name a layer's nodes as torch no longer allows.
+_LEGACY_NODE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.")
 _SCALES = {"imagenet": {}, "half": {"mean": (0.5,) * 3, "std": (0.5,) * 3}}
 
 
@@ -57,6 +60,7 @@ def _architecture(name: str, rows: list[dict[str, str]]) -> Architecture:
         gmacs=float(default["gmacs"]),
         weights=tuple(_weights(row) for row in rows),
         build=partial(build, name),
+        rename=partial(_LEGACY_NODE.sub, r"\1\2."),
     )
 
 
@@ -99,5 +103,5 @@ def _load(name: str, weights: str, file: str) -> dict[str, torch.Tensor]:
 
 def _checkpoint_folder() -> Path:
     """Where torch.hub keeps downloads, told without importing torch."""
-    cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
-    return Path(os.environ.get("TORCH_HOME", Path(cache, "torch")), "hub", "checkpoints")
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", Path(cache, "torch")), "hub", "checkpoints").expanduser()

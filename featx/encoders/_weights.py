@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
+# What torch.nn.DataParallel and torch.compile put before every key.
+_PREFIXES = ("module.", "_orig_mod.")
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
@@ -46,13 +48,13 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path}.")
+    import torch
+
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        import torch
-
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
@@ -62,8 +64,13 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     for wrapper in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state dict of tensors.")
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
+        raise WeightsError(
+            f"{path} holds a {type(state).__name__} that is no state dict. Expected tensors by the names of their "
+            "nodes, as torch.save(model.state_dict(), path) writes them."
+        )
     return state
 
 
@@ -82,10 +89,10 @@ def load_into(
     WeightsError
         Naming the tensors that are missing, left over or of another shape.
     """
-    # torch.nn.DataParallel prefixes every key.
-    state = {rename(key.removeprefix("module.")): value for key, value in state.items()}
+    names = set(module.state_dict())
+    state = {_fit_key(key, names, rename): value for key, value in state.items()}
     if classifier is not None:
-        _resize_classifier(module, classifier, state.get(f"{classifier}.weight"))
+        _resize_classifier(module.get_submodule(classifier), state.get(f"{classifier}.weight"))
     expected = module.state_dict()
     # Old checkpoints lack batch normalisation's counters, which nothing here uses.
     missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
@@ -98,17 +105,26 @@ def load_into(
             if keys
         ]
         raise WeightsError(f"{origin} does not fit {type(module).__name__}: tensors {'; '.join(problems)}.")
-    module.load_state_dict(state, strict=False)
+    # Updated rather than replaced: it carries the versions of the nodes, without which MNASNet refuses to load.
+    expected.update(state)
+    module.load_state_dict(expected)
     return module
 
 
-def _resize_classifier(module: torch.nn.Module, classifier: str, weight: torch.Tensor | None) -> None:
+def _fit_key(key: str, names: Collection[str], rename: Callable[[str], str]) -> str:
+    while key not in names and key.startswith(_PREFIXES):
+        key = key.partition(".")[2]
+    return key if key in names else rename(key)
+
+
+def _resize_classifier(layer: torch.nn.Module, weight: torch.Tensor | None) -> None:
+    """Give a linear layer or a convolution as many outputs as the weights have."""
     from torch import nn
 
-    parent, _, child = classifier.rpartition(".")
-    owner = module.get_submodule(parent)
-    layer = getattr(owner, child)
-    if weight is None or not isinstance(layer, nn.Linear) or weight.ndim != 2:
+    if weight is None or not isinstance(layer, nn.Linear | nn.Conv2d) or weight.shape[1:] != layer.weight.shape[1:]:
         return
-    if weight.shape[0] != layer.out_features and weight.shape[1] == layer.in_features:
-        setattr(owner, child, nn.Linear(layer.in_features, weight.shape[0], bias=layer.bias is not None))
+    n_outputs = len(weight)
+    setattr(layer, "out_features" if isinstance(layer, nn.Linear) else "out_channels", n_outputs)
+    layer.weight = nn.Parameter(layer.weight.new_empty(weight.shape))
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias.new_empty(n_outputs))

@@ -75,12 +75,11 @@ def as_column(images: object) -> ImageColumn:
     if isinstance(images, np.ndarray):
         return ImageColumn(_array_sources(images))
     library = type(images).__module__.partition(".")[0]
-    if library in ("pandas", "polars") and hasattr(images, "columns"):
+    if library in ("pandas", "polars") and len(getattr(images, "shape", ())) == 2:
         return _frame_column(images)
     if library == "pandas" and hasattr(images, "to_numpy"):
-        return ImageColumn(
-            list(images), images if type(images).__name__.endswith("Index") else images.index, _name(images)
-        )
+        index = images if type(images).__name__.endswith("Index") else getattr(images, "index", None)
+        return ImageColumn(list(images), index, _name(images))
     if library == "polars" and hasattr(images, "to_list"):
         return ImageColumn(images.to_list(), None, _name(images))
     if isinstance(images, list | tuple):
@@ -113,12 +112,13 @@ def _frame_column(frame: Any) -> ImageColumn:
 
 
 def _name(series: Any) -> str | None:
-    return None if series.name is None or series.name == "" else str(series.name)
+    name = getattr(series, "name", None)
+    return None if name is None or name == "" else str(name)
 
 
 def _array_sources(array: np.ndarray) -> Sequence[Any]:
     shape = f"an array of shape {array.shape} and dtype {array.dtype}"
-    if array.dtype.kind in "OU":
+    if array.dtype.kind in "OUT":
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         if array.ndim != 1:
@@ -126,10 +126,12 @@ def _array_sources(array: np.ndarray) -> Sequence[Any]:
         return array.tolist()
     if array.ndim == 1 and array.size == 0:
         return []
+    if array.dtype.kind == "S":  # numpy has cut each row's zero bytes at its end
+        raise InputError(f"Got {shape}. Expected a list of bytes: numpy's own dtype for them loses trailing zeros.")
     if array.dtype != np.uint8:
         raise InputError(f"Got {shape}. Expected uint8 pixels: {conversion_hint(array.dtype)}.")
-    if array.ndim == 3 and array.shape[2] in (3, 4):
+    if array.ndim == 3 and array.shape[2] in (1, 3, 4):
         raise InputError(f"Got {shape}, which looks like a single image. {_ONE_IMAGE}")
     if array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4)):
         return list(array)
-    raise InputError(f"Got {shape}. Expected (n, height, width[, 1 | 3 | 4]). {_ONE_IMAGE}")
+    raise InputError(f"Got {shape}. Expected (n, height, width[, 1 | 3 | 4]), channels last. {_ONE_IMAGE}")

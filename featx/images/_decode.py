@@ -11,6 +11,9 @@ nothing else, and its errors are of its own.
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 from PIL import Image
@@ -32,6 +35,10 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _REFUSED_MODES = {"I": "32-bit integers", "F": "floats"}
+
+# Several rows, decoded by several threads, may be one PIL image whose file is still to be read.
+_SHARED = [threading.Lock() for _ in range(64)]
+_PILLOWS_LIMIT = threading.Lock()
 
 
 class DecodeError(ValueError):
@@ -69,26 +76,13 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     (4, 3)
     """
     image = open_header(data)
-    _check_size(image, max_pixels)
-    try:
-        image.load()
-        return _to_rgb(image)
-    except DecodeError:
-        raise
-    except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
-        raise DecodeError(f"the {image.format} data is damaged: {error}") from error
+    return _pixels(image, max_pixels, f"the {image.format} data is damaged")
 
 
 def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Apply the image policy to a PIL image; the image itself is left as it is."""
-    _check_size(image, max_pixels)
-    try:
-        image.load()
-        return _to_rgb(image)
-    except DecodeError:
-        raise
-    except Exception as error:
-        raise DecodeError(f"the PIL image cannot be read: {error}") from error
+    with _SHARED[id(image) // 64 % len(_SHARED)]:
+        return _pixels(image, max_pixels, "the PIL image cannot be read")
 
 
 def from_array(array: np.ndarray, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -130,10 +124,50 @@ def open_header(data: bytes) -> Image.Image:
         if accept is not None and accept(data[:16]) is not True:
             continue
         try:
-            return factory(io.BytesIO(data), "")
+            return _open(factory, data)
         except Exception as error:
-            raise DecodeError(f"the {name} header is damaged: {error or type(error).__name__}") from error
+            raise DecodeError(f"the {name} header is damaged: {_told(error)}") from error
     raise DecodeError(f"not an image: the file begins with {data[:12]!r}; expected one of {', '.join(FORMATS)}")
+
+
+def _open(factory: type, data: bytes) -> Image.Image:
+    try:
+        return factory(io.BytesIO(data), "")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # WebP and GIF look before we can
+        with _unlimited():
+            return factory(io.BytesIO(data), "")
+
+
+def _pixels(image: Image.Image, max_pixels: int, trouble: str) -> Image.Image:
+    _check_size(image, max_pixels)
+    try:
+        with _unlimited() if _beyond_pillows_limit(image) else nullcontext():
+            image.load()
+        return _to_rgb(image)
+    except DecodeError:
+        raise
+    except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
+        raise DecodeError(f"{trouble}: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _beyond_pillows_limit(image: Image.Image) -> bool:
+    # None is also what another thread sees while it is lifted.
+    return image.width * image.height > min(Image.MAX_IMAGE_PIXELS or MAX_PIXELS, MAX_PIXELS)
+
+
+@contextmanager
+def _unlimited() -> Iterator[None]:
+    """Lift Pillow's limit, which is the whole process's, for one huge image at a time: TIFF asks it in load()."""
+    with _PILLOWS_LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

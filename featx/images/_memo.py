@@ -70,11 +70,19 @@ class DigestMemo:
                 known.update((path, (state, digest)) for path, state, digest in connection.execute(query, (batch,)))
             return known
 
-        return (self._attempt(read) or {}) if self.file.exists() else {}
+        paths = [path for path in paths if _is_utf8(path)]
+        return (self._attempt(read) or {}) if paths and os.path.exists(self.file) else {}
 
-    def record(self, entries: Iterable[tuple[str, os.stat_result, bytes]]) -> None:
-        """Remember digests of files whose stat was taken before they were read."""
-        latest = time.time_ns() - _RACY_NS
+    def record(self, entries: Iterable[tuple[str, os.stat_result, bytes]], since: int | None = None) -> None:
+        """Remember digests of files whose stat was taken before they were read.
+
+        Parameters
+        ----------
+        entries : iterable of (path, stat, digest)
+        since : int or None, default=None
+            Nanoseconds of the clock before the first stat; None is now.
+        """
+        latest = (time.time_ns() if since is None else since) - _RACY_NS
         rows = [
             (path, pack_stat(status), digest)
             for path, status, digest in entries
@@ -88,7 +96,7 @@ class DigestMemo:
 
     def forget(self, paths: Sequence[str]) -> None:
         """Drop entries that turned out to be wrong."""
-        rows = [(path,) for path in paths]
+        rows = [(path,) for path in paths if _is_utf8(path)]
         self._attempt(lambda connection: connection.executemany("DELETE FROM memo WHERE path = ?", rows))
 
     def _attempt(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
@@ -103,11 +111,10 @@ class DigestMemo:
             with suppress(OSError):
                 self.file.unlink()  # damaged: begin anew
             return None
-        except UnicodeEncodeError:
-            return None  # a path that is no text
 
 
 def _is_utf8(path: str) -> bool:
+    # SQLite's text is UTF-8; a file of another name is hashed every time.
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -7,6 +7,7 @@ nothing but numpy and Pillow.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,28 +68,17 @@ class Preprocess:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        for name in ("size", "resize"):
-            value = getattr(self, name)
-            if value is None and name == "resize":
-                continue
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"Got {name}={value!r}; expected a positive integer number of pixels.")
-            object.__setattr__(self, name, int(value))
-        if self.resize is not None and self.resize < self.size:
-            raise ValueError(f"Got resize={self.resize} below size={self.size}; expected resize >= size.")
-        if self.fit != "crop" or self.resize == self.size:
-            object.__setattr__(self, "resize", None)  # two ways to say one thing must be equal
-        if self.fit not in FITS:
-            raise ValueError(f"Got fit={self.fit!r}; expected one of {', '.join(map(repr, FITS))}.")
-        if self.interpolation not in _INTERPOLATIONS:
-            raise ValueError(
-                f"Got interpolation={self.interpolation!r}; expected one of {', '.join(map(repr, _INTERPOLATIONS))}."
-            )
-        for name in ("mean", "std"):
-            values = tuple(float(v) for v in getattr(self, name))
-            if len(values) != 3 or (name == "std" and min(values) <= 0):
-                raise ValueError(f"Got {name}={values}; expected 3 numbers{', each above 0' * (name == 'std')}.")
-            object.__setattr__(self, name, values)
+        size = _positive("size", self.size)
+        resize = size if self.resize is None else _positive("resize", self.resize)
+        if resize < size:
+            raise ValueError(f"Got resize={resize} below size={size}; expected resize >= size.")
+        _one_of("fit", self.fit, FITS)
+        _one_of("interpolation", self.interpolation, tuple(_INTERPOLATIONS))
+        object.__setattr__(self, "size", size)
+        # Two ways to say one thing must be equal.
+        object.__setattr__(self, "resize", resize if self.fit == "crop" and resize > size else None)
+        object.__setattr__(self, "mean", _three("mean", self.mean))
+        object.__setattr__(self, "std", _three("std", self.std, above=0.0))
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """Resize and crop in one step.
@@ -121,3 +111,25 @@ class Preprocess:
         background = Image.new("RGB", (self.size, self.size), tuple(round(255 * m) for m in self.mean))
         background.paste(image.resize((width, height), resample), ((self.size - width) // 2, (self.size - height) // 2))
         return background
+
+
+def _positive(name: str, value: object) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"Got {name}={value!r}; expected a positive integer number of pixels.")
+    return int(value)
+
+
+def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"Got {name}={value!r}; expected one of {', '.join(map(repr, choices))}.")
+
+
+def _three(name: str, values: object, above: float = -math.inf) -> tuple[float, float, float]:
+    expected = f"expected 3 finite numbers{f' above {above:g}' if above > -math.inf else ''}"
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(f"Got {name}={values!r}; {expected}.") from None
+    if len(numbers) != 3 or not all(above < number < math.inf for number in numbers):
+        raise ValueError(f"Got {name}={numbers}; {expected}.")
+    return numbers

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -18,6 +20,7 @@ from featx.images._memo import DigestMemo, pack_stat
 DIGEST_BYTES = 16
 _FILE_TAG = b"featx:file:1\0"
 _PIXELS_TAG = b"featx:pixels:1\0"
+_URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
 
 
 def digest_file(data: bytes) -> bytes:
@@ -116,50 +119,46 @@ def digest_many(
     reasons : dict of int to str
         Position -> why that source cannot be used.
     """
-    digests: list[bytes] = [b""] * len(sources)
-    reasons: dict[int, str] = {}
-    paths: list[tuple[int, str, os.stat_result]] = []
-    others: list[int] = []
+    results = _digest_files(sources, memo, pool)
+    others = [i for i, source in enumerate(sources) if not is_path(source)]
+    results |= zip(others, pool.map(lambda i: _hash_source(sources[i], max_pixels), others), strict=True)
+    reasons = {i: result for i, result in sorted(results.items()) if isinstance(result, str)}
+    keys = b"".join(bytes(DIGEST_BYTES) if i in reasons else results[i] for i in range(len(sources)))
+    return np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES), reasons
+
+
+def _digest_files(sources: Sequence[object], memo: DigestMemo, pool: Executor) -> dict[int, bytes | str]:
+    """Digest those sources that are paths; a str is a reason."""
+    since = time.time_ns()
+    results: dict[int, bytes | str] = {}
+    files = []
     for i, source in enumerate(sources):
         if not is_path(source):
-            others.append(i)
             continue
         try:
-            paths.append((i, absolute(source), _stat_file(source)))
+            status = _stat_file(source)
+            files.append((i, absolute(source), status))
         except DecodeError as error:
-            reasons[i] = str(error)
+            results[i] = str(error)
 
-    known = memo.lookup([path for _, path, _ in paths]) if paths else {}
+    known = memo.lookup([path for _, path, _ in files])
     unknown = []
-    for i, path, status in paths:
-        entry = known.get(path)
-        if entry is not None and entry[0] == pack_stat(status):
-            digests[i] = entry[1]
+    for i, path, status in files:
+        state, digest = known.get(path, (b"", b""))
+        if state == pack_stat(status):
+            results[i] = digest
         else:
             unknown.append((i, path, status))
 
-    fresh = []
-    for (i, path, status), result in zip(unknown, pool.map(_hash_file, unknown), strict=True):
-        if isinstance(result, str):
-            reasons[i] = result
-        else:
-            digests[i] = result
-            fresh.append((path, status, result))
-    memo.record(fresh)
-
-    for i, result in zip(others, pool.map(lambda i: _hash_source(sources[i], max_pixels), others), strict=True):
-        if isinstance(result, str):
-            reasons[i] = result
-        else:
-            digests[i] = result
-    empty = bytes(DIGEST_BYTES)
-    joined = b"".join(digest or empty for digest in digests)
-    return np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES), reasons
+    results |= zip((i for i, _, _ in unknown), pool.map(_hash_file, [path for _, path, _ in unknown]), strict=True)
+    fresh = [(path, status, results[i]) for i, path, status in unknown if isinstance(results[i], bytes)]
+    memo.record(fresh, since)
+    return results
 
 
-def _hash_file(entry: tuple[int, str, os.stat_result]) -> bytes | str:
+def _hash_file(path: str) -> bytes | str:
     try:
-        return digest_file(read_file(entry[1]))
+        return digest_file(read_file(path))
     except DecodeError as error:
         return str(error)
 
@@ -188,14 +187,13 @@ def _stat_file(path: str | Path) -> os.stat_result:
 
 
 def _os_reason(path: str | Path, error: Exception) -> str:
+    if _URL.match(str(path)):
+        return "URLs are not read; download the image and pass its path or its bytes"
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        text = str(path)
-        if text.startswith(("http://", "https://", "s3://", "gs://")):
-            return "URLs are not read; download the image and pass its path or its bytes"
         return "no such file"
     if isinstance(error, PermissionError):
         return "no permission to read the file"
-    return f"cannot be read: {error}"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def _not_a_source(source: object) -> str:

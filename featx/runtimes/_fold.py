@@ -8,8 +8,8 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
-# Rounding differs in the last bits; a wrong fold differs wildly.
-_TOLERANCE = 1e-3
+# What runtimes may differ by; rounding differs by less, a wrong fold by more.
+_TOLERANCE = 1e-4
 
 
 def fold_batch_norms(network: nn.Module, example: torch.Tensor, keep: Collection[str] = ()) -> nn.Module:
@@ -33,7 +33,7 @@ def fold_batch_norms(network: nn.Module, example: torch.Tensor, keep: Collection
     Module
         The folded network, or the one that was given.
     """
-    with torch.inference_mode():
+    with torch.no_grad():  # an inference tensor has no version
         pairs, expected = _find_pairs(network, example)
     pairs = [pair for pair in pairs if not set(pair) & set(keep)]
     if not pairs:
@@ -52,24 +52,27 @@ def fold_batch_norms(network: nn.Module, example: torch.Tensor, keep: Collection
 
 
 def _find_pairs(network: nn.Module, example: torch.Tensor) -> tuple[list[tuple[str, str]], tuple[torch.Tensor, ...]]:
-    produced: dict[int, tuple[str, torch.Tensor]] = {}
+    produced: dict[int, tuple[str, torch.Tensor, int]] = {}
     pairs: list[tuple[str, str]] = []
     hooks = []
 
     def after_convolution(name, output):
-        produced[id(output)] = (name, output)  # held, so that its id is not given to another tensor
+        # Held, so that its id is not given to another tensor.
+        produced[id(output)] = (name, output, _version(output))
 
-    def before_norm(name, entry):
-        if id(entry) in produced:
-            pairs.append((produced[id(entry)][0], name))
+    def before_norm(name, entry=None):
+        convolution, _, version = produced.get(id(entry), (None, None, None))
+        # Another version: an activation has changed it in place.
+        if convolution is not None and _version(entry) == version:
+            pairs.append((convolution, name))
 
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and "weight" in module._parameters:  # not computed, as by weight_norm
             hooks.append(
                 module.register_forward_hook(lambda _m, _i, output, name=name: after_convolution(name, output))
             )
-        elif isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
-            hooks.append(module.register_forward_pre_hook(lambda _m, inputs, name=name: before_norm(name, inputs[0])))
+        elif type(module) is nn.BatchNorm2d and module.running_var is not None:  # a subclass may do more
+            hooks.append(module.register_forward_pre_hook(lambda _m, inputs, name=name: before_norm(name, *inputs)))
     try:
         outputs = network(example)
     finally:
@@ -82,6 +85,10 @@ def _find_pairs(network: nn.Module, example: torch.Tensor) -> tuple[list[tuple[s
         if sum(conv == other for other, _ in pairs) == 1 and sum(norm == other for _, other in pairs) == 1
     ]
     return unique, outputs
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _fold(network: nn.Module, convolution: str, norm: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from featx.exceptions import DeviceError, ParameterError, UnknownNameError
 
 RUNTIMES = ("torch",)
 _KEPT = 2
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
 
 
 class Runtime(Protocol):
@@ -61,6 +63,7 @@ def get_runtime(specs: Sequence[EncoderSpec], runtime: str = "auto", device: str
     DeviceError
         If this machine lacks the device.
     """
+    runtime = RUNTIMES[0] if runtime == "auto" else runtime
     device = _resolve_device(device)
     key = (tuple(spec.fingerprint() for spec in specs), runtime, device)
     with _lock:
@@ -69,7 +72,7 @@ def get_runtime(specs: Sequence[EncoderSpec], runtime: str = "auto", device: str
 
             _loaded[key] = TorchRuntime(specs, device)
             while len(_loaded) > _KEPT:
-                _loaded.popitem(last=False)[1].close()
+                _loaded.popitem(last=False)  # not closed: another thread may be running it
         _loaded.move_to_end(key)
         return _loaded[key]
 
@@ -80,8 +83,7 @@ def check_runtime(runtime: object, device: object) -> None:
         raise UnknownNameError("runtime", runtime, ("auto", *RUNTIMES))
     if not isinstance(device, str):
         raise ParameterError(f"Got device={device!r}. Expected a str: 'auto', 'cpu', 'cuda' or 'cuda:0'.")
-    kind, _, number = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
+    if not _DEVICE.fullmatch(device):
         raise UnknownNameError("device", device, ("auto", "cpu", "cuda", "cuda:0"))
 
 

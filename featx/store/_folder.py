@@ -132,8 +132,10 @@ class Folder:
 
     def put(self, keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, object]) -> None:
         """Write a segment; see `Store.put_many`."""
-        if self.dim not in (None, rows.shape[1]):
-            raise ParameterError(f"Got rows of {rows.shape[1]} numbers. Expected {self.dim}, as in {self.path}.")
+        with self._lock:
+            dim = self.dim
+        if dim not in (None, rows.shape[1]):
+            raise ParameterError(f"Got rows of {rows.shape[1]} numbers. Expected {dim}, as in {self.path}.")
         write_segment(self.path, keys, rows, metadata)
 
     def tidy(self) -> None:
@@ -158,7 +160,7 @@ class Folder:
     def _sweep(self) -> None:
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if entry.name.startswith(TEMPORARY) and time.time() - _modified(entry) > _STALE_SECONDS:
+                if entry.name.startswith(TEMPORARY) and _age(entry) > _STALE_SECONDS:
                     Path(entry.path).unlink(missing_ok=True)
 
     def _move_aside(self, name: str) -> None:
@@ -210,8 +212,9 @@ def _first_copies(keys: np.ndarray, sound: np.ndarray) -> np.ndarray:
     return np.sort(candidates[first])
 
 
-def _modified(entry: os.DirEntry) -> float:
+def _age(entry: os.DirEntry) -> float:
+    """Seconds since a file was last written, 0 where it has gone or is no file."""
     try:
-        return entry.stat(follow_symlinks=False).st_mtime
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime if entry.is_file(follow_symlinks=False) else 0
     except FileNotFoundError:
-        return time.time()
+        return 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -86,6 +87,13 @@ def read_card(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return card if isinstance(card, dict) else {}
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Say, for people and for checks, what the rows were encoded by."""
+    temporary = path / f"{TEMPORARY}{uuid.uuid4().hex}.json"
+    temporary.write_text(json.dumps(card, indent=1, sort_keys=True))
+    temporary.replace(path / CARD)
 
 
 def _is_by(path: Path, encoder: str) -> bool:

@@ -185,8 +185,9 @@ class Segment:
         """
         rows = np.zeros((len(positions), self.dim), np.float32)
         starts = np.flatnonzero(np.diff(positions, prepend=-2) != 1)
+        ends = np.flatnonzero(np.diff(positions, append=-2) != 1) + 1
         with open(self.path, "rb") as file:
-            for start, end in zip(starts, [*starts[1:], len(positions)], strict=True):
+            for start, end in zip(starts, ends, strict=True):
                 file.seek(self._rows_at + int(positions[start]) * self.dim * 4)
                 file.readinto(rows[start:end])  # what a file cut short leaves out does not match its sum
         return rows, row_sums(rows) == self._sums[positions]

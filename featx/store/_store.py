@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import logging
 import os
 import re
 import threading
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import platformdirs
 
+from featx import __version__
 from featx.exceptions import ParameterError, StoreError, StoreWarning
 from featx.store import _inventory
 from featx.store._folder import Folder
 from featx.store._inventory import CARD, LOCK, NAME_LENGTH
-from featx.store._segment import TEMPORARY
 from featx.store.base import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -124,11 +121,13 @@ class EmbeddingStore:
         if not len(keys):
             return
         metadata = {name: value for name, value in meta.items() if name != "encoder"}
-        metadata["featx"] = importlib.metadata.version("featx")
+        metadata["featx"] = __version__
+        card = {**meta.get("encoder", {}), "fingerprint": fingerprint}
         try:
-            self._make(folder.path)
-            self._write_card(folder.path, fingerprint, meta.get("encoder", {}))
-            folder.put(keys, rows, metadata)
+            try:
+                self._write(folder, card, keys, rows, metadata)
+            except FileNotFoundError:  # cleared by another process meanwhile: once more
+                self._write(folder, card, keys, rows, metadata)
         except OSError as error:
             raise StoreError(f"The cache folder {folder.path} cannot be written: {error.strerror or error}.") from error
 
@@ -221,13 +220,13 @@ class EmbeddingStore:
         self.location.mkdir(parents=True, exist_ok=True, mode=0o700 if self._private else 0o777)
         path.mkdir(exist_ok=True)
 
-    def _write_card(self, path: Path, fingerprint: str, encoder: Mapping[str, Any]) -> None:
-        """Say, for people and for checks, what these rows were encoded by."""
-        if _inventory.read_card(path):
-            return
-        temporary = path / f"{TEMPORARY}{uuid.uuid4().hex}.json"
-        temporary.write_text(json.dumps({**encoder, "fingerprint": fingerprint}, indent=1, sort_keys=True))
-        temporary.replace(path / CARD)
+    def _write(
+        self, folder: Folder, card: Mapping[str, Any], keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, Any]
+    ) -> None:
+        self._make(folder.path)
+        if not _inventory.read_card(folder.path):
+            _inventory.write_card(folder.path, card)
+        folder.put(keys, rows, metadata)
 
     def _tidy(self, folder: Folder) -> None:
         try:

@@ -36,7 +36,7 @@ PARTS = (
     ("digest (stat, memo in it)", "featx.extraction._extract", "digest_many"),
     ("distinct keys, store", "featx.extraction._table", "Table.__init__"),
     ("store (in it): open, index", "featx.store._folder", "Folder.refresh"),
-    ("store (in it): gather, check", "featx.store._folder", "Folder._gather_into"),
+    ("store (in it): gather, check", "featx.store._segment", "Segment.gather"),
 )
 SPY = """
 import importlib, operator
@@ -104,7 +104,7 @@ def prepare(scratch: Path, n: int) -> tuple[Path, Path]:
 
 def run(program: str, store: Path, listing: Path) -> list[float]:
     command = [sys.executable, "-c", program, str(store), str(listing)]
-    return [float(value) for value in subprocess.run(command, capture_output=True, check=True).stdout.split()]
+    return [float(value) for value in subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()]
 
 
 def time_numpy_load(scratch: Path, n: int) -> float:

@@ -22,6 +22,7 @@ def test_it_does_the_main_job_on_digits(root, tmp_path):
     accuracies = [float(value) for value in re.findall(r"accuracy with.*?: +([\d.]+)", shown)]
     assert len(accuracies) == 2
     assert min(accuracies) > 0.5
+    assert re.search(r"transfer (helps|hurts|makes no clear difference) here: [+-][\d.]+ \+- [\d.]+ points", shown)
     first, second = map(float, re.search(r"first run ([\d.]+) s, second run ([\d.]+) s", shown).groups())
     assert second < first / 5
     with Image.open(tmp_path / "cache" / "quickstart.png") as picture:

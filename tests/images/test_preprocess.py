@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from featx.images import Preprocess
+
+SIDES = st.integers(1, 60)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIDES, SIDES, st.integers(1, 20), st.integers(0, 8), st.sampled_from(["crop", "squash", "pad"]))
+def test_every_image_becomes_a_square_of_uint8(width, height, size, margin, fit):
+    result = Preprocess(size, size + margin, fit=fit)(Image.new("RGB", (width, height), "red"))
+    assert (result.shape, result.dtype) == ((size, size, 3), np.uint8)
+    if fit != "pad":
+        assert (result == (255, 0, 0)).all()
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 600), st.integers(0, 200))
+def test_the_crop_is_the_centred_square_that_the_formula_names(width, height, size, margin):
+    left, upper, right, lower = Preprocess(size, size + margin).box(width, height)
+    side = min(width, height) * size / (size + margin)
+    assert right - left == pytest.approx(side)
+    assert lower - upper == pytest.approx(side)
+    assert (left + right, upper + lower) == pytest.approx((width, height))
+    assert min(left, upper) >= -1e-6
+    assert right <= width + 1e-6
+    assert lower <= height + 1e-6
+
+
+def test_it_is_pillows_resize_with_a_box(photos):
+    image = Image.fromarray(photos[0])  # 640 x 427
+    side = 427 * 224 / 256
+    box = ((640 - side) / 2, (427 - side) / 2, (640 + side) / 2, (427 + side) / 2)
+    expected = image.resize((224, 224), Image.Resampling.BICUBIC, box=box)
+    np.testing.assert_array_equal(Preprocess(224, 256)(image), expected)
+
+
+def test_squash_takes_the_whole_image(photos):
+    image = Image.fromarray(photos[0])
+    expected = image.resize((64, 64), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(Preprocess(64, fit="squash", interpolation="bilinear")(image), expected)
+
+
+def test_pad_keeps_the_aspect_on_the_mean_colour():
+    result = Preprocess(8, fit="pad", mean=(0.2, 0.4, 0.6))(Image.new("RGB", (20, 10), "white"))
+    assert result[[0, 1, 6, 7]].tolist() == [[[51, 102, 153]] * 8] * 4
+    assert (result[2:6] == 255).all()
+
+
+def test_two_ways_to_say_one_thing_are_equal():
+    assert Preprocess(224, 224) == Preprocess(224)
+    assert Preprocess(224, 256, fit="squash") == Preprocess(224, fit="squash")
+    assert Preprocess(np.int64(64), mean=[0.5, 0.5, 0.5]) == Preprocess(64, mean=(0.5, 0.5, 0.5))
+
+
+def test_it_is_frozen_data():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Preprocess().size = 3
+    assert hash(Preprocess()) == hash(Preprocess())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 0},
+        {"size": 2.5},
+        {"size": True},
+        {"resize": 100},
+        {"fit": "stretch"},
+        {"interpolation": "cubic"},
+        {"mean": (0.5,)},
+        {"std": (0.5, 0.5, 0)},
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_named(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"Got {name}="):
+        Preprocess(**wrong)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.images import DecodeError, DigestMemo, digest_many, load
+from featx.images import _source as module
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.fixture
+def memo(tmp_path) -> DigestMemo:
+    return DigestMemo(tmp_path / "memo.sqlite")
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Files count as old at once."""
+    monkeypatch.setattr("featx.images._memo._RACY_NS", -(10**12))
+
+
+def digests(sources, memo, pool) -> list[bytes]:
+    keys, reasons = digest_many(sources, memo=memo, pool=pool)
+    assert not reasons
+    return [key.tobytes() for key in keys]
+
+
+def test_a_path_and_its_bytes_have_one_digest(files, memo, pool):
+    data = Path(files[0]).read_bytes()
+    expected = hashlib.sha256(b"featx:file:1\0" + data).digest()[:16]  # pinned: every stored key depends on it
+    assert digests([files[0], Path(files[0]), data], memo, pool) == [expected] * 3
+    assert load(files[0])[0] == expected
+
+
+def test_pixels_have_one_digest_whatever_holds_them(crops, memo, pool):
+    grey = crops[0][:, :, 0]
+    rgb = np.stack([grey] * 3, axis=2)
+    sources = [grey, grey[:, :, None], rgb, Image.fromarray(grey), Image.fromarray(rgb), np.dstack([rgb, grey * 0 + 255])]
+    assert len(set(digests(sources, memo, pool))) == 1
+    expected = hashlib.sha256(b"featx:pixels:1\0" + b"120x160\0" + rgb.tobytes()).digest()[:16]
+    assert digests([rgb], memo, pool) == [expected]
+
+
+def test_pixels_of_other_shape_or_palette_have_another_digest(memo, pool):
+    flat, tall = np.zeros((2, 8), np.uint8), np.zeros((8, 2), np.uint8)
+    red, blue = Image.new("P", (2, 8)), Image.new("P", (2, 8))
+    red.putpalette([255, 0, 0])
+    blue.putpalette([0, 0, 255])
+    assert len(set(digests([flat, tall, red, blue], memo, pool))) == 4
+
+
+def test_a_file_and_its_pixels_are_kept_apart(files, memo, pool):
+    with Image.open(files[0]) as image:
+        assert len(set(digests([files[0], image], memo, pool))) == 2
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(files, memo, pool, settled, monkeypatch):
+    first = digests(files, memo, pool)
+    monkeypatch.setattr(module, "read_file", None)
+    assert digests(files, memo, pool) == first
+
+
+def test_a_file_that_has_changed_is_read_again(files, memo, pool, settled):
+    first = digests(files, memo, pool)
+    Path(files[3]).write_bytes(Path(files[4]).read_bytes())
+    assert digests(files, memo, pool) == [*first[:3], first[4], *first[4:]]
+
+
+def test_fresh_files_are_hashed_every_time(files, memo, pool):
+    first = digests(files[:1], memo, pool)
+    Path(files[0]).write_bytes(Path(files[1]).read_bytes())
+    assert digests(files[:1], memo, pool) != first
+
+
+def test_relative_paths_are_resolved_against_the_present_folder(files, memo, pool, settled, monkeypatch, tmp_path):
+    monkeypatch.chdir(Path(files[0]).parent)
+    assert digests(["00.jpg"], memo, pool) == digests([files[0]], memo, pool)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "00.jpg").write_bytes(Path(files[5]).read_bytes())
+    monkeypatch.chdir(other)
+    assert digests(["00.jpg"], memo, pool) == digests([files[5]], memo, pool)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda folder: "nowhere.jpg", "no such file"),
+        (lambda folder: str(folder), "is a folder"),
+        (lambda folder: "https://example.org/a.jpg", "URLs are not read"),
+        (lambda folder: "a\0b.jpg", "cannot be read"),
+        (lambda folder: b"", "empty"),
+        (lambda folder: 3, "a int; expected a path"),
+        (lambda folder: np.zeros((3, 3)), "float64"),
+        (lambda folder: Image.new("F", (2, 2)), "mode F"),
+    ],
+)
+def test_what_cannot_be_used_has_a_reason_and_the_others_a_digest(make, reason, files, memo, pool, tmp_path):
+    keys, reasons = digest_many([files[0], make(tmp_path), files[1]], memo=memo, pool=pool)
+    assert list(reasons) == [1]
+    assert reason in reasons[1]
+    assert keys[[0, 2]].any(axis=1).all()
+    with pytest.raises(DecodeError, match=reason):
+        load(make(tmp_path))
+
+
+def test_an_empty_file_and_a_pipe_are_named(memo, pool, tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    _, reasons = digest_many([str(tmp_path / "empty.jpg"), str(tmp_path / "pipe.jpg")], memo=memo, pool=pool)
+    assert "empty" in reasons[0]
+    assert "not a regular file" in reasons[1]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named(files, memo, pool):
+    Path(files[0]).chmod(0)
+    assert "permission" in digest_many(files[:1], memo=memo, pool=pool)[1][0]
+
+
+def test_no_sources_have_no_keys(memo, pool):
+    keys, reasons = digest_many([], memo=memo, pool=pool)
+    assert keys.shape == (0, 16)
+    assert reasons == {}
+
+
+def test_the_digest_is_of_the_content_that_was_decoded(files):
+    data = Path(files[0]).read_bytes()
+    digest, image = load(files[0])
+    assert digest == load(data)[0]
+    np.testing.assert_array_equal(image, Image.open(io.BytesIO(data)))

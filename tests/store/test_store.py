@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import stat
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import featx
+from featx.exceptions import ParameterError, StoreError, StoreWarning
+from featx.store._folder import Folder
+from tests.store.conformance import META, OTHER, PRINT, make_keys, make_rows
+
+ARTIFACT = Path(__file__).parent.parent / "artifacts" / "store_v1"
+
+
+def artifact_content() -> tuple[np.ndarray, np.ndarray]:
+    """What tests/artifacts/store_v1 was written with, by featx 0.1.0."""
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 256, (6, 16), dtype=np.uint8), rng.normal(size=(6, 8)).astype(np.float32)
+
+
+def test_a_store_of_the_first_format_loads_for_ever(tmp_path):
+    shutil.copytree(ARTIFACT, tmp_path / "store")
+    keys, rows = artifact_content()
+    found, loaded = featx.EmbeddingStore(tmp_path / "store").get_many(PRINT, keys)
+    assert found.all()
+    np.testing.assert_array_equal(loaded, rows)
+
+
+def test_info_describes_each_encoder(store):
+    store.put_many(PRINT, make_keys([1, 2]), make_rows([1, 2]), META)
+    store.put_many(PRINT, make_keys([2, 3]), make_rows([2, 3]), META)
+    store.put_many(OTHER, make_keys([1]), make_rows([1]), {"encoder": {"name": "second"}})
+    info = store.info()
+    assert list(info.columns) == ["encoder", "fingerprint", "rows", "unique_rows", "segments", "bytes", "last_used"]
+    assert info.iloc[:, :5].to_numpy().tolist() == [["example", PRINT, 4, 3, 2], ["second", OTHER, 1, 1, 1]]
+    assert (info["bytes"] > 0).all()
+
+
+def test_last_used_is_the_last_hit(store):
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    card = store.location / PRINT[:32] / "encoder.json"
+    os.utime(card, (0, 0))
+    before = store.info()["last_used"][0]
+    store.get_many(PRINT, make_keys([2]))
+    assert store.info()["last_used"][0] == before
+    store.get_many(PRINT, make_keys([1]))
+    assert store.info()["last_used"][0] > before
+
+
+def test_an_empty_store_has_nothing_to_say_and_makes_no_folder(store):
+    assert (len(store.info()), len(store.verify()), store.clear()) == (0, 0, 0)
+    store.get_many(PRINT, make_keys([1]))
+    assert not store.location.exists()
+
+
+def test_the_card_says_for_people_what_the_rows_are(store):
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), {"encoder": {"name": "example", "layer": "feature"}})
+    card = json.loads((store.location / PRINT[:32] / "encoder.json").read_text())
+    assert card == {"name": "example", "layer": "feature", "fingerprint": PRINT}
+
+
+def test_verify_counts_damaged_rows(store):
+    store.put_many(PRINT, make_keys([1, 2]), make_rows([1, 2]), META)
+    assert store.verify()[["rows", "damaged", "error"]].to_numpy().tolist() == [[2, 0, ""]]
+    (path,) = store.location.glob("*/*.safetensors")
+    path.write_bytes(path.read_bytes()[:-5])
+    assert "cut short" in store.verify()["error"][0]
+
+
+def test_clear_takes_one_encoder_or_all(store):
+    for fingerprint, name in ((PRINT, "one"), (OTHER, "two")):
+        store.put_many(fingerprint, make_keys([1]), make_rows([1]), {"encoder": {"name": name}})
+    assert store.clear("one") > 0
+    assert store.info()["encoder"].tolist() == ["two"]
+    assert not store.get_many(PRINT, make_keys([1]))[0].any()
+    store.clear(OTHER[:8])
+    assert len(store.info()) == 0
+
+
+def test_clear_touches_nothing_that_is_not_the_stores_own(store):
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    (store.location / "holiday").mkdir()
+    (store.location / "holiday" / "encoder.json").write_text("{}")
+    (store.location / ("c" * 32)).mkdir()
+    (store.location / "note.txt").write_text("mine")
+    store.clear()
+    assert sorted(path.name for path in store.location.iterdir()) == ["c" * 32, "holiday", "note.txt"]
+
+
+def test_a_store_that_was_cleared_elsewhere_goes_on(store):
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    store.get_many(PRINT, make_keys([1]))
+    featx.EmbeddingStore(store.location).clear()
+    assert not store.get_many(PRINT, make_keys([1]))[0].any()
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    assert store.get_many(PRINT, make_keys([1]))[0].all()
+
+
+def test_it_pickles_as_its_location_and_is_shared_by_clones(store):
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    store.get_many(PRINT, make_keys([1]))
+    again = pickle.loads(pickle.dumps(store))
+    assert len(pickle.dumps(store)) < 500
+    assert again.get_many(PRINT, make_keys([1]))[0].all()
+    assert clone(store, safe=False) is store
+
+
+def test_a_link_below_the_location_is_refused_and_one_at_it_is_not(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    store = featx.EmbeddingStore(tmp_path / "link")
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    (tmp_path / "real" / OTHER[:32]).symlink_to(tmp_path / "real" / PRINT[:32])
+    with pytest.raises(StoreError, match="symbolic link"):
+        store.put_many(OTHER, make_keys([1]), make_rows([1]), META)
+
+
+def test_only_the_default_folder_of_a_user_is_private(tmp_path, monkeypatch):
+    monkeypatch.delenv("FEATX_CACHE")
+    default, shared = featx.EmbeddingStore(), featx.EmbeddingStore(tmp_path / "shared")
+    os.umask(umask := os.umask(0))
+    for store in (default, shared):
+        store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    assert stat.S_IMODE(default.location.stat().st_mode) == 0o700
+    assert stat.S_IMODE(shared.location.stat().st_mode) == 0o777 & ~umask
+
+
+def test_the_location_is_said_once_with_its_size(tmp_path, caplog):
+    featx.EmbeddingStore(tmp_path).put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    caplog.set_level("INFO", "featx")
+    store = featx.EmbeddingStore(tmp_path)
+    store.get_many(PRINT, make_keys([1]))
+    store.get_many(OTHER, make_keys([1]))
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"cache={tmp_path} bytes=")
+
+
+def test_a_folder_that_cannot_be_written_raises_a_store_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    store = featx.EmbeddingStore(tmp_path / "file" / "store")
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    with store.turn(PRINT):
+        pass
+
+
+@pytest.mark.parametrize("location", [3, "s3://bucket/cache"])
+def test_a_location_that_is_no_folder_is_refused(location):
+    with pytest.raises(ParameterError, match="Expected"):
+        featx.EmbeddingStore(location)
+
+
+def work(location: str, worker: int) -> None:
+    """A process that fills in whatever is missing, a chunk and a turn at a time."""
+    store = featx.EmbeddingStore(location)
+    for start in range(0, 200, 10):
+        numbers = np.arange(start, start + 10)
+        with store.turn(PRINT):
+            missing = numbers[~store.get_many(PRINT, make_keys(numbers))[0]]
+            store.put_many(PRINT, make_keys(missing), make_rows(missing), {**META, "worker": worker})
+
+
+def test_processes_that_take_turns_write_each_row_once(store):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=work, args=(str(store.location), i)) for i in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    info = store.info()
+    assert info["rows"].tolist() == info["unique_rows"].tolist() == [200]
+    np.testing.assert_array_equal(store.get_many(PRINT, make_keys(range(200)))[1], make_rows(range(200)))
+
+
+def test_threads_may_share_one_store(store):
+    errors = []
+
+    def fill(first):
+        try:
+            for n in range(first, first + 40):
+                store.put_many(PRINT, make_keys([n]), make_rows([n]), META)
+                found, rows = store.get_many(PRINT, make_keys([n, first]))
+                assert found.all()
+                np.testing.assert_array_equal(rows, make_rows([n, first]))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=fill, args=(first,)) for first in (0, 50, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def test_a_write_that_meets_a_clearing_is_done_once_more(store, monkeypatch):
+    put = Folder.put
+
+    def cleared_meanwhile(folder, *arguments):
+        monkeypatch.setattr(Folder, "put", put)
+        featx.EmbeddingStore(store.location).clear()
+        return put(folder, *arguments)
+
+    monkeypatch.setattr(Folder, "put", cleared_meanwhile)
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    assert store.get_many(PRINT, make_keys([1]))[0].all()
+    assert store.info()["encoder"].tolist() == ["example"]
+
+
+def test_a_store_that_is_cleared_under_a_turn_harms_nobody(store):
+    with store.turn(PRINT):
+        store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+        store.clear()
+    assert not store.get_many(PRINT, make_keys([1]))[0].any()
+
+
+@pytest.mark.parametrize("fingerprint", ["../../home", "a1" * 15, "A1" * 32, "", "a1" * 16 + "/.."])
+def test_a_fingerprint_that_is_no_digest_is_refused(store, fingerprint):
+    with pytest.raises(ParameterError, match="Expected a hex digest"):
+        store.put_many(fingerprint, make_keys([1]), make_rows([1]), META)
+    assert not store.location.exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "rows", "expected"),
+    [
+        (make_keys([1])[:, :8], make_rows([1]), r"\(n, 16\) uint8"),
+        (make_keys([1]).astype(float), make_rows([1]), r"\(n, 16\) uint8"),
+        (make_keys([1]), make_rows([1, 2]), r"\(1, dim\) float32"),
+        (make_keys([1]), make_rows([1])[:, :0], r"\(1, dim\) float32"),
+        (make_keys([1]), make_rows([1])[0], r"\(1, dim\) float32"),
+        (make_keys([1]), np.array([["a"]]), r"\(1, dim\) float32"),
+    ],
+)
+def test_keys_and_rows_that_do_not_fit_are_refused(store, keys, rows, expected):
+    with pytest.raises(ParameterError, match=expected):
+        store.put_many(PRINT, keys, rows, META)
+
+
+def test_rows_that_are_all_nan_write_nothing(store):
+    store.put_many(PRINT, make_keys([1]), make_rows([np.nan]), META)
+    assert not store.location.exists()
+
+
+def test_an_empty_variable_means_the_users_own_folder(monkeypatch):
+    monkeypatch.setenv("FEATX_CACHE", "")
+    assert featx.EmbeddingStore().location.parts[-2:] == ("featx", "embeddings")
+    monkeypatch.setenv("FEATX_CACHE", "here")
+    assert featx.EmbeddingStore().location == Path.cwd() / "here"
+
+
+def test_a_folder_that_cannot_be_listed_is_a_store_error(store, monkeypatch):
+    def fail(_):
+        raise OSError(5, "Input/output error")
+
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    monkeypatch.setattr("featx.store._folder.os.scandir", fail)
+    with pytest.raises(StoreError, match=r"cannot be read: Input/output error"):
+        store.get_many(PRINT, make_keys([1]))
+
+
+def test_tidying_that_fails_is_a_warning_and_the_turn_ends(store, monkeypatch):
+    def fail(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Folder, "tidy", fail)
+    with pytest.warns(StoreWarning, match="could not be tidied"), store.turn(PRINT):
+        pass
+    monkeypatch.undo()
+    with store.turn(PRINT):
+        pass
+
+
+def test_threads_of_one_process_take_turns_too(store):
+    inside, most = [], []
+
+    def visit():
+        with store.turn(PRINT):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.pop()
+
+    run_threads([visit] * 4)
+    assert most == [1] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_a_lock_that_another_thread_held(store):
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    store.get_many(PRINT, make_keys([1]))
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        with store._folders[PRINT[:32]]._lock, store._lock:
+            held.set()
+            release.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = multiprocessing.get_context("fork").Process(target=store.get_many, args=(PRINT, make_keys([1])))
+    child.start()
+    child.join(10)
+    stuck = child.is_alive()
+    child.kill()
+    release.set()
+    thread.join()
+    assert not stuck
+
+
+def write_small(location: str) -> None:
+    """A process whose segments are small, so that it merges again and again."""
+    store = featx.EmbeddingStore(location)
+    for n in range(220):
+        with store.turn(PRINT):
+            store.put_many(PRINT, make_keys([n]), make_rows([n]), META)
+
+
+def test_a_reader_meets_only_right_rows_while_another_process_merges(store):
+    process = multiprocessing.get_context("spawn").Process(target=write_small, args=(str(store.location),))
+    process.start()
+    listings = set()
+    while process.is_alive():
+        found, rows = store.get_many(PRINT, make_keys(range(220)))
+        assert len(rows) == found.sum()
+        if found.any():
+            np.testing.assert_array_equal(rows, make_rows(np.flatnonzero(found)))
+        listings.add(int(found.sum()))
+    assert process.exitcode == 0
+    assert len(listings) > 10, "it read while the other wrote"
+    found, rows = store.get_many(PRINT, make_keys(range(220)))
+    assert found.all()
+    np.testing.assert_array_equal(rows, make_rows(range(220)))
+    assert store.info()["segments"][0] <= 65
+
+
+def run_threads(targets) -> None:
+    threads = [threading.Thread(target=target) for target in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
