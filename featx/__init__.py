@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from featx._version import __version__
+
 if TYPE_CHECKING:
     from featx._image_encoder import ImageEncoder
     from featx._image_folder import check_images, read_image_folder
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
     from featx.images import Preprocess
     from featx.store import EmbeddingStore
-
-__version__ = "0.1.0"
 
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
 _HOMES = {
@@ -39,6 +39,7 @@ __all__ = [
     "ImageEncoder",
     "ImageErrors",
     "Preprocess",
+    "__version__",
     "check_images",
     "image_pipeline",
     "list_encoders",

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-    + (".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif")
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+    | {".pnm", ".jp2", ".avif"}
 )
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -114,7 +114,7 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     pandas.DataFrame
         Columns image, ok, error ("" where it is ok), format, mode, width,
         height, digest (hex; equal for equal content); the index is that of `images`.
-        Width and height are the file's, before its EXIF orientation.
+        Width and height are those of the upright image.
 
     Examples
     --------
@@ -151,11 +151,9 @@ def _check(source: Any, max_pixels: int) -> tuple:
         if image is not None:
             header = (image.format, image.mode, *image.size)
         digest, rgb = load(data, max_pixels)
-        if image is None:
-            header = (None, getattr(source, "mode", None), *rgb.size)
     except DecodeError as error:
         return False, str(error), *header, None
-    return True, "", *header, digest.hex()
+    return True, "", header[0], header[1] or getattr(source, "mode", None), *rgb.size, digest.hex()
 
 
 def _image_files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:

@@ -20,8 +20,9 @@ FLOORS = {
     "encoders": 3,
     "images": 2,
     "store": 2,
-    "exceptions": 1,
     "_optional": 1,
+    "exceptions": 0,
+    "_version": 0,
 }
 COPIED = ("images/_decode.py", "images/_preprocess.py")
 

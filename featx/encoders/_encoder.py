@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featx.encoders._build import build_from_file
 from featx.encoders._inspect import identify, probe
+from featx.encoders._recipe import FromCheckpoint, FromFactory, FromModule, Recipe, can_pickle, freeze_copy, save
 from featx.encoders._registry import get_architecture
 from featx.encoders._spec import EncoderSpec
-from featx.encoders._weights import load_into, read_state_dict
 from featx.exceptions import ParameterError, WeightsError
 from featx.images import Preprocess
 
@@ -46,7 +43,7 @@ class Encoder:
     8
     """
 
-    def __init__(self, recipe: Any, preprocess: Preprocess, name: str | None, version: str | None):
+    def __init__(self, recipe: Recipe, preprocess: Preprocess, name: str | None, version: str | None):
         _check_preprocess(preprocess)
         module = recipe.build()
         self.preprocess = preprocess
@@ -80,7 +77,7 @@ class Encoder:
         ParameterError
             If it is no module, or cannot take such images.
         """
-        return cls(_FromModule(_freeze_copy(module)), preprocess, name, version)
+        return cls(FromModule(freeze_copy(module)), preprocess, name, version)
 
     @classmethod
     def from_factory(
@@ -108,7 +105,7 @@ class Encoder:
         ParameterError
             If it returns no module, or one that cannot take such images.
         """
-        return cls(_FromFactory(factory), preprocess, name, version)
+        return cls(FromFactory(factory), preprocess, name, version)
 
     @classmethod
     def from_checkpoint(
@@ -145,7 +142,7 @@ class Encoder:
                 raise ParameterError("Got no preprocess. Expected preprocess=featx.Preprocess(...) with a factory.")
             preprocess = get_architecture(architecture).weights[0].preprocess
         _check_preprocess(preprocess)
-        recipe = _FromCheckpoint(Path(path).expanduser().absolute(), architecture, preprocess.size)
+        recipe = FromCheckpoint(Path(path).expanduser().absolute(), architecture, preprocess.size)
         encoder = cls(recipe, preprocess, name or Path(path).stem, version)
         if isinstance(architecture, str):
             known = get_architecture(architecture)  # knows classifiers that are no linear layers
@@ -154,14 +151,7 @@ class Encoder:
 
     def save(self, path: str | Path) -> Encoder:
         """Write the weights as .safetensors; from now on this encoder pickles as that path."""
-        from safetensors.torch import save_file
-
-        path = Path(path).expanduser().absolute()
-        if path.suffix != ".safetensors":
-            raise ParameterError(f"Got path={str(path)!r}. Expected a file that ends in .safetensors.")
-        state = {key: value.contiguous().clone() for key, value in self.module.state_dict().items()}
-        save_file(state, path)
-        self._recipe = _FromSaved(_skeleton(self.module), path)
+        self._recipe = save(self.module, self._recipe, Path(path).expanduser().absolute())
         return self
 
     @property
@@ -195,57 +185,11 @@ class Encoder:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        recipe = self._recipe if _can_pickle(self._recipe) else _FromModule(self.module)
+        recipe = self._recipe if can_pickle(self._recipe) else FromModule(self.module)
         return {**self.__dict__, "_recipe": recipe, "_module": None}
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, dim={self.dim})"
-
-
-@dataclass(frozen=True, repr=False)
-class _FromModule:
-    module: torch.nn.Module
-
-    def build(self) -> torch.nn.Module:
-        return self.module
-
-    def __repr__(self) -> str:
-        return "pickled with its weights"
-
-
-@dataclass(frozen=True)
-class _FromFactory:
-    factory: Callable[[], torch.nn.Module]
-
-    def build(self) -> torch.nn.Module:
-        return _freeze_copy(self.factory())
-
-
-@dataclass(frozen=True)
-class _FromCheckpoint:
-    path: Path
-    architecture: str | Callable[[], torch.nn.Module]
-    size: int
-
-    def build(self) -> torch.nn.Module:
-        if isinstance(self.architecture, str):
-            return _freeze(build_from_file(get_architecture(self.architecture), self.path, self.size))
-        module = _freeze_copy(self.architecture())
-        return _freeze(load_into(module, read_state_dict(self.path), classifier=None, origin=self.path))
-
-
-@dataclass(frozen=True)
-class _FromSaved:
-    skeleton: torch.nn.Module
-    path: Path
-
-    def build(self) -> torch.nn.Module:
-        module = copy.deepcopy(self.skeleton)
-        module.load_state_dict(read_state_dict(self.path), assign=True)
-        return module.eval().requires_grad_(False)
-
-    def __repr__(self) -> str:
-        return f"saved to {self.path}"
 
 
 def _check_preprocess(preprocess: object) -> None:
@@ -254,38 +198,3 @@ def _check_preprocess(preprocess: object) -> None:
             f"Got preprocess={preprocess!r}. Expected a featx.Preprocess: nothing else tells what images the network "
             "was trained on."
         )
-
-
-def _freeze_copy(module: torch.nn.Module) -> torch.nn.Module:
-    """Copy what belongs to the user, who may go on training it."""
-    import torch
-
-    if not isinstance(module, torch.nn.Module):
-        raise ParameterError(f"Got module={type(module).__name__}. Expected a torch.nn.Module.")
-    return _freeze(copy.deepcopy(module))
-
-
-def _freeze(module: torch.nn.Module) -> torch.nn.Module:
-    return module.cpu().eval().requires_grad_(False)
-
-
-def _can_pickle(recipe: object) -> bool:
-    """Whether a recipe's functions are found by name; it is small, unless it is a module, which has no other way."""
-    if isinstance(recipe, _FromModule):
-        return True
-    try:
-        pickle.dumps(recipe)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
-    return True
-
-
-def _skeleton(module: torch.nn.Module) -> torch.nn.Module:
-    """Copy a module without the memory of what its state dict holds."""
-    import torch
-
-    memo = {}
-    for tensor in module.state_dict(keep_vars=True).values():
-        empty = tensor.detach().to("meta")
-        memo[id(tensor)] = torch.nn.Parameter(empty, False) if isinstance(tensor, torch.nn.Parameter) else empty
-    return copy.deepcopy(module, memo)

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import re
 import sys
+from contextlib import suppress
 from operator import itemgetter
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING
@@ -98,11 +99,12 @@ def _attributes(module: torch.nn.Module) -> str:
 
 
 def _source(cls: type) -> bytes:
-    try:
-        return inspect.getsource(cls).encode()
-    except (OSError, TypeError):  # defined at a prompt: its bytecode stands for it
-        functions = [value for _, value in sorted(vars(cls).items()) if isinstance(value, FunctionType)]
-        return b"\0".join(_bytecode(function.__code__) for function in functions)
+    # Another process gets such a class by value and finds no source: its bytecode is the same there.
+    if cls.__module__ != "__main__" and "<locals>" not in cls.__qualname__:
+        with suppress(OSError, TypeError):
+            return inspect.getsource(cls).encode()
+    functions = [value for _, value in sorted(vars(cls).items()) if isinstance(value, FunctionType)]
+    return b"\0".join(_bytecode(function.__code__) for function in functions)
 
 
 def _bytecode(code: CodeType) -> bytes:

@@ -127,7 +127,7 @@ def first_tensor(output: object, layer: str) -> torch.Tensor:
     import torch
 
     if isinstance(output, dict):
-        output = next(iter(output.values()))
+        output = next(iter(output.values()), None)
     while isinstance(output, tuple | list) and output:
         output = output[0]
     if not isinstance(output, torch.Tensor) or output.ndim not in (2, 3, 4):

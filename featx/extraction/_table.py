@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -78,9 +78,14 @@ class Table:
             return np.ones(len(self.first), np.int64)
         return np.bincount(self._inverse, minlength=len(self.first))
 
-    def turn(self) -> AbstractContextManager[None]:
-        """The store's turn at missing rows."""
-        return nullcontext() if self._store is None else self._store.turn(self._fingerprints[0])
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the store's turns at missing rows of every layer."""
+        with ExitStack() as turns:
+            if self._store is not None:
+                for fingerprint in sorted(self._fingerprints):  # in one order, so that no two wait for each other
+                    turns.enter_context(self._store.turn(fingerprint))
+            yield
 
     def look_up(self, images: np.ndarray) -> None:
         """Read from the store what is there of these images."""

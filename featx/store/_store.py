@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import platformdirs
 
-from featx import __version__
+from featx._version import __version__
 from featx.exceptions import ParameterError, StoreError, StoreWarning
 from featx.store import _inventory
 from featx.store._folder import Folder

@@ -31,14 +31,17 @@ def test_the_squashed_default_encoders_fingerprint_changes_only_on_purpose():
         {"pooling": "max"},
         {"precision": "bfloat16"},
         {"decode": "fast"},
-        *({"preprocess": featx.Preprocess(**{"size": 32, **change})} for change in (
-            {"size": 33},
-            {"resize": 40},
-            {"fit": "pad"},
-            {"interpolation": "bilinear"},
-            {"mean": (0.5, 0.5, 0.5)},
-            {"std": (0.5, 0.5, 0.5)},
-        )),
+        *(
+            {"preprocess": featx.Preprocess(**{"size": 32, **change})}
+            for change in (
+                {"size": 33},
+                {"resize": 40},
+                {"fit": "pad"},
+                {"interpolation": "bilinear"},
+                {"mean": (0.5, 0.5, 0.5)},
+                {"std": (0.5, 0.5, 0.5)},
+            )
+        ),
     ],
     ids=str,
 )

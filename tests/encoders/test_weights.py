@@ -145,6 +145,13 @@ def test_counters_of_batch_normalisation_may_be_missing(state):
     load_into(TinyNet(), state, classifier=None)
 
 
+def test_plain_dict_of_a_network_whose_nodes_have_versions_is_loaded():
+    from torchvision.models import mnasnet0_5
+
+    state = dict(mnasnet0_5().state_dict())  # as .safetensors gives it: without the versions that MNASNet asks for
+    assert same(load_into(mnasnet0_5(), state, classifier="classifier.1").state_dict(), state)
+
+
 def test_misfit_names_the_tensors(state):
     del state["conv2.bias"]
     state["extra.weight"] = torch.zeros(2)

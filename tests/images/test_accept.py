@@ -26,6 +26,9 @@ PATHS = ["a.jpg", "b.jpg"]
         pd.Series(PATHS, dtype=object),
         pd.Series(PATHS, dtype="category"),
         pd.Index(PATHS),
+        pd.array(PATHS),
+        pd.Categorical(PATHS),
+        np.array(PATHS, dtype=np.dtypes.StringDType()) if hasattr(np.dtypes, "StringDType") else PATHS,
         pd.DataFrame({"photo": PATHS}),
         pl.Series(PATHS),
         pl.DataFrame({"photo": PATHS}),
@@ -57,8 +60,11 @@ def test_names_and_labels_are_kept():
 
 @pytest.mark.parametrize(
     "image",
-    ["a.jpg", b"bytes", Path("a.jpg"), Image.new("RGB", (4, 4)), np.zeros((40, 60, 3), np.uint8)],
-    ids=lambda image: type(image).__name__,
+    [
+        *("a.jpg", b"bytes", Path("a.jpg"), Image.new("RGB", (4, 4))),
+        *(np.zeros((40, 60, *channels), np.uint8) for channels in ((), (1,), (3,), (4,))),
+    ],
+    ids=lambda image: f"{type(image).__name__}{getattr(image, 'shape', '')}",
 )
 def test_a_single_image_is_refused_with_what_to_do(image):
     with pytest.raises(InputError, match=r"Pass it in a list: \[image\]"):
@@ -79,6 +85,11 @@ def test_a_single_image_is_refused_with_what_to_do(image):
         ({"a": 1}, "Got a dict"),
         (7, "Got a int"),
         (None, "Got a NoneType"),
+        (np.array(["a.jpg"])[0:0].reshape(0, 2), r"\(n,\) or \(n, 1\)"),
+        (np.zeros((2, 3, 8, 8), np.uint8), "channels last"),
+        (np.array([b"\xff\xd8"]), "a list of bytes"),
+        (pl.LazyFrame({"photo": PATHS}), "Got a LazyFrame"),
+        (pd.DataFrame(), "0 columns"),
         ((name for name in PATHS), "Got a generator"),
     ],
     ids=str,
@@ -86,7 +97,7 @@ def test_a_single_image_is_refused_with_what_to_do(image):
 def test_other_containers_are_refused_with_what_was_expected(images, message):
     with pytest.raises(InputError, match=message) as raised:
         as_column(images)
-    assert isinstance(raised.value, FeatxError | TypeError | ValueError)
+    assert all(isinstance(raised.value, kind) for kind in (FeatxError, TypeError, ValueError))
 
 
 @pytest.mark.parametrize("images", [[], (), np.array([]), np.array([], dtype=object), pd.Series([], dtype=object)])
@@ -107,3 +118,22 @@ def test_other_values_are_not_missing(value):
 def test_missing_values_in_series_stay_in_their_rows():
     for series in (pd.Series(["a.jpg", None, np.nan, ""]), pl.Series(["a.jpg", None, None, ""])):
         assert [is_missing(source) for source in as_column(series).sources] == [False, True, True, True]
+
+
+def test_sources_of_any_kind_share_a_column(crops):
+    sources = ["a.jpg", Path("b.jpg"), b"bytes", Image.new("L", (2, 2)), crops[0], None]
+    for images in (sources, tuple(sources), pd.Series(sources, dtype=object), pd.DataFrame({"x": sources})):
+        assert all(got is given for got, given in zip(as_column(images).sources, sources, strict=True))
+    array = np.empty((6, 1), object)
+    array[:, 0] = sources
+    assert all(got is given for got, given in zip(as_column(array).sources, sources, strict=True))
+
+
+def test_duplicate_labels_and_names_that_are_no_text_are_kept():
+    series = pd.Series(PATHS, index=["x", "x"], name=0)
+    assert as_column(series).name == "0"
+    assert [as_column(series).label(i) for i in range(2)] == ["x", "x"]
+
+
+def test_bytes_in_a_polars_column_are_sources():
+    assert as_column(pl.Series("photo", [b"one", None])).sources == [b"one", None]

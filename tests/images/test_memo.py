@@ -112,8 +112,9 @@ def test_names_that_are_no_text_are_left_out(memo, tmp_path):
     path = old_file(tmp_path / "a.jpg")
     strange = os.fsdecode(b"/\xff.jpg")
     memo.record([(strange, long_ago(path), DIGEST), (path, long_ago(path), DIGEST)])
-    assert memo.lookup([path])[path][1] == DIGEST
-    memo.lookup([strange])
+    assert memo.lookup([strange, path])[path][1] == DIGEST
+    memo.forget([strange, path])
+    assert memo.lookup([strange, path]) == {}
 
 
 def test_the_file_is_this_machines_own_in_the_users_cache(own_folders):
@@ -121,3 +122,27 @@ def test_the_file_is_this_machines_own_in_the_users_cache(own_folders):
 
     assert DigestMemo().file.is_relative_to(own_folders)
     assert platform.node().split(".")[0][:8] in DigestMemo().file.name
+
+
+def test_a_file_that_was_young_when_hashing_began_is_not_trusted_however_long_it_took(memo, tmp_path):
+    path = old_file(tmp_path / "a.jpg")
+    status = long_ago(path)
+    memo.record([(path, status, DIGEST)], since=status.st_mtime_ns + 10**9)
+    assert memo.lookup([path]) == {}
+    memo.record([(path, status, DIGEST)], since=status.st_mtime_ns + 3 * 10**9)
+    assert path in memo.lookup([path])
+
+
+def test_a_folder_in_its_place_is_tolerated(tmp_path):
+    path = old_file(tmp_path / "a.jpg")
+    memo = DigestMemo(tmp_path)
+    memo.record([(path, long_ago(path), DIGEST)])
+    assert memo.lookup([path]) == {}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write everything")
+def test_a_read_only_folder_is_tolerated(memo, tmp_path):
+    path = old_file(tmp_path / "a.jpg")
+    memo.file.parent.mkdir(mode=0o500)
+    memo.record([(path, long_ago(path), DIGEST)])
+    assert memo.lookup([path]) == {}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ def test_every_image_becomes_a_square_of_uint8(width, height, size, margin, fit)
         assert (result == (255, 0, 0)).all()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 600), st.integers(0, 200))
 def test_the_crop_is_the_centred_square_that_the_formula_names(width, height, size, margin):
     left, upper, right, lower = Preprocess(size, size + margin).box(width, height)
@@ -66,6 +69,12 @@ def test_it_is_frozen_data():
     assert hash(Preprocess()) == hash(Preprocess())
 
 
+def test_it_survives_pickle_clone_and_a_round_trip_through_its_fields():
+    given = Preprocess(96, 128, interpolation="lanczos", mean=(0.1, 0.2, 0.3))
+    assert pickle.loads(pickle.dumps(given)) == copy.deepcopy(given) == given
+    assert Preprocess(**dataclasses.asdict(given)) == given
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -73,7 +82,15 @@ def test_it_is_frozen_data():
         {"size": 2.5},
         {"size": True},
         {"resize": 100},
+        {"resize": 0},
+        {"size": "224"},
         {"fit": "stretch"},
+        {"fit": None},
+        {"interpolation": ["bicubic"]},
+        {"mean": None},
+        {"mean": "abc"},
+        {"std": (1, 1, float("nan"))},
+        {"std": (1, 1, float("inf"))},
         {"interpolation": "cubic"},
         {"mean": (0.5,)},
         {"std": (0.5, 0.5, 0)},
@@ -84,3 +101,22 @@ def test_a_wrong_value_is_named(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"Got {name}="):
         Preprocess(**wrong)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIDES, SIDES, st.integers(1, 20))
+def test_pad_shows_the_whole_image_in_the_middle(width, height, size):
+    shown = (Preprocess(size, fit="pad", mean=(0, 0, 0))(Image.new("RGB", (width, height), "white")) == 255).all(axis=2)
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    assert max(len(rows), len(columns)) == size
+    assert shown[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    for line in (rows, columns):
+        assert 0 <= (size - 1 - line[-1]) - line[0] <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2)])
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
+def test_images_of_a_pixel_or_of_extreme_aspect_are_taken(size, fit, interpolation):
+    preprocess = Preprocess(24, 32 if fit == "crop" else None, fit=fit, interpolation=interpolation)
+    assert preprocess(Image.new("RGB", size, "white")).shape == (24, 24, 3)

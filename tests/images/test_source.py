@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from featx.images import DecodeError, DigestMemo, digest_many, load
@@ -47,7 +49,8 @@ def test_a_path_and_its_bytes_have_one_digest(files, memo, pool):
 def test_pixels_have_one_digest_whatever_holds_them(crops, memo, pool):
     grey = crops[0][:, :, 0]
     rgb = np.stack([grey] * 3, axis=2)
-    sources = [grey, grey[:, :, None], rgb, Image.fromarray(grey), Image.fromarray(rgb), np.dstack([rgb, grey * 0 + 255])]
+    opaque = np.dstack([rgb, np.full_like(grey, 255)])
+    sources = [grey, grey[:, :, None], rgb, opaque, *map(Image.fromarray, (grey, rgb, opaque))]
     assert len(set(digests(sources, memo, pool))) == 1
     expected = hashlib.sha256(b"featx:pixels:1\0" + b"120x160\0" + rgb.tobytes()).digest()[:16]
     assert digests([rgb], memo, pool) == [expected]
@@ -99,7 +102,11 @@ def test_relative_paths_are_resolved_against_the_present_folder(files, memo, poo
     [
         (lambda folder: "nowhere.jpg", "no such file"),
         (lambda folder: str(folder), "is a folder"),
+        (lambda folder: "nowhere/\udcff.jpg", "no such file"),
         (lambda folder: "https://example.org/a.jpg", "URLs are not read"),
+        (lambda folder: "https://example.org/a.jpg?signature=" + "a" * 300, "URLs are not read"),
+        (lambda folder: Path("s3://bucket/a.jpg"), "URLs are not read"),
+        (lambda folder: "iVBORw0KGgo" * 1000, "cannot be read: File name too long"),
         (lambda folder: "a\0b.jpg", "cannot be read"),
         (lambda folder: b"", "empty"),
         (lambda folder: 3, "a int; expected a path"),
@@ -141,3 +148,56 @@ def test_the_digest_is_of_the_content_that_was_decoded(files):
     digest, image = load(files[0])
     assert digest == load(data)[0]
     np.testing.assert_array_equal(image, Image.open(io.BytesIO(data)))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3, 4]), st.integers(0, 2**32 - 1))
+def test_an_array_and_the_pil_image_of_its_pixels_are_one(height, width, channels, seed):
+    array = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    (digest, image), (same, other) = load(array), load(Image.fromarray(array.squeeze(2) if channels == 1 else array))
+    assert digest == same
+    assert image.size == other.size == (width, height)
+    if channels == 3:
+        np.testing.assert_array_equal(image, array)
+
+
+def test_a_file_whose_name_is_no_text_is_read_and_costs_the_others_nothing(files, memo, pool, settled, monkeypatch):
+    strange = os.path.join(os.path.dirname(files[0]), os.fsdecode(b"\xff.jpg"))
+    try:
+        Path(strange).write_bytes(Path(files[0]).read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    first = digests([*files, strange], memo, pool)
+    assert first[-1] == first[0]
+    read = []
+    monkeypatch.setattr(module, "read_file", lambda path: read.append(path) or Path(path).read_bytes())
+    assert digests([*files, strange], memo, pool) == first
+    assert read == [strange]
+
+
+def test_relative_paths_have_a_reason_where_the_present_folder_is_gone(memo, pool, monkeypatch, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert digest_many(["a.jpg"], memo=memo, pool=pool)[1] == {0: "no such file"}
+
+
+def test_a_memo_that_is_lost_or_damaged_changes_no_digest(files, memo, pool, settled):
+    first = digests(files, memo, pool)
+    memo.file.write_bytes(b"damaged" * 1000)
+    assert digests(files, memo, pool) == first
+    memo.file.unlink(missing_ok=True)
+    assert digests(files, memo, pool) == first
+
+
+def test_a_file_named_as_an_image_that_is_text_has_a_digest_and_no_pixels(memo, pool, tmp_path):
+    (tmp_path / "text.jpg").write_text("no image")
+    assert len(digests([tmp_path / "text.jpg"], memo, pool)) == 1
+    with pytest.raises(DecodeError, match="not an image: the file begins with b'no image'"):
+        load(tmp_path / "text.jpg")
+
+
+def test_pixels_are_pinned():
+    # Every key of PIL images and arrays in every store depends on this value.
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    assert load(pixels)[0].hex() == "f2502f02a71cd0564b248d28786d3d79"

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -277,30 +275,3 @@ def test_links_and_other_peoples_files_are_neither_read_nor_moved(folder, tmp_pa
     assert not folder.get(keys)[0].any()
     folder.tidy()
     assert sorted(os.listdir(folder.path)) == sorted([elsewhere.name, "weights.safetensors"])
-
-
-def test_threads_read_write_and_tidy_one_folder(folder):
-    keys, rows = some_keys(300), some_rows(300)
-    wrong = []
-
-    def work(number):
-        for i in range(number, 300, 3):
-            folder.put(keys[i : i + 1], rows[i : i + 1], {})
-            found, got = folder.get(keys)
-            if not found[i] or not np.array_equal(got, rows[found]):
-                wrong.append(i)
-            if i % 25 == 0:
-                with tidying:
-                    folder.tidy()
-
-    tidying = threading.Lock()
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert not wrong
-    assert holds(folder, keys, rows)
-    assert len(folder.segment_names()) < 300

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import pickle
-import shutil
 import stat
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +14,6 @@ import featx
 from featx.exceptions import ParameterError, StoreError, StoreWarning
 from featx.store._folder import Folder
 from tests.store.conformance import META, OTHER, PRINT, make_keys, make_rows
-
-ARTIFACT = Path(__file__).parent.parent / "artifacts" / "store_v1"
-
-
-def artifact_content() -> tuple[np.ndarray, np.ndarray]:
-    """What tests/artifacts/store_v1 was written with, by featx 0.1.0."""
-    rng = np.random.default_rng(1)
-    return rng.integers(0, 256, (6, 16), dtype=np.uint8), rng.normal(size=(6, 8)).astype(np.float32)
-
-
-def test_a_store_of_the_first_format_loads_for_ever(tmp_path):
-    shutil.copytree(ARTIFACT, tmp_path / "store")
-    keys, rows = artifact_content()
-    found, loaded = featx.EmbeddingStore(tmp_path / "store").get_many(PRINT, keys)
-    assert found.all()
-    np.testing.assert_array_equal(loaded, rows)
 
 
 def test_info_describes_each_encoder(store):
@@ -160,50 +140,6 @@ def test_a_location_that_is_no_folder_is_refused(location):
         featx.EmbeddingStore(location)
 
 
-def work(location: str, worker: int) -> None:
-    """A process that fills in whatever is missing, a chunk and a turn at a time."""
-    store = featx.EmbeddingStore(location)
-    for start in range(0, 200, 10):
-        numbers = np.arange(start, start + 10)
-        with store.turn(PRINT):
-            missing = numbers[~store.get_many(PRINT, make_keys(numbers))[0]]
-            store.put_many(PRINT, make_keys(missing), make_rows(missing), {**META, "worker": worker})
-
-
-def test_processes_that_take_turns_write_each_row_once(store):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=work, args=(str(store.location), i)) for i in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    info = store.info()
-    assert info["rows"].tolist() == info["unique_rows"].tolist() == [200]
-    np.testing.assert_array_equal(store.get_many(PRINT, make_keys(range(200)))[1], make_rows(range(200)))
-
-
-def test_threads_may_share_one_store(store):
-    errors = []
-
-    def fill(first):
-        try:
-            for n in range(first, first + 40):
-                store.put_many(PRINT, make_keys([n]), make_rows([n]), META)
-                found, rows = store.get_many(PRINT, make_keys([n, first]))
-                assert found.all()
-                np.testing.assert_array_equal(rows, make_rows([n, first]))
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=fill, args=(first,)) for first in (0, 50, 100)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-
-
 def test_a_write_that_meets_a_clearing_is_done_once_more(store, monkeypatch):
     put = Folder.put
 
@@ -280,76 +216,3 @@ def test_tidying_that_fails_is_a_warning_and_the_turn_ends(store, monkeypatch):
     monkeypatch.undo()
     with store.turn(PRINT):
         pass
-
-
-def test_threads_of_one_process_take_turns_too(store):
-    inside, most = [], []
-
-    def visit():
-        with store.turn(PRINT):
-            inside.append(1)
-            most.append(len(inside))
-            time.sleep(0.01)
-            inside.pop()
-
-    run_threads([visit] * 4)
-    assert most == [1] * 4
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_does_not_wait_for_a_lock_that_another_thread_held(store):
-    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
-    store.get_many(PRINT, make_keys([1]))
-    held, release = threading.Event(), threading.Event()
-
-    def hold():
-        with store._folders[PRINT[:32]]._lock, store._lock:
-            held.set()
-            release.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    child = multiprocessing.get_context("fork").Process(target=store.get_many, args=(PRINT, make_keys([1])))
-    child.start()
-    child.join(10)
-    stuck = child.is_alive()
-    child.kill()
-    release.set()
-    thread.join()
-    assert not stuck
-
-
-def write_small(location: str) -> None:
-    """A process whose segments are small, so that it merges again and again."""
-    store = featx.EmbeddingStore(location)
-    for n in range(220):
-        with store.turn(PRINT):
-            store.put_many(PRINT, make_keys([n]), make_rows([n]), META)
-
-
-def test_a_reader_meets_only_right_rows_while_another_process_merges(store):
-    process = multiprocessing.get_context("spawn").Process(target=write_small, args=(str(store.location),))
-    process.start()
-    listings = set()
-    while process.is_alive():
-        found, rows = store.get_many(PRINT, make_keys(range(220)))
-        assert len(rows) == found.sum()
-        if found.any():
-            np.testing.assert_array_equal(rows, make_rows(np.flatnonzero(found)))
-        listings.add(int(found.sum()))
-    assert process.exitcode == 0
-    assert len(listings) > 10, "it read while the other wrote"
-    found, rows = store.get_many(PRINT, make_keys(range(220)))
-    assert found.all()
-    np.testing.assert_array_equal(rows, make_rows(range(220)))
-    assert store.info()["segments"][0] <= 65
-
-
-def run_threads(targets) -> None:
-    threads = [threading.Thread(target=target) for target in targets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

@@ -1,0 +1,265 @@
+"""Eager PyTorch gives the numbers of the network as it was published."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import featx
+from featx.encoders import build_network, resolve
+from featx.exceptions import ParameterError, UnknownNameError
+from featx.runtimes._torch import TorchRuntime
+from tests.networks import TINY, make_tiny, tiny_encoder
+
+SMALL = featx.Preprocess(size=64, fit="squash")
+
+
+def batch_of(images, spec) -> np.ndarray:
+    return np.stack([spec.preprocess(Image.fromarray(image)) for image in images])
+
+
+def relative_l2(a, b):
+    return np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121"])
+def test_rows_are_those_of_the_unfolded_network(name, crops):
+    specs = resolve(name, weights="random", preprocess=SMALL)
+    batch = batch_of(crops[:4], specs[0])
+    with torch.no_grad():
+        (expected,) = build_network(specs)(torch.from_numpy(batch))
+    rows = TorchRuntime(specs, "cpu").run(batch)
+    assert rows.dtype == np.float32
+    assert rows.shape == (4, specs[0].dim)
+    assert relative_l2(rows, expected.numpy()).max() < 1e-4
+
+
+def test_rows_of_the_default_encoder_are_those_of_the_unfolded_network_and_nothing_is_left_to_fold(photos):
+    specs = resolve("efficientnet_lite0")
+    batch = batch_of(photos, specs[0])
+    with torch.no_grad():
+        (expected,) = build_network(specs)(torch.from_numpy(batch))
+    runtime = TorchRuntime(specs, "cpu")
+    assert relative_l2(runtime.run(batch), expected.numpy()).max() < 1e-4
+    assert not [m for m in runtime._network.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def test_a_row_does_not_depend_on_the_size_of_its_batch(crops):
+    specs = resolve("efficientnet_lite0")
+    runtime = TorchRuntime(specs, "cpu")
+    batch = batch_of(crops[:32], specs[0])
+    whole = runtime.run(batch)
+    for size in (1, 8):
+        parts = np.vstack([runtime.run(batch[i : i + size]) for i in range(0, 8, size)])
+        assert relative_l2(parts, whole[:8]).max() <= 1e-5
+
+
+def test_several_layers_stand_side_by_side(tiny, crops):
+    specs = resolve(tiny, layers=["conv1", "feature", "logits"], pooling="max")
+    runtime = TorchRuntime(specs, "cpu")
+    batch = batch_of(crops[:3], specs[0])
+    rows = runtime.run(batch)
+    assert runtime.dims == (6, 8, 3)
+    alone = [TorchRuntime([spec], "cpu").run(batch) for spec in specs]
+    np.testing.assert_allclose(rows, np.hstack(alone), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "norm1"])
+def test_a_tapped_node_gives_its_own_output_and_not_the_folded_one(layer, tiny, crops):
+    specs = resolve(tiny, layers=layer)
+    batch = batch_of(crops[:3], specs[0])
+    x = (torch.from_numpy(batch).permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
+    network = make_tiny().eval()
+    with torch.no_grad():
+        expected = network.conv1(x) if layer == "conv1" else network.norm1(network.conv1(x))
+    rows = TorchRuntime(specs, "cpu").run(batch)
+    np.testing.assert_allclose(rows, expected.mean((2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_that_cannot_be_written_or_has_gaps_is_taken(tiny, crops):
+    specs = resolve(tiny)
+    runtime = TorchRuntime(specs, "cpu")
+    batch = batch_of(crops[:6], specs[0])
+    expected = runtime.run(batch)
+    batch.flags.writeable = False
+    np.testing.assert_array_equal(runtime.run(batch), expected)
+    np.testing.assert_allclose(runtime.run(batch[::-2]), expected[::-2], rtol=1e-5, atol=1e-6)
+
+
+def test_threads_share_a_runtime_and_get_their_own_rows(tiny, crops):
+    specs = resolve(tiny)
+    runtime = TorchRuntime(specs, "cpu")
+    batches = [batch_of(crops[i::4], specs[0]) for i in range(4)]
+    expected = [runtime.run(batch) for batch in batches]
+    differences = []
+
+    def work(i):
+        differences.extend(np.abs(runtime.run(batches[i]) - expected[i]).max() for _ in range(30))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert differences == [0] * 120
+
+
+# --- layout, modes, sizes
+
+
+class Flat(nn.Module):
+    """Relies on the memory layout: x.view fails on channels last."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 5, 3), nn.Linear(5 * 30 * 30, 4)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).view(len(x), -1))
+
+
+def test_a_network_that_relies_on_the_memory_layout_still_runs(crops):
+    module = Flat()
+    encoder = featx.Encoder.from_module(module, preprocess=TINY)
+    (spec,) = resolve(encoder, layers="logits")
+    batch = batch_of(crops[:3], spec)
+    with torch.no_grad():
+        expected = module((torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous() / 255 - 0.5) / 0.25)
+    np.testing.assert_allclose(TorchRuntime([spec], "cpu").run(batch), expected, rtol=1e-4, atol=1e-5)
+
+
+class Forgetful(nn.Sequential):
+    """In training mode it would drop most of what it sees."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 64, 3), nn.Dropout(0.9), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_the_network_runs_in_eval_mode_although_it_came_in_training_mode(crops):
+    runtime = TorchRuntime(resolve(featx.Encoder.from_module(Forgetful().train(), preprocess=TINY)), "cpu")
+    batch = batch_of(crops[:1], resolve(tiny_encoder())[0])
+    rows = runtime.run(batch)
+    assert (rows != 0).all()
+    np.testing.assert_array_equal(runtime.run(batch), rows)
+
+
+def test_a_default_device_of_the_process_changes_nothing(tiny, crops):
+    specs = resolve("squeezenet1_1", weights="random", preprocess=SMALL)
+    batch = batch_of(crops[:2], specs[0])
+    expected = TorchRuntime(specs, "cpu").run(batch)
+    with torch.device("meta"):
+        runtime = TorchRuntime(specs, "cpu")
+        np.testing.assert_array_equal(runtime.run(batch), expected)
+
+
+def test_loading_and_running_leave_the_random_state_alone(tiny, crops):
+    before = torch.get_rng_state()
+    specs = resolve("squeezenet1_1", weights="random", preprocess=SMALL)
+    TorchRuntime(specs, "cpu").run(batch_of(crops[:1], specs[0]))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_size_that_the_network_cannot_take_is_said(tiny):
+    specs = resolve(tiny, preprocess=featx.Preprocess(size=2))
+    with pytest.raises(ParameterError, match="'tiny0' cannot take images of 2 x 2"):
+        TorchRuntime(specs, "cpu")
+
+
+def test_an_unknown_layer_gets_its_close_matches(tiny):
+    with pytest.raises(UnknownNameError, match="Did you mean 'conv2' or 'conv1'"):
+        TorchRuntime(resolve(tiny, layers="conv3"), "cpu")
+
+
+class Idle(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def test_a_layer_that_never_runs_is_said():
+    encoder = featx.Encoder.from_module(Idle(), preprocess=TINY)
+    with pytest.raises(ParameterError, match=r"never reaches layer 'unused'") as caught:
+        TorchRuntime(resolve(encoder, layers="unused"), "cpu")
+    assert "cannot take images" not in str(caught.value)
+
+
+# --- precision
+
+
+def precisions() -> list:
+    backends = torch.backends
+    if hasattr(backends.cuda.matmul, "fp32_precision"):
+        owners = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
+        return [owner.fp32_precision for owner in owners]
+    return [backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32]
+
+
+@pytest.fixture
+def reduced_precision():
+    """What a user may have set for their own training; the old settings are put back."""
+    backends = torch.backends
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):
+        owners = [(backends.cuda.matmul, "allow_tf32", True), (backends.cudnn, "allow_tf32", True)]
+    else:
+        owners = [
+            (backends.cuda.matmul, "fp32_precision", "tf32"),
+            (backends.cudnn.conv, "fp32_precision", "tf32"),
+            (backends.mkldnn.matmul, "fp32_precision", "bf16"),
+            (backends.mkldnn.conv, "fp32_precision", "bf16"),
+        ]
+    before = [getattr(owner, name) for owner, name, _ in owners]
+    for owner, name, value in owners:
+        setattr(owner, name, value)
+    yield
+    for (owner, name, _), value in zip(owners, before, strict=True):
+        setattr(owner, name, value)
+
+
+class Spy(nn.Module):
+    """Notes the precision that it runs under."""
+
+    seen: list = []  # noqa: RUF012 - one list, also for copies
+
+    def forward(self, x):
+        self.seen.append(precisions())
+        return x.mean((2, 3))
+
+
+def test_float32_is_ieee_while_the_network_runs_and_the_users_precision_is_put_back(reduced_precision, crops):
+    before = precisions()
+    specs = resolve(featx.Encoder.from_module(Spy(), preprocess=TINY))
+    runtime = TorchRuntime(specs, "cpu")
+    Spy.seen.clear()
+    runtime.run(batch_of(crops[:1], specs[0]))
+    assert len(Spy.seen) == 1
+    assert set(Spy.seen[0]) <= {"ieee", False}
+    assert precisions() == before != Spy.seen[0]
+
+
+def test_the_users_precision_is_put_back_by_the_last_of_several_threads(reduced_precision, tiny, crops):
+    before = precisions()
+    runtimes = [TorchRuntime(resolve(tiny, preprocess=fit), "cpu") for fit in ("squash", "pad", "crop")]
+    batch = batch_of(crops, resolve(tiny)[0])
+    threads = [threading.Thread(target=lambda r=r: [r.run(batch) for _ in range(20)]) for r in runtimes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert precisions() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "vit_b_32"])
+def test_cuda_agrees_with_the_cpu(name, photos, reduced_precision):
+    weights = "default" if name == "efficientnet_lite0" else "random"
+    specs = resolve(name, weights=weights)
+    batch = batch_of(photos, specs[0])
+    assert relative_l2(TorchRuntime(specs, "cuda:0").run(batch), TorchRuntime(specs, "cpu").run(batch)).max() < 1e-4

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import featx
+from featx.exceptions import InputError, ParameterError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Writes files below a folder: they are listed by name, and never opened."""
+
+    def write(*names: str) -> Path:
+        for name in names:
+            path = tmp_path / "data" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / "data"
+
+    return write
+
+
+def below(root: Path, table: pd.DataFrame) -> list[str]:
+    return [Path(image).relative_to(root).as_posix() for image in table["image"]]
+
+
+def test_images_are_labelled_by_the_first_folder_they_lie_in(folder):
+    root = folder("dog/2.jpg", "cat/1.PNG", "cat/deep/3.webp", "dog/1.jpeg")
+    table = featx.read_image_folder(root)
+    assert list(table) == ["image", "label"]
+    assert below(root, table) == ["cat/1.PNG", "cat/deep/3.webp", "dog/1.jpeg", "dog/2.jpg"]
+    assert table["label"].tolist() == ["cat", "cat", "dog", "dog"]
+
+
+def test_hidden_files_and_other_suffixes_are_passed_over(folder):
+    root = folder("cat/1.jpg", "cat/._1.jpg", "cat/notes.txt", "cat/jpg", ".cache/2.jpg", "cat/vector.eps", "Thumbs.db")
+    (root / "cat" / "folder.jpg").mkdir()
+    assert below(root, featx.read_image_folder(root)) == ["cat/1.jpg"]
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val"])
+def test_splits_are_found_where_every_folder_is_one(folder, validation):
+    table = featx.read_image_folder(
+        folder("train/cat/1.jpg", "train/dog/1.jpg", f"{validation}/cat/2.jpg", "test/cat/3.jpg")
+    )
+    assert list(table) == ["image", "label", "split"]
+    assert sorted(zip(table["split"], table["label"], strict=True)) == [
+        *(("test", "cat"), ("train", "cat"), ("train", "dog"), ("val", "cat"))
+    ]
+
+
+def test_a_folder_that_is_no_split_makes_all_of_them_labels(folder):
+    table = featx.read_image_folder(folder("train/1.jpg", "test/1.jpg", "plane/1.jpg"))
+    assert "split" not in table
+    assert sorted(table["label"]) == ["plane", "test", "train"]
+
+
+def test_splits_can_be_declined(folder):
+    root = folder("train/cat/1.jpg", "test/cat/1.jpg")
+    assert featx.read_image_folder(root, split=None)["label"].tolist() == ["test", "train"]
+
+
+def test_images_without_a_label_are_listed_where_none_is_wanted(folder):
+    root = folder("1.jpg", "more/2.jpg")
+    table = featx.read_image_folder(root, label=None)
+    assert list(table) == ["image"]
+    assert below(root, table) == ["1.jpg", "more/2.jpg"]
+
+
+@pytest.mark.parametrize("names", [["1.jpg", "cat/2.jpg"], ["train/1.jpg", "train/cat/2.jpg", "test/cat/3.jpg"]])
+def test_an_image_outside_of_a_labels_folder_is_refused(folder, names):
+    with pytest.raises(InputError, match=r"1\.jpg lies in no label's folder.*label=None"):
+        featx.read_image_folder(folder(*names))
+
+
+def test_a_folder_that_is_not_there_or_holds_no_images_is_named(folder, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere is not there"):
+        featx.read_image_folder(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="is a file"):
+        featx.read_image_folder(folder("a/1.jpg") / "a" / "1.jpg")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no images"):
+        featx.read_image_folder(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("wrong", [{"label": "name"}, {"split": "train"}])
+def test_a_wrong_parameter_is_named(folder, wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ParameterError, match=f"Got {name}={value!r}"):
+        featx.read_image_folder(folder("a/1.jpg"), **wrong)
+
+
+def test_links_are_followed_and_circles_of_links_end(folder, tmp_path):
+    root = folder("cat/1.jpg")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "2.jpg").touch()
+    (root / "dog").symlink_to(tmp_path / "elsewhere")
+    (root / "fox").symlink_to(tmp_path / "elsewhere")
+    (root / "cat" / "up").symlink_to(root)
+    (tmp_path / "elsewhere" / "back").symlink_to(root / "cat")
+    found = below(root, featx.read_image_folder(root))
+    assert found == ["cat/1.jpg", *("dog/2.jpg", "dog/back/1.jpg", "fox/2.jpg", "fox/back/1.jpg")]
+
+
+def test_names_that_are_no_text_are_listed(folder):
+    root = folder("cat/1.jpg")
+    try:
+        Path(root, "cat", os.fsdecode(b"\xff.jpg")).touch()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    table = featx.read_image_folder(root)
+    assert [os.path.basename(os.fsencode(image)) for image in table["image"]] == [b"1.jpg", b"\xff.jpg"]
+    assert featx.check_images(table["image"])["error"].tolist() == ["the file is empty (0 bytes)"] * 2
+
+
+def test_relative_folders_and_the_home_folder_are_understood(folder, monkeypatch):
+    root = folder("cat/1.jpg")
+    monkeypatch.chdir(root.parent)
+    assert featx.read_image_folder("data")["image"].tolist() == [os.path.join("data", "cat", "1.jpg")]
+    monkeypatch.setenv("HOME", str(root.parent))
+    assert featx.read_image_folder("~/data")["label"].tolist() == ["cat"]
+
+
+def test_good_images_are_described(files):
+    table = featx.check_images(files[:2])
+    assert list(table) == ["image", "ok", "error", "format", "mode", "width", "height", "digest"]
+    assert table["image"].tolist() == files[:2]
+    assert table["ok"].tolist() == [True, True]
+    assert table[["error", "format", "mode", "width", "height"]].values.tolist() == [["", "JPEG", "RGB", 160, 120]] * 2
+    content = b"featx:file:1\0" + Path(files[0]).read_bytes()
+    assert table["digest"][0] == hashlib.sha256(content).hexdigest()[:32]
+
+
+def test_bad_images_have_their_reason_in_their_row(files, crops, tmp_path):
+    truncated = tmp_path / "truncated.jpg"
+    truncated.write_bytes(Path(files[0]).read_bytes()[:2000])
+    (tmp_path / "text.jpg").write_text("no image")
+    sources = [files[0], truncated, tmp_path / "text.jpg", None, "", b"", 3, crops[0] / 255, Image.new("F", (2, 3))]
+    table = featx.check_images(pd.Series(sources, index=list("abcdefghi"), dtype=object))
+    assert table.index.tolist() == list("abcdefghi")
+    assert table["ok"].tolist() == [True] + [False] * 8
+    expected = [
+        *("", "JPEG data is damaged", "not an image", "missing (None)", "missing ('')", "empty"),
+        *("a int; expected a path", "an array of float64", "mode F"),
+    ]
+    for error, reason in zip(table["error"], expected, strict=True):
+        assert reason in error
+        assert bool(error) == bool(reason)
+    assert table["digest"].notna().tolist() == table["ok"].tolist()
+    assert table.loc["b", ["format", "width", "height"]].tolist() == ["JPEG", 160, 120]  # its header was whole
+
+
+def test_the_size_is_that_of_the_upright_image(crops):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(crops[0]).save(file, "JPEG", exif=exif)
+    table = featx.check_images([file.getvalue(), Image.open(file), crops[0]])
+    assert table[["width", "height"]].values.tolist() == [[120, 160], [120, 160], [160, 120]]
+
+
+def test_duplicates_are_found_by_their_digest(crops):
+    table = featx.check_images([crops[0], crops[1], Image.fromarray(crops[0])])
+    assert table["digest"].duplicated().tolist() == [False, False, True]
+
+
+def test_an_image_above_the_cap_is_not_ok(files):
+    table = featx.check_images(files[:1], max_pixels=100)
+    assert "max_pixels=100" in table["error"][0]
+    assert table["width"][0] == 160
+
+
+@pytest.mark.parametrize("images", [[], pd.Series([], dtype=object), np.zeros((0, 4, 5), np.uint8)], ids=type)
+def test_no_images_are_an_empty_table(images):
+    assert featx.check_images(images).shape == (0, 8)
+
+
+def test_duplicate_labels_of_the_index_stay(files):
+    table = featx.check_images(pd.Series(files[:2], index=["x", "x"]))
+    assert table.index.tolist() == ["x", "x"]
+
+
+@pytest.mark.parametrize("n_jobs", [None, 1, 3, -1, -100])
+def test_the_number_of_threads_changes_nothing(files, n_jobs):
+    pd.testing.assert_frame_equal(featx.check_images(files, n_jobs=n_jobs), featx.check_images(files, n_jobs=2))
+
+
+@pytest.mark.parametrize("n_jobs", [0, 1.5, True, "all"])
+def test_a_wrong_number_of_threads_is_named(files, n_jobs):
+    with pytest.raises(ParameterError, match="Got n_jobs="):
+        featx.check_images(files, n_jobs=n_jobs)
+
+
+def test_a_single_image_is_refused(files):
+    with pytest.raises(InputError, match=r"\[image\]"):
+        featx.check_images(files[0])
