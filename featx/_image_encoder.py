@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.encoders import Encoder, EncoderSpec, resolve
 from featx.exceptions import ParameterError, UnknownNameError
-from featx.extraction import Options, available_threads, embedding_dims, extract
+from featx.extraction import Options, count_threads, embedding_dims, extract
 from featx.images import MAX_PIXELS, Preprocess, as_column
 from featx.store import EmbeddingStore, Store
 
@@ -250,12 +250,6 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
             value = getattr(self, parameter)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise ParameterError(f"Got {parameter}={value!r}. Expected a positive integer.")
-        n_jobs = self.n_jobs
-        if n_jobs is not None and (not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0):
-            raise ParameterError(f"Got n_jobs={n_jobs!r}. Expected None, -1 or a positive number of threads.")
-        n_threads = available_threads()
-        if n_jobs is not None:
-            n_threads = int(n_jobs) if n_jobs > 0 else max(1, n_threads + 1 + int(n_jobs))
         return Options(
             runtime=self.runtime,
             device=self.device,
@@ -263,7 +257,7 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
             on_error=self.on_error,
             on_missing=self.on_missing,
             max_pixels=int(self.max_pixels),
-            n_threads=n_threads,
+            n_threads=count_threads(self.n_jobs),
             verbose=int(self.verbose),
         )
 

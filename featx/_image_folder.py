@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.exceptions import InputError, ParameterError
-from featx.extraction import available_threads
+from featx.extraction import count_threads
 from featx.images import (
     MAX_PIXELS,
     DecodeError,
@@ -125,20 +124,12 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     import pandas as pd
 
     column = as_column(images)
-    with ThreadPoolExecutor(_n_threads(n_jobs)) as pool:
+    with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
         records = list(pool.map(lambda source: _check(source, max_pixels), column.sources))
     columns = ["ok", "error", "format", "mode", "width", "height", "digest"]
     table = pd.DataFrame(records, columns=columns, index=column.index)
     table.insert(0, "image", pd.Series(list(column.sources), table.index, dtype=object))
     return table.astype({"ok": bool, "width": "Int64", "height": "Int64"})
-
-
-def _n_threads(n_jobs: int | None) -> int:
-    if n_jobs is None:
-        return available_threads()
-    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
-        raise ParameterError(f"Got n_jobs={n_jobs!r}. Expected None, -1 or a positive number of threads.")
-    return int(n_jobs) if n_jobs > 0 else max(1, available_threads() + 1 + int(n_jobs))
 
 
 def _check(source: Any, max_pixels: int) -> tuple:

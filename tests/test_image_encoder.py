@@ -210,7 +210,10 @@ def test_a_column_transformer_takes_polars(encoder, files):
 
 def test_a_feature_union_sets_two_layers_side_by_side(tiny, crops):
     union = FeatureUnion(
-        [("early", featx.ImageEncoder(tiny, layers="conv1", cache=False)), ("late", featx.ImageEncoder(tiny, cache=False))]
+        [
+            ("early", featx.ImageEncoder(tiny, layers="conv1", cache=False)),
+            ("late", featx.ImageEncoder(tiny, cache=False)),
+        ]
     )
     assert union.fit_transform(crops[:3]).shape == (3, 14)
     assert union.get_feature_names_out()[0] == "early__image_0"

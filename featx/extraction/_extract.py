@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -228,8 +227,3 @@ class _Job:
         if reason is CHANGED:
             sources = [self._column.sources[i] for i in rows]
             DigestMemo().forget([absolute(source) for source in sources if is_path(source)])
-
-
-def available_threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

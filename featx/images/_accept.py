@@ -74,8 +74,8 @@ def as_column(images: object) -> ImageColumn:
         raise InputError(f"Got a single {type(images).__name__}. {_EXPECTED}. {_ONE_IMAGE}")
     if isinstance(images, np.ndarray):
         return ImageColumn(_array_sources(images))
-    library = type(images).__module__.partition(".")[0]
-    if library in ("pandas", "polars") and len(getattr(images, "shape", ())) == 2:
+    library = _library(images)
+    if library and len(getattr(images, "shape", ())) == 2:
         return _frame_column(images)
     if library == "pandas" and hasattr(images, "to_numpy"):
         index = images if type(images).__name__.endswith("Index") else getattr(images, "index", None)
@@ -87,6 +87,12 @@ def as_column(images: object) -> ImageColumn:
     if hasattr(images, "__array__"):
         return ImageColumn(_array_sources(np.asarray(images)))
     raise InputError(f"Got a {type(images).__name__}. {_EXPECTED}.")
+
+
+def _library(images: object) -> str | None:
+    # A subclass of theirs, as of a user's own, keeps its index and its name.
+    roots = (kind.__module__.partition(".")[0] for kind in type(images).__mro__)
+    return next((root for root in roots if root in ("pandas", "polars")), None)
 
 
 def is_missing(source: object) -> bool:

@@ -8,6 +8,7 @@ nothing but numpy and Pillow.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,8 +78,8 @@ class Preprocess:
         object.__setattr__(self, "size", size)
         # Two ways to say one thing must be equal.
         object.__setattr__(self, "resize", resize if self.fit == "crop" and resize > size else None)
-        object.__setattr__(self, "mean", _three("mean", self.mean))
-        object.__setattr__(self, "std", _three("std", self.std, above=0.0))
+        object.__setattr__(self, "mean", _three("mean", self.mean, lambda mean: 0 <= mean <= 1, "in 0..1"))
+        object.__setattr__(self, "std", _three("std", self.std, lambda std: 0 < std < math.inf, "above 0"))
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """Resize and crop in one step.
@@ -124,12 +125,12 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ValueError(f"Got {name}={value!r}; expected one of {', '.join(map(repr, choices))}.")
 
 
-def _three(name: str, values: object, above: float = -math.inf) -> tuple[float, float, float]:
-    expected = f"expected 3 finite numbers{f' above {above:g}' if above > -math.inf else ''}"
+def _three(name: str, values: object, fits: Callable[[float], bool], range_: str) -> tuple[float, float, float]:
+    expected = f"expected 3 finite numbers {range_}, where 1 is white"
     try:
         numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError):
         raise ValueError(f"Got {name}={values!r}; {expected}.") from None
-    if len(numbers) != 3 or not all(above < number < math.inf for number in numbers):
+    if len(numbers) != 3 or not all(map(fits, numbers)):
         raise ValueError(f"Got {name}={numbers}; {expected}.")
     return numbers

@@ -13,7 +13,7 @@ import numpy as np
 
 from featx.exceptions import ParameterError, StoreWarning
 from featx.store._index import Index, as_strings
-from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY, DamagedSegmentError, Segment, write_segment
+from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedSegmentError, Segment, write_segment
 
 _MERGE_FILES = 64
 _SMALL_ROWS = 1024
@@ -64,11 +64,14 @@ class Folder:
                 self.refresh()
 
     def _gather(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.empty((len(at), self.dim or 0), np.float32)
+        rows = np.zeros((len(at), self.dim or 0), np.float32)
         sound = np.zeros(len(at), bool)
         for segment, targets, positions in self._index.by_segment(at):
             try:
-                rows[targets], sound[targets] = segment.gather(positions)
+                if isinstance(targets, slice):
+                    _, sound[targets] = segment.gather(positions, out=rows[targets])
+                else:
+                    rows[targets], sound[targets] = segment.gather(positions)
             except FileNotFoundError:
                 continue  # merged away since the listing
             except OSError as error:
@@ -85,8 +88,12 @@ class Folder:
             if self._segments.keys() - set(names):
                 self._forget()
             new = [name for name in names if not self._knows(name)]
-            opened = [self._try_open(name) for name in new]
-            self._index.add([segment for segment in opened if segment is not None])
+            try:
+                opened = [self._try_open(name) for name in new]
+                self._index.add([segment for segment in opened if segment is not None])
+            except BaseException:
+                self._forget()  # else what was opened before an interrupt counts as known, and is not in the index
+                raise
             if all(map(self._knows, new)):
                 break  # else some were merged away since the listing, and their rows are in the next one
 
@@ -160,25 +167,31 @@ class Folder:
     def _sweep(self) -> None:
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if entry.name.startswith(TEMPORARY) and _age(entry) > _STALE_SECONDS:
+                if TEMPORARY_NAME.fullmatch(entry.name) and _age(entry) > _STALE_SECONDS:
                     Path(entry.path).unlink(missing_ok=True)
 
     def _move_aside(self, name: str) -> None:
         """Read once more; what is still damaged is renamed, after its sound rows are written anew."""
         path = self.path / name
         try:
-            segment = self._open(name)
-            rows, sound = segment.read()
-            if not sound.all():
-                self._publish([segment], rows[sound], segment.keys[sound])
+            if not self._is_sound(name):
                 path.rename(path.with_name(name + DAMAGED))
-        except DamagedSegmentError:
-            path.rename(path.with_name(name + DAMAGED))
         except FileNotFoundError:
-            pass  # by another process
+            pass  # moved or merged by another process
         except OSError:
-            return  # cannot be read by us, or not now: that is no proof of damage
+            return  # cannot be read or renamed by us, or not now
         self._skipped.discard(name)
+
+    def _is_sound(self, name: str) -> bool:
+        """Whether a second read finds no damage; the sound rows of what is damaged are written anew."""
+        try:
+            segment = self._open(name)
+        except DamagedSegmentError:
+            return False
+        rows, sound = segment.read()
+        if not sound.all():
+            self._publish([segment], rows[sound], segment.keys[sound])
+        return bool(sound.all())
 
     def _merge(self, segments: Sequence[Segment]) -> None:
         """Write the rows of small segments to one new segment, then remove the small ones."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -17,7 +16,7 @@ import numpy as np
 from featx.exceptions import StoreError, UnknownNameError
 from featx.store._folder import Folder
 from featx.store._index import as_strings
-from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY, DamagedSegmentError, Segment
+from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedSegmentError, Segment, publish
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +26,7 @@ LOCK = "turn.lock"
 NAME_LENGTH = 32
 _FOLDER_NAME = re.compile(rf"[0-9a-f]{{{NAME_LENGTH}}}")
 _FILE_NAME = re.compile(
-    rf"{re.escape(CARD)}|{re.escape(LOCK)}|{re.escape(TEMPORARY)}.+|{SEGMENT_NAME.pattern}({re.escape(DAMAGED)})?"
+    rf"{re.escape(CARD)}|{re.escape(LOCK)}|{TEMPORARY_NAME.pattern}|{SEGMENT_NAME.pattern}({re.escape(DAMAGED)})?"
 )
 _PREFIX = 8
 _INFO = ["encoder", "fingerprint", "rows", "unique_rows", "segments", "bytes", "last_used"]
@@ -46,9 +45,10 @@ def verify(location: Path) -> pd.DataFrame:
     import pandas as pd
 
     records = [
-        {"fingerprint": path.name, "segment": name, **_check(path / name)}
+        {"fingerprint": path.name, "segment": name, **record}
         for path in folders(location)
         for name in Folder(path).segment_names()
+        if (record := _check(path / name))
     ]
     return pd.DataFrame(records, columns=_VERIFIED)
 
@@ -60,7 +60,10 @@ def clear(location: Path, encoder: str | None) -> int:
     if encoder is not None and not chosen:
         names = {read_card(path).get("name", path.name) for path in paths}
         raise UnknownNameError("encoder in this store", encoder, sorted(names))
-    return sum(map(_remove, chosen))
+    try:
+        return sum(map(_remove, chosen))
+    except OSError as error:
+        raise StoreError(f"The store {location} cannot be cleared: {error.strerror or error}.") from error
 
 
 def total_bytes(location: Path) -> int:
@@ -69,31 +72,30 @@ def total_bytes(location: Path) -> int:
 
 
 def folders(location: Path) -> list[Path]:
-    """The folders that are the store's own: named by a fingerprint, with a card in them."""
+    """The folders that are the store's own: named by a fingerprint, with a card or a segment in them."""
     try:
         with os.scandir(location) as entries:
             names = [e.name for e in entries if _FOLDER_NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+        paths = [location / name for name in sorted(names)]
+        return [path for path in paths if (path / CARD).is_file() or Folder(path).segment_names()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise StoreError(f"The cache folder {location} cannot be read: {error.strerror or error}.") from error
-    return [location / name for name in sorted(names) if (location / name / CARD).is_file()]
 
 
 def read_card(path: Path) -> dict[str, Any]:
     """What ``encoder.json`` says, {} where it is missing or damaged."""
     try:
-        card = json.loads((path / CARD).read_text())
-    except (OSError, ValueError):
+        card = json.loads((path / CARD).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return {}
     return card if isinstance(card, dict) else {}
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Say, for people and for checks, what the rows were encoded by."""
-    temporary = path / f"{TEMPORARY}{uuid.uuid4().hex}.json"
-    temporary.write_text(json.dumps(card, indent=1, sort_keys=True))
-    temporary.replace(path / CARD)
+    publish(path / CARD, json.dumps(card, indent=1, sort_keys=True).encode())
 
 
 def _is_by(path: Path, encoder: str) -> bool:
@@ -122,10 +124,12 @@ def _describe(path: Path) -> dict[str, Any]:
     }
 
 
-def _check(path: Path) -> dict[str, Any]:
+def _check(path: Path) -> dict[str, Any] | None:
     try:
         segment = Segment(path)
         _, sound = segment.read()
+    except FileNotFoundError:
+        return None  # merged away since the listing: no damage
     except (DamagedSegmentError, OSError) as error:
         return {"rows": 0, "damaged": 0, "error": str(error)}
     return {"rows": len(segment), "damaged": int((~sound).sum()), "error": ""}
@@ -133,7 +137,7 @@ def _check(path: Path) -> dict[str, Any]:
 
 def _own_files(path: Path) -> Iterator[tuple[Path, int]]:
     """The store's own files in one folder, with their sizes."""
-    with suppress(FileNotFoundError), os.scandir(path) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
         for entry in entries:
             if _FILE_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):  # published or merged meanwhile
@@ -146,7 +150,8 @@ def _size(path: Path) -> int:
 
 def _remove(path: Path) -> int:
     freed = 0
-    for file, size in list(_own_files(path)):
+    # The card last: a clearing that is interrupted leaves what can be seen and cleared again.
+    for file, size in sorted(_own_files(path), key=lambda own: own[0].name == CARD):
         file.unlink(missing_ok=True)
         freed += size
     with suppress(OSError):  # not empty: somebody else's files

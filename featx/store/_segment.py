@@ -24,10 +24,10 @@ from featx.exceptions import FeatxError
 from featx.store.base import KEY_BYTES as KEY
 
 FORMAT = "1"
-TEMPORARY = ".tmp-"
 DAMAGED = ".damaged"
 # Other files that people put into the folder are not ours to read, to move or to delete.
 SEGMENT_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{12}\.safetensors")
+TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}")
 # A lost row is only encoded again, so small files do not wait for the disk.
 _FSYNC_BYTES = 1_000_000
 _TENSORS = {"keys": ("U8", 1), "rows": ("F32", 4), "sums": ("U64", 8)}
@@ -67,18 +67,23 @@ def write_segment(folder: Path, keys: np.ndarray, rows: np.ndarray, metadata: Ma
     header |= {"format": FORMAT, "checksum": _checksum(keys.tobytes(), sums.tobytes())}
     # Names begin with the time, so that a listing is in order of writing.
     path = folder / f"{time.time_ns():016x}-{uuid.uuid4().hex[:12]}.safetensors"
-    temporary = folder / (TEMPORARY + path.name)
+    # Not save_file: its files are for their owner alone, and a store may be shared.
+    publish(path, save({"keys": keys, "rows": rows, "sums": sums}, header))
+    return path
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a file that others see whole or not at all; nothing is left behind where that fails."""
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        # Not save_file: its files are for their owner alone, and a store may be shared.
         with open(temporary, "xb") as file:
-            file.write(save({"keys": keys, "rows": rows, "sums": sums}, header))
-            if rows.nbytes >= _FSYNC_BYTES:
+            file.write(content)
+            if len(content) >= _FSYNC_BYTES:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.rename(path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path
 
 
 def row_sums(rows: np.ndarray) -> np.ndarray:
@@ -165,12 +170,14 @@ class Segment:
         except (KeyError, ValueError):
             return 0.0
 
-    def gather(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def gather(self, positions: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Read rows; neighbours are read in one go.
 
         Parameters
         ----------
         positions : ndarray of shape (n,), int
+        out : ndarray of shape (n, dim), float32, C-contiguous, default=None
+            Zeros, to read them to.
 
         Returns
         -------
@@ -183,7 +190,7 @@ class Segment:
         FileNotFoundError
             If it has been merged away meanwhile.
         """
-        rows = np.zeros((len(positions), self.dim), np.float32)
+        rows = np.zeros((len(positions), self.dim), np.float32) if out is None else out
         starts = np.flatnonzero(np.diff(positions, prepend=-2) != 1)
         ends = np.flatnonzero(np.diff(positions, append=-2) != 1) + 1
         with open(self.path, "rb") as file:

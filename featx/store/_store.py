@@ -202,7 +202,8 @@ class EmbeddingStore:
 
     def _announce(self) -> None:
         if not self._announced and logger.isEnabledFor(logging.INFO):
-            logger.info("cache=%s bytes=%d", self.location, _inventory.total_bytes(self.location))
+            with suppress(OSError):  # a line of the log is no reason to fail
+                logger.info("cache=%s bytes=%d", self.location, _inventory.total_bytes(self.location))
         self._announced = True
 
     def _acquire(self, folder: Folder) -> FileLock | None:

@@ -135,5 +135,17 @@ def test_duplicate_labels_and_names_that_are_no_text_are_kept():
     assert [as_column(series).label(i) for i in range(2)] == ["x", "x"]
 
 
+def test_a_subclass_of_a_series_or_a_frame_keeps_its_labels_and_its_name():
+    class Photos(pd.Series):
+        pass
+
+    class Album(pd.DataFrame):
+        pass
+
+    for images in (Photos(PATHS, index=["x", "y"], name="photo"), Album({"photo": PATHS}, index=["x", "y"])):
+        column = as_column(images)
+        assert (list(column.sources), column.name, column.label(1)) == (PATHS, "photo", "y")
+
+
 def test_bytes_in_a_polars_column_are_sources():
     assert as_column(pl.Series("photo", [b"one", None])).sources == [b"one", None]

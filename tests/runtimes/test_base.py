@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import weakref
 
@@ -114,6 +115,7 @@ def test_a_forked_child_loads_its_own_network_and_gets_the_same_rows(specs):
     with base._lock:
         child = os.fork()
     if child == 0:
+        signal.alarm(120)  # a child that hangs must not hang the tests
         try:
             fresh = not base._loaded
             same = np.allclose(get_runtime(specs[0], device="cpu").run(images(64)), expected, rtol=1e-4, atol=1e-6)

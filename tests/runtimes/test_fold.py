@@ -136,6 +136,13 @@ def test_a_convolution_whose_weight_is_computed_is_kept(images):
     assert_same(folded, network)
 
 
+def test_a_pair_with_an_in_place_activation_between_is_kept_and_the_others_are_folded(images):
+    network = prepared(Single(conv(3, 4), nn.ReLU(inplace=True), norm(4), conv(4, 4), norm(4)))
+    folded = fold_batch_norms(network, images)
+    assert norms(folded) == ["body.2"]
+    assert_same(folded, network)
+
+
 def test_a_shared_convolution_is_kept_and_the_other_pairs_are_folded(images):
     shared = conv(3, 3)
     network = prepared(Single(shared, norm(3), shared, norm(3), conv(3, 4), norm(4)))

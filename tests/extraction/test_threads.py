@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from featx.exceptions import ParameterError
+from featx.extraction import count_threads
+
+
+@pytest.fixture(autouse=True)
+def four_processors(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1, 2, 3}, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "threads"), [(None, 4), (-1, 4), (-2, 3), (-9, 1), (1, 1), (7, 7), (np.int64(2), 2)]
+)
+def test_n_jobs_is_read_as_scikit_learn_reads_it(n_jobs, threads):
+    assert count_threads(n_jobs) == threads
+
+
+@pytest.mark.parametrize("n_jobs", [0, 2.5, True, "2"])
+def test_other_values_are_refused(n_jobs):
+    with pytest.raises(ParameterError, match="n_jobs"):
+        count_threads(n_jobs)
