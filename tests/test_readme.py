@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import matplotlib as mpl
+from joblib.externals.loky import get_reusable_executor
 
 from tests.test_pipeline import photo_folder
 
@@ -15,6 +16,7 @@ def blocks(root, language: str) -> list[str]:
 
 def test_every_python_block_runs(root, tmp_path, monkeypatch, crops, capsys):
     mpl.use("Agg")
+    get_reusable_executor().shutdown()  # workers of earlier tests have their folder, and their cache
     monkeypatch.chdir(tmp_path)
     photo_folder(tmp_path / "photos", crops, 12)
     namespace: dict[str, object] = {}

@@ -103,9 +103,10 @@ class EmbeddingStore:
             found, rows = folder.get(keys)
         except OSError as error:
             raise StoreError(f"The cache folder {folder.path} cannot be read: {error.strerror or error}.") from error
-        if found.any():
+        card = folder.path / CARD
+        if found.any() and not card.is_symlink():
             with suppress(OSError):
-                os.utime(folder.path / CARD)
+                os.utime(card)
         return found, rows
 
     def put_many(self, fingerprint: str, keys: np.ndarray, rows: np.ndarray, meta: Mapping[str, Any]) -> None:

@@ -140,9 +140,14 @@ def test_a_folder_in_its_place_is_tolerated(tmp_path):
     assert memo.lookup([path]) == {}
 
 
-@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write everything")
-def test_a_read_only_folder_is_tolerated(memo, tmp_path):
+def test_a_file_that_may_not_be_opened_is_tolerated(memo, tmp_path, monkeypatch):
     path = old_file(tmp_path / "a.jpg")
-    memo.file.parent.mkdir(mode=0o500)
     memo.record([(path, long_ago(path), DIGEST)])
+
+    def refuse(*_arguments, **_options):
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    memo.record([(path, long_ago(path), DIGEST)])
+    memo.forget([path])
     assert memo.lookup([path]) == {}

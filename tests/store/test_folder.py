@@ -161,10 +161,10 @@ def test_a_disk_that_fails_under_a_gather_costs_the_rows_not_the_call(folder, mo
     folder.get(keys)
     gather = Segment.gather
 
-    def fail(segment, positions):
+    def fail(segment, positions, out=None):
         if segment.path.name == first:
             raise OSError(5, "Input/output error")
-        return gather(segment, positions)
+        return gather(segment, positions, out)
 
     monkeypatch.setattr(Segment, "gather", fail)
     with pytest.warns(StoreWarning, match="Input/output error"):
@@ -256,14 +256,15 @@ def test_a_folder_merged_faster_than_it_is_read_costs_rows_not_a_hang(folder, mo
 
 
 def test_only_old_temporary_files_are_removed(folder):
-    old, new = folder.path / ".tmp-old", folder.path / ".tmp-new"
-    for path in (old, new):
+    old, new, mine = (folder.path / f".tmp-{name}" for name in ("0" * 32, "1" * 32, "mine"))
+    for path in (old, new, mine):
         path.write_bytes(b"half a segm")
-    os.utime(old, (0, time.time() - 2 * 24 * 3600))
+    for path in (old, mine):
+        os.utime(path, (0, time.time() - 2 * 24 * 3600))
     assert not folder.get(some_keys(1))[0].any()
     assert old.exists()
     folder.tidy()
-    assert os.listdir(folder.path) == [".tmp-new"]
+    assert sorted(os.listdir(folder.path)) == [new.name, mine.name]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links")

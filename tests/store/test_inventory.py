@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from featx.exceptions import UnknownNameError
+from featx.exceptions import StoreError, UnknownNameError
 from featx.store import _inventory
+from featx.store._folder import Folder
 from tests.store.conformance import META, OTHER, PRINT, make_keys, make_rows
 
 
@@ -19,10 +21,10 @@ def folder(store):
 
 
 def test_clearing_keeps_other_peoples_files_in_a_folder_of_the_store(store, folder):
-    kept = ["holiday.safetensors", "mine.txt", "photos"]
-    for name in kept[:2]:
+    kept = [".tmp-mine", "holiday.safetensors", "mine.txt", "photos"]
+    for name in kept[:3]:
         (folder / name).write_text("mine")
-    (folder / kept[2]).mkdir()
+    (folder / kept[3]).mkdir()
     store.clear()
     assert sorted(os.listdir(folder)) == kept
     assert len(store.info()) == 0
@@ -31,7 +33,7 @@ def test_clearing_keeps_other_peoples_files_in_a_folder_of_the_store(store, fold
 def test_clearing_takes_everything_that_the_store_wrote_and_says_how_much(store, folder):
     (segment,) = folder.glob("*.safetensors")
     segment.rename(f"{segment}.damaged")
-    (folder / ".tmp-half").write_bytes(b"half")
+    (folder / f".tmp-{0:032}").write_bytes(b"half")
     with store.turn(PRINT):
         pass
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -46,7 +48,7 @@ def test_clearing_follows_no_link(store, folder, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "encoder.json").write_text("{}")
     (store.location / ("d" * 32)).symlink_to(tmp_path / "elsewhere")
-    (folder / ".tmp-link").symlink_to(tmp_path / "elsewhere" / "encoder.json")
+    (folder / f".tmp-{0:032}").symlink_to(tmp_path / "elsewhere" / "encoder.json")
     store.clear()
     assert (tmp_path / "elsewhere" / "encoder.json").exists()
 
@@ -97,3 +99,41 @@ def test_unique_rows_count_a_key_once(store, folder):
     store.put_many(PRINT, make_keys([2, 0]), make_rows([2, 0]), META)
     assert store.info()[["rows", "unique_rows", "segments"]].to_numpy().tolist() == [[4, 3, 2]]
     assert np.isfinite(store.info()["bytes"]).all()
+
+
+def test_rows_whose_card_was_lost_are_still_seen_and_cleared(store, folder):
+    (folder / "encoder.json").unlink()
+    assert store.info()[["encoder", "rows"]].to_numpy().tolist() == [["", 2]]
+    assert store.clear(PRINT) > 0
+    assert not folder.exists()
+
+
+def test_a_clearing_that_stops_halfway_says_why_and_can_be_gone_on_with(store, folder, monkeypatch):
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path.suffix == ".safetensors":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StoreError, match="cannot be cleared: Permission denied"):
+        store.clear()
+    monkeypatch.undo()
+    assert store.info()["encoder"].tolist() == ["example"]
+    assert store.clear("example") > 0
+
+
+def test_a_segment_that_is_merged_while_the_store_is_verified_is_no_damage(store, folder, monkeypatch):
+    monkeypatch.setattr(Folder, "segment_names", lambda _: [f"{0:016x}-{0:012x}.safetensors"])
+    assert len(store.verify()) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+def test_a_hit_touches_no_file_behind_a_link(store, folder, tmp_path):
+    outside = tmp_path / "outside.json"
+    (folder / "encoder.json").replace(outside)
+    (folder / "encoder.json").symlink_to(outside)
+    os.utime(outside, (0, 0))
+    assert store.get_many(PRINT, make_keys([1]))[0].all()
+    assert outside.stat().st_mtime == 0
