@@ -53,27 +53,27 @@ def image_pipeline(
 
     Notes
     -----
-    The defaults are the best of a comparison on embeddings of EfficientNet-Lite0
+    The defaults come from a comparison on embeddings of EfficientNet-Lite0
     (accuracy on held-out images of Fashion-MNIST with 5,000 and 500 for training,
     and of scikit-learn's digits with 900):
 
     ==============================================  =====  =====  ======
     head                                            5,000    500  digits
     ==============================================  =====  =====  ======
-    StandardScaler, LogisticRegression(C=0.01)      0.879  0.820  0.924
-    StandardScaler, LogisticRegression(C=1)         0.861  0.813  0.930
-    Normalizer, LogisticRegression(C=100)           0.875  0.817  0.928
-    Normalizer, SVC(C=10)                           0.889  0.820  0.930
-    StandardScaler, SVC(C=10)                       0.878  0.785  0.822
-    Normalizer, PCA(128), SVC(C=10)                 0.881  0.817  0.924
-    Normalizer, LinearSVC(C=1)                      0.878  0.829  0.903
+    StandardScaler, LogisticRegression(C=0.01)      0.879  0.820  0.918
+    StandardScaler, LogisticRegression(C=1)         0.861  0.813  0.929
+    Normalizer, LogisticRegression(C=100)           0.875  0.817  0.932
+    Normalizer, SVC(C=10)                           0.889  0.820  0.928
+    StandardScaler, SVC(C=10)                       0.878  0.785  0.823
+    Normalizer, PCA(128), SVC(C=10)                 0.881  0.817  0.925
+    Normalizer, LinearSVC(C=1)                      0.878  0.829  0.902
     StandardScaler, LinearSVC(C=0.001)              0.877  0.820  0.897
     ==============================================  =====  =====  ======
 
     An RBF kernel wants embeddings of length one, not of unit variance: scaling
     blows up features that are nearly always zero. PCA would make the SVM about
-    five times faster, for half a point; LinearSVC is no faster than that.
-    ``tests/benchmarks/heads.py`` prints the table.
+    seven times faster, for half a point; LinearSVC is no faster than that.
+    ``python -m tests.benchmarks.heads`` prints the table.
 
     Examples
     --------

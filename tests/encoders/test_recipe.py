@@ -108,8 +108,8 @@ def test_weights_are_saved_as_safetensors_in_a_folder_that_exists(path, tmp_path
 # --- other processes
 
 SCRIPT = """
-import torch, featx
-from joblib.externals import cloudpickle
+import pickle, torch, featx
+from joblib import wrap_non_picklable_objects
 
 class Net(torch.nn.Module):
     def __init__(self):
@@ -130,7 +130,7 @@ encoders = [
     featx.Encoder.from_factory(lambda: make(), preprocess=preprocess),
 ]
 with open("encoders.pickle", "wb") as file:
-    cloudpickle.dump(encoders, file)
+    pickle.dump(wrap_non_picklable_objects(encoders, keep_wrapper=False), file)
 """
 
 

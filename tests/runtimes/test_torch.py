@@ -245,14 +245,23 @@ def test_float32_is_ieee_while_the_network_runs_and_the_users_precision_is_put_b
 
 
 def test_the_users_precision_is_put_back_by_the_last_of_several_threads(reduced_precision, tiny, crops):
-    before = precisions()
-    runtimes = [TorchRuntime(resolve(tiny, preprocess=fit), "cpu") for fit in ("squash", "pad", "crop")]
-    batch = batch_of(crops, resolve(tiny)[0])
-    threads = [threading.Thread(target=lambda r=r: [r.run(batch) for _ in range(20)]) for r in runtimes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    before, batch = precisions(), batch_of(crops[:1], resolve(tiny)[0])
+    first, second = (TorchRuntime(resolve(tiny), "cpu") for _ in range(2))
+    entered, leave, seen = threading.Event(), threading.Event(), []
+
+    def wait_inside(*_):
+        entered.set()
+        leave.wait(60)
+        seen.append(precisions())
+
+    first._network.register_forward_hook(wait_inside)
+    thread = threading.Thread(target=first.run, args=(batch,))
+    thread.start()
+    assert entered.wait(60)
+    second.run(batch)  # begins and ends while the first runs
+    leave.set()
+    thread.join()
+    assert set(seen[0]) <= {"ieee", False}
     assert precisions() == before
 
 
