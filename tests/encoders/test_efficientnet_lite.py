@@ -14,7 +14,6 @@ from PIL import Image
 
 import featx
 from featx.encoders import build_network, resolve
-from featx.encoders._efficientnet_lite import _scale_channels, build
 from featx.exceptions import MissingDependencyError, WeightsError
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -83,22 +82,6 @@ def test_table_tells_the_true_number_of_parameters(name):
         network = resolve(name)[0].build.args[0].build(row["size"])
     assert round(sum(p.numel() for p in network.parameters()) / 1e6, 3) == row["parameters"]
     assert row["local"]
-
-
-@pytest.mark.parametrize("sides", [(33, 33), (32, 45), (47, 30)])
-def test_padding_is_same_for_odd_and_oblong_images(sides):
-    network = build(1.0, 1.0).eval()
-    with torch.inference_mode():
-        stem = network.stem(torch.zeros(1, 3, *sides))
-    assert stem.shape[2:] == tuple(-(-side // 2) for side in sides)
-
-
-def test_channels_are_rounded_as_the_reference_rounds_them():
-    from efficientnet_lite_pytorch.utils import round_filters
-
-    parameters = EfficientNet.from_name("efficientnet-lite2")._global_params
-    for channels in (16, 24, 40, 80, 112, 192, 320):
-        assert _scale_channels(channels, 1.1) == round_filters(channels, parameters)
 
 
 def test_missing_package_of_weights_names_the_extra(monkeypatch):
