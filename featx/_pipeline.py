@@ -72,7 +72,7 @@ def image_pipeline(
 
     An RBF kernel wants embeddings of length one, not of unit variance: scaling
     blows up features that are nearly always zero. PCA would make the SVM about
-    seven times faster, for half a point; LinearSVC is no faster than that.
+    seven times faster, for up to 0.8 points; LinearSVC is no faster than that.
     ``python -m tests.benchmarks.heads`` prints the table.
 
     Examples

@@ -27,6 +27,17 @@ class TinyNet(nn.Module):
         return self.classifier(self.pool(x).flatten(1))
 
 
+class Detour(nn.Module):
+    """A network with a node that its forward pass never reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.used(x)
+
+
 def make_tiny(seed: int = 0) -> TinyNet:
     """The network with weights, and statistics of its normalisation, drawn from a seed."""
     with torch.random.fork_rng(devices=[]):

@@ -126,10 +126,10 @@ def test_an_unknown_head_is_named():
 
 
 def test_time_between_two_runs_does_not_matter(tiny, files, store, caplog):
+    model = featx.image_pipeline(encoder=tiny, cache=store).fit(files, [0, 1] * 6)
     old = time.time() - 86400
     for file in files:
-        os.utime(file, (old, old))
-    model = featx.image_pipeline(encoder=tiny, cache=store).fit(files, [0, 1] * 6)
+        os.utime(file, (old, old))  # another time, the same content
     caplog.set_level("INFO", "featx")
     model.predict(files)
     assert "hits=12 encoded=0" in caplog.text

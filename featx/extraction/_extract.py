@@ -168,7 +168,7 @@ class _Job:
         self._failures = failures
         self._options = options
         self._pool = pool
-        self._seen = 0
+        self._hits = self._seen = 0
 
     def encode_missing(self, hits: int) -> int:
         """Encode, a chunk and a turn at a time; returns how many images this process encoded."""

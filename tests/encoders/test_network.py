@@ -13,7 +13,7 @@ import featx
 from featx.encoders import EncoderSpec, build_network, resolve
 from featx.encoders._network import find_node, first_tensor, pool
 from featx.exceptions import ParameterError, UnknownNameError
-from tests.networks import TINY, make_tiny
+from tests.networks import TINY, Detour, make_tiny
 
 MAP = torch.randn(2, 5, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -116,15 +116,6 @@ def test_unknown_node_raises_with_its_close_matches():
         build_network([spec_of(make_tiny(), "conv_2")])
     with pytest.raises(UnknownNameError):
         find_node(make_tiny(), "")
-
-
-class Detour(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.used, self.unused = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
-
-    def forward(self, x):
-        return self.used(x)
 
 
 def test_node_that_never_runs_is_named():

@@ -14,7 +14,7 @@ import featx
 from featx.encoders import build_network, resolve
 from featx.exceptions import ParameterError, UnknownNameError
 from featx.runtimes._torch import TorchRuntime
-from tests.networks import TINY, make_tiny, tiny_encoder
+from tests.networks import TINY, Detour, make_tiny, tiny_encoder
 
 SMALL = featx.Preprocess(size=64, fit="squash")
 
@@ -175,17 +175,8 @@ def test_an_unknown_layer_gets_its_close_matches(tiny):
         TorchRuntime(resolve(tiny, layers="conv3"), "cpu")
 
 
-class Idle(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.used, self.unused = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
-
-    def forward(self, x):
-        return self.used(x)
-
-
 def test_a_layer_that_never_runs_is_said():
-    encoder = featx.Encoder.from_module(Idle(), preprocess=TINY)
+    encoder = featx.Encoder.from_module(Detour(), preprocess=TINY)
     with pytest.raises(ParameterError, match=r"never reaches layer 'unused'") as caught:
         TorchRuntime(resolve(encoder, layers="unused"), "cpu")
     assert "cannot take images" not in str(caught.value)
