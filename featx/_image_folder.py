@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featx._threads import count_threads
 from featx.exceptions import InputError, ParameterError
-from featx.extraction import count_threads
 from featx.images import (
     MAX_PIXELS,
     DecodeError,

@@ -9,13 +9,15 @@
         ├── InputError                  (TypeError, ValueError) the container of images is not one that is accepted
         ├── ImageErrors                 (ValueError) some images cannot be used; ``.table`` lists them
         ├── WeightsError                (ValueError) weights that are missing, damaged or do not fit
-        ├── DeviceError                 (RuntimeError) a device that this machine lacks
+        ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
+        ├── ConversionError             (RuntimeError) a network that a runtime cannot take
         ├── StoreError                  (OSError) a store folder that cannot be used
         └── MissingDependencyError      (ImportError) an optional package; the message names the extra
 
     UserWarning
     └── FeatxWarning
         ├── ImageWarning                images that became NaN rows
+        ├── FallbackWarning             a slower way was taken: another runtime, smaller batches
         └── StoreWarning                a cache that could not be written, a segment that is damaged
 """
 
@@ -83,7 +85,11 @@ class WeightsError(FeatxError, ValueError):
 
 
 class DeviceError(FeatxError, RuntimeError):
-    """A device that this machine does not have."""
+    """A device that this machine does not have, or a precision that the device does not run."""
+
+
+class ConversionError(FeatxError, RuntimeError):
+    """A network that cannot be converted for a runtime, or that gives other numbers there."""
 
 
 class StoreError(FeatxError, OSError):
@@ -173,6 +179,10 @@ class FeatxWarning(UserWarning):
 
 class ImageWarning(FeatxWarning):
     """Images that became NaN rows."""
+
+
+class FallbackWarning(FeatxWarning):
+    """A slower way was taken: torch instead of OpenVINO, smaller batches on a full GPU."""
 
 
 class StoreWarning(FeatxWarning):

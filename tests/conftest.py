@@ -12,10 +12,18 @@ from sklearn.datasets import load_sample_images
 import featx
 
 
+@pytest.fixture(scope="session")
+def graphs(tmp_path_factory) -> Path:
+    """Converted networks, which tests share: making one takes seconds."""
+    return tmp_path_factory.mktemp("graphs")
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory, monkeypatch):
+def own_folders(tmp_path_factory, graphs, monkeypatch):
     """No test reads or writes this user's caches."""
     folder = tmp_path_factory.mktemp("user")
+    (folder / "cache" / "featx").mkdir(parents=True)
+    (folder / "cache" / "featx" / "graphs").symlink_to(graphs)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.setenv("FEATX_CACHE", str(folder / "embeddings"))
     return folder

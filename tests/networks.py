@@ -38,6 +38,13 @@ class Detour(nn.Module):
         return self.used(x)
 
 
+class Unconvertible(nn.Module):
+    """A network that leaves torch in the middle: a tracer would keep what its own example gave."""
+
+    def forward(self, x):
+        return torch.from_numpy(x.numpy().mean((2, 3)))
+
+
 def make_tiny(seed: int = 0) -> TinyNet:
     """The network with weights, and statistics of its normalisation, drawn from a seed."""
     with torch.random.fork_rng(devices=[]):

@@ -20,6 +20,7 @@ STANDARD = {
     "ImageErrors": (ValueError,),
     "WeightsError": (ValueError,),
     "DeviceError": (RuntimeError,),
+    "ConversionError": (RuntimeError,),
     "StoreError": (OSError,),
     "MissingDependencyError": (ImportError,),
 }
@@ -42,7 +43,7 @@ def test_every_error_is_a_featx_error_and_what_callers_already_catch():
 
 def test_every_warning_is_a_featx_warning():
     warnings = [kind for kind in own_classes() if issubclass(kind, Warning)]
-    assert len(warnings) == 3
+    assert len(warnings) == 4
     assert all(issubclass(kind, FeatxWarning) and issubclass(kind, UserWarning) for kind in warnings)
 
 

@@ -408,7 +408,7 @@ def test_any_object_with_the_three_methods_is_a_cache(tiny, files):
 
         def put_many(self, fingerprint, keys, rows, meta):
             assert meta["encoder"]["name"] == "tiny0"
-            assert meta["runtime"] == "torch"
+            assert meta["runtime"] == "openvino"
             self.rows.update({(fingerprint, key.tobytes()): row for key, row in zip(keys, rows, strict=True)})
 
         def turn(self, fingerprint):

@@ -21,6 +21,7 @@ FLOORS = {
     "images": 2,
     "store": 2,
     "_optional": 1,
+    "_threads": 1,
     "exceptions": 0,
     "_version": 0,
 }

@@ -28,7 +28,8 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
     torch.nn.Module
         uint8 (n, size, size, 3) -> tuple of float32 (n, dim), one for each spec;
         mean and std are inside. Its attribute ``channels_last`` says in which
-        memory layout the network gets its images.
+        memory layout the network gets its images, and ``reduce(dtype)`` has it
+        compute in less than float32.
 
     Raises
     ------
@@ -47,9 +48,15 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
                 self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
             self.taps = [_Tap(self.network, spec) for spec in specs]
             self.channels_last = True
+            self.dtype = torch.float32
+
+        def reduce(self, dtype):
+            self.network.to(dtype)
+            self.dtype = dtype
+            return self
 
         def forward(self, pixels):
-            x = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+            x = ((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std).to(self.dtype)
             if not self.channels_last:
                 x = x.contiguous()
             for tap in self.taps:

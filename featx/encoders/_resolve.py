@@ -12,7 +12,7 @@ from pathlib import Path
 from featx.encoders._build import build_from_file, build_published, build_random
 from featx.encoders._encoder import Encoder
 from featx.encoders._registry import get_architecture
-from featx.encoders._spec import FEATURE, LOGITS, POOLINGS, Architecture, EncoderSpec
+from featx.encoders._spec import DECODES, FEATURE, LOGITS, POOLINGS, PRECISIONS, Architecture, EncoderSpec
 from featx.encoders._weights import hash_file, is_weights_path
 from featx.exceptions import ParameterError, UnknownNameError
 from featx.images import FITS, Preprocess
@@ -27,8 +27,18 @@ def resolve(
     layers: str | Sequence[str] | None = None,
     pooling: str | None = None,
     preprocess: str | Preprocess = "default",
+    precision: str = "float32",
+    decode: str = "exact",
+    executor: str | None = None,
 ) -> tuple[EncoderSpec, ...]:
     """Turn a user's parameters into specs, one for each layer.
+
+    Parameters
+    ----------
+    encoder, weights, layers, pooling, preprocess, precision, decode
+        As in `ImageEncoder`.
+    executor : str, default=None
+        Runtime and kind of device (``"torch:cuda"``), which decide the numbers of a reduced precision.
 
     Raises
     ------
@@ -36,6 +46,10 @@ def resolve(
         If a value is none of the accepted ones; an unknown name is quoted with its close matches.
     """
     base = _resolve_encoder(encoder, weights, preprocess)
+    for parameter, value, known in (("precision", precision, PRECISIONS), ("decode", decode, DECODES)):
+        if value not in known:
+            raise UnknownNameError(parameter, value, known)
+    base = replace(base, precision=precision, decode=decode, executor=None if precision == "float32" else executor)
     if pooling is not None and pooling not in POOLINGS:
         raise UnknownNameError("pooling", pooling, POOLINGS)
     if layers is None:

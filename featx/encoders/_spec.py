@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 FEATURE = "feature"
 LOGITS = "logits"
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+DECODES = ("exact", "fast")
 POOLINGS = ("avg", "max", "gem", "flatten")
 
 
@@ -99,6 +101,8 @@ class EncoderSpec:
         ``"feature"``, ``"logits"`` or a node's name.
     pooling : str or None
     precision, decode : str
+    executor : str or None
+        Runtime and kind of device, where they change the numbers.
     dim : int or None
         Length of the embedding; None where only building the network tells.
     licence : str
@@ -116,14 +120,15 @@ class EncoderSpec:
     pooling: str | None = None
     precision: str = "float32"
     decode: str = "exact"
+    executor: str | None = None
     dim: int | None = field(default=None, compare=False)
     licence: str = field(default="", compare=False)
     classifier: str | None = field(default=None, compare=False)
     build: Callable[[], torch.nn.Module] | None = field(default=None, repr=False, compare=False)
 
     def identity(self) -> dict[str, Any]:
-        """What the fingerprint is taken over; batch size, threads, device and paths are not in it."""
-        return {
+        """What the fingerprint is taken over; batch size, threads, paths and, in float32, device are not in it."""
+        identity = {
             "format": FORMAT,
             "policy": POLICY,
             "preprocess": asdict(self.preprocess),
@@ -135,6 +140,7 @@ class EncoderSpec:
             "precision": self.precision,
             "dtype": "float32",
         }
+        return identity if self.executor is None else {**identity, "executor": self.executor}
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, over canonical JSON of `identity`."""

@@ -1,10 +1,11 @@
-"""Missing images -> pixels, decoded ahead by threads -> batches -> rows."""
+"""Missing images -> pixels -> rows: threads that each decode a batch, then have it encoded."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,74 +15,99 @@ from featx.images import DecodeError, Preprocess, load
 CHANGED = "the file changed while it was read; run again"
 
 
-def decode_ahead(
+@dataclass
+class Batch:
+    """What became of a few images.
+
+    Attributes
+    ----------
+    positions : list of int
+        Those that are encoded.
+    rows : ndarray of shape (n, dim), float32, or None
+        Their embeddings; None where there are none.
+    reasons : dict of int to str
+        Why the others have no pixels.
+    """
+
+    positions: list[int] = field(default_factory=list)
+    rows: np.ndarray | None = None
+    reasons: dict[int, str] = field(default_factory=dict)
+
+
+def encode_ahead(
     images: Sequence[tuple[Any, bytes]],
+    run: Callable[[np.ndarray], np.ndarray],
     *,
     preprocess: Preprocess,
     max_pixels: int,
+    batch_size: int,
     pool: Executor,
     ahead: int,
-) -> Iterator[np.ndarray | str]:
-    """Decode images in threads, a bounded number ahead of the consumer.
+) -> Iterator[Batch]:
+    """Decode and encode images in threads, a bounded number of batches ahead of the consumer.
+
+    A thread that decodes its own batch before it encodes it keeps its processor
+    busy without waiting for another, and memory holds a batch a thread.
 
     Parameters
     ----------
     images : sequence of (source, digest)
+    run : callable
+        uint8 (n, size, size, 3) -> float32 (n, dim); called from the threads.
     preprocess : Preprocess
-    max_pixels : int
+    max_pixels, batch_size : int
     pool : Executor
     ahead : int
-        How many decoded images may wait.
+        How many batches may be under way.
 
     Yields
     ------
-    ndarray of shape (size, size, 3), uint8, or str
-        In order; a str is the reason why there are no pixels.
+    Batch
+        In order. After an error or an interruption, what was begun still comes, then the error.
     """
 
-    def work(source: Any, digest: bytes) -> np.ndarray | str:
-        try:
-            fresh, image = load(source, max_pixels)
-        except DecodeError as error:
-            return str(error)
-        if fresh != digest:
-            return CHANGED
-        return preprocess(image)
+    def work(start: int) -> Batch:
+        batch, pixels = Batch(), []
+        for i, (source, digest) in enumerate(images[start : start + batch_size], start):
+            result = _decode(source, digest, preprocess, max_pixels)
+            if isinstance(result, str):
+                batch.reasons[i] = result
+            else:
+                batch.positions.append(i)
+                pixels.append(result)
+        if pixels:
+            batch.rows = run(np.stack(pixels))
+        return batch
 
     waiting = deque()
     try:
-        for source, digest in images:
-            waiting.append(pool.submit(work, source, digest))
+        for start in range(0, len(images), batch_size):
+            waiting.append(pool.submit(work, start))
             if len(waiting) > ahead:
-                yield waiting.popleft().result()
+                yield _next(waiting)
         while waiting:
-            yield waiting.popleft().result()
+            yield _next(waiting)
+    except (Exception, KeyboardInterrupt):
+        for future in waiting:
+            future.cancel()
+        for future in waiting:  # what was begun is paid for
+            if not future.cancelled() and future.exception() is None:
+                yield future.result()
+        raise
     finally:
         for future in waiting:
             future.cancel()
 
 
-def in_batches(decoded: Iterable[np.ndarray | str], batch_size: int) -> Iterator[tuple[list[int], np.ndarray, dict]]:
-    """Group decoded images into batches.
+def _next(waiting: deque[Future]) -> Batch:
+    batch = waiting[0].result()  # it stays if this is interrupted
+    waiting.popleft()
+    return batch
 
-    Yields
-    ------
-    positions : list of int
-        Which of the images are in the batch.
-    batch : ndarray of shape (n, size, size, 3), uint8
-        May be empty at the end.
-    reasons : dict of int to str
-        Images since the last batch that have no pixels.
-    """
-    positions, pixels, reasons = [], [], {}
-    for i, result in enumerate(decoded):
-        if isinstance(result, str):
-            reasons[i] = result
-            continue
-        positions.append(i)
-        pixels.append(result)
-        if len(pixels) == batch_size:
-            yield positions, np.stack(pixels), reasons
-            positions, pixels, reasons = [], [], {}
-    if positions or reasons:
-        yield positions, np.stack(pixels) if pixels else np.empty((0, 0, 0, 3), np.uint8), reasons
+
+def _decode(source: Any, digest: bytes, preprocess: Preprocess, max_pixels: int) -> np.ndarray | str:
+    try:
+        fresh, image = load(source, max_pixels)
+    except DecodeError as error:
+        return str(error)
+    return preprocess(image) if fresh == digest else CHANGED

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from featx.encoders import EncoderSpec
-from featx.extraction._encode import CHANGED, decode_ahead, in_batches
+from featx.extraction._encode import CHANGED, Batch, encode_ahead
 from featx.extraction._failures import Failures
 from featx.extraction._progress import progress_bar
 from featx.extraction._table import Table
 from featx.images import DIGEST_BYTES, MAX_PIXELS, DigestMemo, ImageColumn, absolute, digest_many, is_missing, is_path
 from featx.store import Store
 
-# Images between two looks at the store: what a killed process loses at most, and how long others wait.
-_CHUNK = 256
+if TYPE_CHECKING:
+    from featx.runtimes import Runtime
+
+# Seconds between two looks at the store: what a killed process loses, and how long others wait for their turn.
+_TURN_SECONDS = 2.0
+_FIRST_CHUNK = 64
+_CHUNKS = (16, 16384)
 _DIGESTED_AT_ONCE = 4096
 _BATCHES_AHEAD = 2
 
@@ -32,18 +39,20 @@ class Options:
 
     Attributes
     ----------
-    runtime, device : str
-    batch_size : int
+    runtime : str
+    device : str or sequence of str
+    batch_size : int or None
+        None is the runtime's own.
     on_error, on_missing : {"raise", "nan"}
     max_pixels : int
     n_threads : int
-        That read and decode.
+        That read, decode and have their images encoded.
     verbose : int
     """
 
     runtime: str = "auto"
-    device: str = "auto"
-    batch_size: int = 32
+    device: str | Sequence[str] = "auto"
+    batch_size: int | None = None
     on_error: str = "raise"
     on_missing: str = "raise"
     max_pixels: int = MAX_PIXELS
@@ -75,7 +84,8 @@ def extract(column: ImageColumn, specs: Sequence[EncoderSpec], store: Store | No
     started = time.perf_counter()
     failures = Failures(column, options.on_error, options.on_missing)
     encoded = 0
-    with ThreadPoolExecutor(options.n_threads, thread_name_prefix="featx-decode") as pool:
+    # One more than processors: it reads and decodes while the others wait for a disk, or for the GPU.
+    with ThreadPoolExecutor(options.n_threads + 1, thread_name_prefix="featx") as pool:
         rows, keys = _digest(column, failures, options, pool)
         table = Table(keys, specs, store)
         hits = int(table.counts()[table.known].sum())
@@ -103,11 +113,11 @@ def embedding_dims(specs: Sequence[EncoderSpec], store: Store | None, options: O
     return table.dims() or _runtime(specs, options).dims
 
 
-def _runtime(specs: Sequence[EncoderSpec], options: Options):
+def _runtime(specs: Sequence[EncoderSpec], options: Options) -> Runtime:
     # Here, so that a call whose rows are all known meets no runtime.
     from featx.runtimes import get_runtime
 
-    return get_runtime(specs, options.runtime, options.device)
+    return get_runtime(specs, options.runtime, options.device, options.n_threads)
 
 
 def _digest(column: ImageColumn, failures: Failures, options: Options, pool: Executor) -> tuple[np.ndarray, np.ndarray]:
@@ -148,6 +158,12 @@ def _assemble(
     return embeddings
 
 
+def _next_chunk(size: int, rate: float) -> int:
+    """A turn's worth of images, approached by doubling: the first rate holds the time of loading."""
+    smallest, largest = _CHUNKS
+    return int(min(max(rate * _TURN_SECONDS, smallest), largest, 4 * size))
+
+
 class _Job:
     """The encoding of one call's missing images."""
 
@@ -175,50 +191,62 @@ class _Job:
         missing = np.flatnonzero(~self._table.known)
         self._hits = hits
         self._seen = hits + self._failures.n_errors
+        start, size = 0, _FIRST_CHUNK
         encoded = 0
         with progress_bar(
             len(missing), hits=hits, description=self._specs[0].name, verbose=self._options.verbose
         ) as bar:
-            for start in range(0, len(missing), _CHUNK):
-                chunk = missing[start : start + _CHUNK]
+            while start < len(missing):
+                chunk = missing[start : start + size]
+                start += len(chunk)
                 with self._table.turn():
                     self._table.look_up(chunk)
                     todo = chunk[~self._table.known[chunk]]
                     bar.update(len(chunk) - len(todo))  # another process was quicker
                     if len(todo):
+                        started = time.perf_counter()
                         encoded += self._encode(todo, bar)
+                        size = _next_chunk(size, len(todo) / (time.perf_counter() - started))
                 self._failures.stop_if_the_rule(self._seen)
         return encoded
 
     def _encode(self, images: np.ndarray, bar) -> int:
         """Encode these distinct images, and store what was done even if interrupted."""
         runtime = _runtime(self._specs, self._options)
-        table, options = self._table, self._options
         started = time.perf_counter()
         done: list[int] = []
-        positions = self._rows[table.first[images]]
-        decoded = decode_ahead(
-            [(self._column.sources[i], key) for i, key in zip(positions, table.keys_of(images), strict=True)],
-            preprocess=self._specs[0].preprocess,
-            max_pixels=options.max_pixels,
-            pool=self._pool,
-            ahead=_BATCHES_AHEAD * options.batch_size,
-        )
         try:
-            for chosen, batch, reasons in in_batches(decoded, options.batch_size):
-                for j, reason in reasons.items():
+            for batch in self._batches(images, runtime):
+                for j, reason in batch.reasons.items():
                     self._fail(images[j], reason)
-                if chosen:
-                    table.add(images[chosen], runtime.run(batch), runtime.dims)
-                    done += images[chosen].tolist()
-                self._seen += len(chosen) + len(reasons)
+                if batch.rows is not None:
+                    self._table.add(images[batch.positions], batch.rows, runtime.dims)
+                    done += images[batch.positions].tolist()
+                n = len(batch.positions) + len(batch.reasons)
+                self._seen += n
                 bar.set_postfix(hits=self._hits, errors=self._failures.n_errors, refresh=False)
-                bar.update(len(chosen) + len(reasons))
+                bar.update(n)
         finally:
             seconds = time.perf_counter() - started
             meta = {"runtime": runtime.name, "device": runtime.device, "seconds": round(seconds, 4)}
-            table.put(np.array(done, np.int64), meta)
+            self._table.put(np.array(done, np.int64), meta)
         return len(done)
+
+    def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[Batch]:
+        """The images through the threads; few images are spread over all of them."""
+        options = self._options
+        limit = options.batch_size or runtime.batch_size
+        batch_size = min(limit, -(-len(images) // options.n_threads))
+        positions = self._rows[self._table.first[images]]
+        return encode_ahead(
+            [(self._column.sources[i], key) for i, key in zip(positions, self._table.keys_of(images), strict=True)],
+            partial(runtime.run, alone=batch_size == len(images)),
+            preprocess=self._specs[0].preprocess,
+            max_pixels=options.max_pixels,
+            batch_size=batch_size,
+            pool=self._pool,
+            ahead=options.n_threads + _BATCHES_AHEAD,
+        )
 
     def _fail(self, image: int, reason: str) -> None:
         rows = self._rows[self._table.rows_of(image)]

@@ -1,5 +1,6 @@
 """Runtimes: uint8 batch -> float32 rows."""
 
-from featx.runtimes.base import Runtime, check_runtime, get_runtime
+from featx.runtimes._choose import RUNTIMES, check_runtime, choose
+from featx.runtimes.base import Runtime, get_runtime
 
-__all__ = ["Runtime", "check_runtime", "get_runtime"]
+__all__ = ["RUNTIMES", "Runtime", "check_runtime", "choose", "get_runtime"]

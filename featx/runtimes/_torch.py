@@ -1,17 +1,21 @@
-"""Eager PyTorch: the reference, on the CPU and on CUDA."""
+"""PyTorch: the reference on the CPU, and what runs on CUDA."""
 
 from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from featx.encoders import EncoderSpec, build_network
-from featx.exceptions import FeatxError, ParameterError
-from featx.runtimes._fold import fold_batch_norms
+from featx.encoders import EncoderSpec
+from featx.exceptions import FallbackWarning, ParameterError
+from featx.runtimes._precision import HALVES, check_precision, float32_mode
+from featx.runtimes._prepare import example_batch, prepare
+
+_NO_LIMIT = 2**31
 
 
 class TorchRuntime:
@@ -26,94 +30,92 @@ class TorchRuntime:
 
     Raises
     ------
+    DeviceError
+        If the device does not run the specs' precision.
     ParameterError
-        If the network cannot take images of the preprocess's size.
+        If the network cannot take images of the preprocess's size, or cannot run in the precision.
     """
 
     name = "torch"
 
     def __init__(self, specs: Sequence[EncoderSpec], device: str):
+        precision = specs[0].precision
+        check_precision(precision, device)
         self.device = device
+        self.batch_size = 32 if device == "cpu" else 128
         self._lock = threading.Lock()
-        size = specs[0].preprocess.size
-        with torch.device("cpu"):  # whatever default device the process has
-            generator = torch.Generator().manual_seed(0)
-            example = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8, generator=generator)
-            network, self.dims = _build(specs, example[:1])
-            network = fold_batch_norms(network, example, keep={f"network.{spec.layer}" for spec in specs})
+        self._mode = "tf32" if precision == "tf32" else "ieee"
+        self._limit = _NO_LIMIT
+        network, self.dims = prepare(specs)
         self._network = network.to(device)
+        if precision in HALVES:
+            network.reduce(HALVES[precision])
+            self._try(specs)
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        """Encode; see `Runtime.run`."""
-        with self._lock, torch.inference_mode(), _ieee_float32:
-            pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"])).to(self.device)
-            return torch.cat(self._network(pixels), dim=1).cpu().numpy()
+    def run(self, batch: np.ndarray, *, alone: bool = False) -> np.ndarray:
+        """Encode; see `Runtime.run`. A full GPU gets half the batch, and less from then on."""
+        pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
+        limit = min(self._limit, len(pixels)) or 1
+        try:
+            return np.concatenate([self._run(part) for part in pixels.split(limit)])
+        except torch.OutOfMemoryError:
+            if limit == 1:
+                raise
+        self._halve(limit)  # outside: the error holds the memory
+        return self.run(batch)
 
     def close(self) -> None:
         """Give memory back."""
         del self._network
 
+    def _run(self, pixels: torch.Tensor) -> np.ndarray:
+        on_cuda = self.device != "cpu"
+        if on_cuda:
+            pixels = pixels.pin_memory()
+        # One stream a thread: while a network runs, the next batch is on its way to the device.
+        with torch.inference_mode(), float32_mode(self._mode), torch.cuda.stream(_stream(self.device)):
+            pixels = pixels.to(self.device, non_blocking=True)
+            with self._lock:  # hooks keep a network's outputs
+                rows = torch.cat(self._network(pixels), dim=1)
+            return rows.cpu().numpy()
 
-def _build(specs: Sequence[EncoderSpec], example: torch.Tensor) -> tuple[torch.nn.Module, tuple[int, ...]]:
-    """Build a network and try it: channels last, which is faster, unless it relies on the other layout."""
-    try:
-        network = build_network(specs).to(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            try:
-                outputs = network(example)
-            except RuntimeError:  # such as x.view(n, -1)
-                network.channels_last = False
-                outputs = network.to(memory_format=torch.contiguous_format)(example)
-    except FeatxError:
-        raise
-    except Exception as error:
-        size = specs[0].preprocess.size
-        raise ParameterError(
-            f"{specs[0].name!r} cannot take images of {size} x {size}: {error}. Use its own preprocess."
-        ) from error
-    return network, tuple(output.shape[1] for output in outputs)
-
-
-class _IeeeFloat32:
-    """Reduced precision off while a network of ours runs; the last one to end puts the process's settings back."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._running = 0
-        self._before: list[tuple[object, str, object]] = []
-
-    def __enter__(self) -> None:
+    def _halve(self, limit: int) -> None:
         with self._lock:
-            if not self._running:
-                self._before = [(owner, name, getattr(owner, name)) for owner, name, _ in _ieee_settings()]
-                for owner, name, value in _ieee_settings():
-                    setattr(owner, name, value)
-            self._running += 1
+            first, self._limit = self._limit == _NO_LIMIT, min(self._limit, limit // 2)
+        torch.cuda.empty_cache()
+        if first:
+            warnings.warn(
+                f"{self.device} has no memory for {limit} images at once: from now on it gets {limit // 2} or less. "
+                "A smaller batch_size= avoids this.",
+                FallbackWarning,
+                stacklevel=2,
+            )
 
-    def __exit__(self, *_error: object) -> None:
-        with self._lock:
-            self._running -= 1
-            if not self._running:
-                for owner, name, value in self._before:
-                    setattr(owner, name, value)
-
-
-def _ieee_settings() -> list[tuple[object, str, object]]:
-    backends = torch.backends
-    cuda, cudnn = backends.cuda.matmul, backends.cudnn
-    if not hasattr(cuda, "fp32_precision"):  # torch 2.8 and older; the first sets the CPU's precision too
-        return [(cuda, "allow_tf32", False), (cudnn, "allow_tf32", False)]
-    owners = (cuda, cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
-    return [(owner, "fp32_precision", "ieee") for owner in owners]
+    def _try(self, specs: Sequence[EncoderSpec]) -> None:
+        """Some networks make float32 tensors of their own, and cannot run in less."""
+        try:
+            self.run(example_batch(specs, 1).numpy())
+        except (RuntimeError, TypeError) as error:
+            raise ParameterError(
+                f"{specs[0].name!r} cannot run with precision={specs[0].precision!r}: {error}. Use 'float32'."
+            ) from error
 
 
-_ieee_float32 = _IeeeFloat32()
+_streams = threading.local()
+
+
+def _stream(device: str) -> torch.cuda.Stream | None:
+    if device == "cpu":
+        return None
+    streams = _streams.__dict__
+    if device not in streams:
+        streams[device] = torch.cuda.Stream(device)
+    return streams[device]
 
 
 def _reset_after_fork() -> None:
     """The threads of OpenMP did not come along, and a child that waits for them never ends."""
     torch.set_num_threads(1)
-    _ieee_float32.__init__()
 
 
 if hasattr(os, "register_at_fork"):

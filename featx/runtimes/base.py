@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import re
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
+from featx._threads import count_threads
 from featx.encoders import EncoderSpec
-from featx.exceptions import DeviceError, ParameterError, UnknownNameError
+from featx.exceptions import ConversionError, FallbackWarning
+from featx.runtimes._choose import Choice, check_devices, choose
 
-RUNTIMES = ("torch",)
 _KEPT = 2
-_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
 
 
 class Runtime(Protocol):
@@ -28,14 +29,21 @@ class Runtime(Protocol):
         For the store's metadata.
     dims : tuple of int
         Length of the embedding of each layer.
+    batch_size : int
+        Images a call that it runs best.
     """
 
     name: str
     device: str
     dims: tuple[int, ...]
+    batch_size: int
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        """uint8 (n, size, size, 3) -> float32 (n, sum of dims), the layers side by side."""
+    def run(self, batch: np.ndarray, *, alone: bool = False) -> np.ndarray:
+        """uint8 (n, size, size, 3) -> float32 (n, sum of dims), the layers side by side.
+
+        Threads may call it at once; one that calls it `alone` gets all
+        processors for its call, else each call gets one.
+        """
         ...
 
     def close(self) -> None:
@@ -47,64 +55,73 @@ _loaded: OrderedDict[tuple, Runtime] = OrderedDict()
 _lock = threading.RLock()
 
 
-def get_runtime(specs: Sequence[EncoderSpec], runtime: str = "auto", device: str = "auto") -> Runtime:
+def get_runtime(
+    specs: Sequence[EncoderSpec],
+    runtime: str = "auto",
+    device: str | Sequence[str] = "auto",
+    n_threads: int | None = None,
+) -> Runtime:
     """Load a network, or hand out the one that is loaded: a process keeps the two last used.
 
     Parameters
     ----------
     specs : sequence of EncoderSpec
         Layers of one network.
-    runtime : {"auto", "torch"}, default="auto"
-    device : str, default="auto"
-        "auto" is CUDA where there is one, else the CPU.
+    runtime : {"auto", "openvino", "torch"}, default="auto"
+        "auto" is torch on CUDA and OpenVINO on the CPU, torch where OpenVINO cannot run.
+    device : str or sequence of str, default="auto"
+        "auto" is CUDA where there is one, else the CPU; several CUDA devices share the work.
+    n_threads : int, default=None
+        Processors for OpenVINO; None is all.
 
     Raises
     ------
     DeviceError
-        If this machine lacks the device.
+        If this machine lacks the device, or the device the precision.
+    MissingDependencyError
+        If the runtime that was asked for is not installed.
+    ConversionError
+        If a network cannot be converted for a precision whose numbers torch does not give.
     """
-    runtime = RUNTIMES[0] if runtime == "auto" else runtime
-    device = _resolve_device(device)
-    key = (tuple(spec.fingerprint() for spec in specs), runtime, device)
+    choice = choose(runtime, device)
+    # torch has one number of threads a process, which is not ours to set.
+    n_threads = (n_threads or count_threads(None)) if choice.runtime == "openvino" else 0
+    key = (tuple(spec.fingerprint() for spec in specs), choice, n_threads)
     with _lock:
         if key not in _loaded:
-            from featx.runtimes._torch import TorchRuntime
-
-            _loaded[key] = TorchRuntime(specs, device)
+            check_devices(choice.devices)
+            _loaded[key] = _load(specs, choice, n_threads)
             while len(_loaded) > _KEPT:
                 _loaded.popitem(last=False)  # not closed: another thread may be running it
         _loaded.move_to_end(key)
         return _loaded[key]
 
 
-def check_runtime(runtime: object, device: object) -> None:
-    """Refuse what no machine has; whether this one has it is asked when a row is missing."""
-    if runtime not in ("auto", *RUNTIMES):
-        raise UnknownNameError("runtime", runtime, ("auto", *RUNTIMES))
-    if not isinstance(device, str):
-        raise ParameterError(f"Got device={device!r}. Expected a str: 'auto', 'cpu', 'cuda' or 'cuda:0'.")
-    if not _DEVICE.fullmatch(device):
-        raise UnknownNameError("device", device, ("auto", "cpu", "cuda", "cuda:0"))
+def _load(specs: Sequence[EncoderSpec], choice: Choice, n_threads: int) -> Runtime:
+    if choice.runtime == "openvino":
+        from featx.runtimes._openvino import OpenVinoRuntime
 
+        try:
+            return OpenVinoRuntime(specs, n_threads)
+        except ConversionError as error:
+            if specs[0].precision != "float32":  # other numbers would come under this fingerprint
+                raise
+            warnings.warn(f"{error} It runs in torch instead, more slowly.", FallbackWarning, stacklevel=2)
+    from featx.runtimes._torch import TorchRuntime
 
-def _resolve_device(device: str) -> str:
-    import torch
+    if len(choice.devices) == 1:
+        return TorchRuntime(specs, choice.devices[0])
+    from featx.runtimes._several import SeveralDevices
 
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if device == "cuda":
-        device = "cuda:0"
-    if device.startswith("cuda:") and int(device.removeprefix("cuda:")) >= torch.cuda.device_count():
-        raise DeviceError(
-            f"Got device={device!r}; this machine has {torch.cuda.device_count()} CUDA devices and some images have no "
-            "embedding yet. Use device='auto'."
-        )
-    return device
+    return SeveralDevices([TorchRuntime(specs, device) for device in choice.devices])
 
 
 def _reset_after_fork() -> None:
     """A forked child must not share the parent's threads and CUDA context."""
     global _lock
+    for runtime in _loaded.values():
+        # Never freed: OpenVINO would wait for threads that did not come along.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
     _loaded.clear()
     _lock = threading.RLock()
 

@@ -128,7 +128,7 @@ def test_few_images_never_stop_early(encoder, files, store):
 
 
 def test_undecodable_images_that_are_the_rule_stop_early_too(encoder, crops, store, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 64)
+    monkeypatch.setattr(module, "_CHUNKS", (64, 64))
     junk = [b"no image %d" % i for i in range(2000)]
     with pytest.raises(ImageErrors, match="Stopped after"):
         encoder.transform([*crops, *junk])
@@ -157,16 +157,16 @@ def test_an_interrupted_run_keeps_what_it_had_encoded(encoder, crops, store, mon
 
     run, batches = TorchRuntime.run, []
 
-    def interrupted(self, batch):
+    def interrupted(self, batch, **options):
         if len(batches) == 2:
             raise KeyboardInterrupt
         batches.append(len(batch))
-        return run(self, batch)
+        return run(self, batch, **options)
 
     monkeypatch.setattr(TorchRuntime, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        encoder.set_params(batch_size=8).transform(crops)
-    assert rows_in(store) == 16
+        encoder.set_params(runtime="torch", batch_size=4).transform(crops)
+    assert rows_in(store) == sum(batches) == 8
 
 
 def test_memory_holds_a_few_batches_only(tiny, crops, monkeypatch):
@@ -180,15 +180,16 @@ def test_memory_holds_a_few_batches_only(tiny, crops, monkeypatch):
         decoded[0] += 1
         return load(*arguments)
 
-    def counting_run(self, batch):
-        decoded[0] -= len(batch)
+    def counting_run(self, batch, **options):
         most[0] = max(most[0], decoded[0])
-        return run(self, batch)
+        rows = run(self, batch, **options)
+        decoded[0] -= len(batch)
+        return rows
 
     monkeypatch.setattr(_encode, "load", counting_load)
     monkeypatch.setattr(TorchRuntime, "run", counting_run)
-    featx.ImageEncoder(tiny, cache=False, batch_size=4).transform(crops)
-    assert most[0] <= 3 * 4
+    featx.ImageEncoder(tiny, runtime="torch", cache=False, batch_size=4, n_jobs=2).transform(crops)
+    assert 4 <= most[0] <= (2 + 1) * 4
 
 
 def test_a_file_that_changes_between_digest_and_decoding_gives_no_wrong_row(tiny, files, crops, store, monkeypatch):
@@ -207,7 +208,8 @@ def test_a_file_that_changes_between_digest_and_decoding_gives_no_wrong_row(tiny
     np.testing.assert_allclose(fresh, featx.ImageEncoder(tiny, cache=False).transform(files[:2]), rtol=1e-5, atol=1e-6)
 
 
-def test_a_network_that_gives_nan_is_never_stored(crops, store):
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_a_network_that_gives_nan_is_never_stored(runtime, crops, store):
     import torch
 
     class Broken(torch.nn.Module):
@@ -219,7 +221,7 @@ def test_a_network_that_gives_nan_is_never_stored(crops, store):
             return x.mean((2, 3)) * self.scale
 
     broken = featx.Encoder.from_module(Broken(), preprocess=featx.Preprocess(size=32))
-    assert np.isnan(featx.ImageEncoder(broken, cache=store).transform(crops[:2])).all()
+    assert np.isnan(featx.ImageEncoder(broken, runtime=runtime, cache=store).transform(crops[:2])).all()
     assert rows_in(store) == 0
 
 
@@ -227,6 +229,12 @@ def test_the_length_of_an_embedding_is_told_by_the_store_without_the_network(tin
     encoder = featx.ImageEncoder(tiny, layers="conv1", cache=store)
     encoder.transform(crops[:2])
     assert embedding_dims(encoder._specs(), store, Options(device="cuda:99")) == (6,)
+
+
+def test_a_turn_is_a_few_seconds_long_at_any_rate():
+    sizes = [module._next_chunk(64, rate) for rate in (1, 30, 120, 10**6)]
+    assert sizes == [16, 60, 240, 256]
+    assert module._next_chunk(16384, 10**6) == 16384
 
 
 def test_two_encoders_in_one_store_never_mix(crops, store):

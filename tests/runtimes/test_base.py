@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+import featx
 from featx.encoders import resolve
-from featx.exceptions import DeviceError, ParameterError, UnknownNameError
-from featx.runtimes import base, check_runtime, get_runtime
-from tests.networks import tiny_encoder
+from featx.exceptions import ConversionError, DeviceError, FallbackWarning, UnknownNameError
+from featx.runtimes import base, get_runtime
+from tests.networks import TINY, Unconvertible, tiny_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +38,33 @@ def test_a_loaded_network_is_handed_out_again(specs):
 
 
 def test_auto_is_the_runtime_and_the_device_that_it_stands_for(specs):
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    assert get_runtime(specs[0], "auto", "auto") is get_runtime(specs[0], "torch", device)
+    name, device = ("torch", "cuda:0") if torch.cuda.is_available() else ("openvino", "cpu")
+    assert get_runtime(specs[0], "auto", "auto") is get_runtime(specs[0], name, device)
+    assert get_runtime(specs[0]).name == name
     assert get_runtime(specs[0]).device == device
+
+
+def test_each_number_of_processors_has_its_own_openvino_but_torch_is_one(specs):
+    assert get_runtime(specs[0], "openvino", n_threads=1) is not get_runtime(specs[0], "openvino", n_threads=2)
+    assert get_runtime(specs[0], "torch", n_threads=1) is get_runtime(specs[0], "torch", n_threads=2)
+
+
+def test_a_network_that_openvino_cannot_take_runs_in_torch_with_one_warning():
+    encoder = featx.Encoder.from_module(Unconvertible(), preprocess=TINY, name="odd")
+    spec = resolve(encoder)
+    with pytest.warns(FallbackWarning, match="'odd' cannot be converted for OpenVINO.*It runs in torch") as caught:
+        runtime = get_runtime(spec, device="cpu")
+    assert len(caught) == 1
+    assert runtime.name == "torch"
+    assert get_runtime(spec, device="cpu") is runtime
+    np.testing.assert_allclose(runtime.run(images()), (images().mean((1, 2)) / 255 - 0.5) / 0.25, rtol=1e-4)
+
+
+def test_a_reduced_precision_never_falls_back_to_other_numbers(monkeypatch):
+    monkeypatch.setattr("featx.runtimes._openvino._hint", lambda precision: "bf16")
+    spec = resolve(featx.Encoder.from_module(Unconvertible(), preprocess=TINY), precision="bfloat16")
+    with pytest.raises(ConversionError):
+        get_runtime(spec, "openvino")
 
 
 def test_other_weights_layers_and_poolings_are_other_networks(tiny):
@@ -80,7 +105,7 @@ def test_the_memory_of_the_third_last_network_is_given_back(specs):
 
 
 def test_close_gives_the_network_back_at_once(specs):
-    runtime = get_runtime(specs[0])
+    runtime = get_runtime(specs[0], "torch")
     network = weakref.ref(runtime._network)
     runtime.close()
     gc.collect()
@@ -126,35 +151,6 @@ def test_a_forked_child_loads_its_own_network_and_gets_the_same_rows(specs):
     with os.fdopen(reader, "rb") as answer:
         assert answer.read() == b"same"
     os.waitpid(child, 0)
-
-
-# --- parameters
-
-
-@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:17"])
-@pytest.mark.parametrize("runtime", ["auto", "torch"])
-def test_what_some_machine_has_is_accepted(runtime, device):
-    check_runtime(runtime, device)
-
-
-@pytest.mark.parametrize(
-    "device", ["gpu", "", "cuda:", "cuda:x", "cuda:-1", "cuda:0:1", "cpu:", "cpu:1", "auto:0", "cuda:²"]
-)
-def test_a_device_that_no_machine_has_is_refused(device):
-    with pytest.raises(UnknownNameError, match="Unknown device"):
-        check_runtime("auto", device)
-
-
-@pytest.mark.parametrize("device", [0, None, torch.device("cpu")])
-def test_a_device_that_is_no_name_is_refused(device):
-    with pytest.raises(ParameterError, match="Expected a str"):
-        check_runtime("auto", device)
-
-
-@pytest.mark.parametrize("runtime", ["tourch", None, "", 3])
-def test_an_unknown_runtime_is_refused_with_those_that_exist(runtime):
-    with pytest.raises(UnknownNameError, match="'torch'"):
-        check_runtime(runtime, "auto")
 
 
 def test_a_device_that_this_machine_lacks_says_how_many_it_has(specs):

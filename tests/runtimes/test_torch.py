@@ -12,7 +12,7 @@ from torch import nn
 
 import featx
 from featx.encoders import build_network, resolve
-from featx.exceptions import ParameterError, UnknownNameError
+from featx.exceptions import FallbackWarning, ParameterError, UnknownNameError
 from featx.runtimes._torch import TorchRuntime
 from tests.networks import TINY, Detour, make_tiny, tiny_encoder
 
@@ -254,6 +254,59 @@ def test_the_users_precision_is_put_back_by_the_last_of_several_threads(reduced_
     thread.join()
     assert set(seen[0]) <= {"ieee", False}
     assert precisions() == before
+
+
+# --- memory
+
+
+class Full(nn.Module):
+    """A device that has memory for three images at once."""
+
+    def forward(self, x):
+        if len(x) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x.mean((2, 3))
+
+
+def test_a_full_device_gets_half_the_batch_with_one_warning(crops):
+    specs = resolve(featx.Encoder.from_module(Full(), preprocess=TINY))
+    runtime = TorchRuntime(specs, "cpu")
+    batch = batch_of(crops[:10], specs[0])
+    with pytest.warns(FallbackWarning, match="no memory for 10 images at once.* 5 or less") as caught:
+        rows = runtime.run(batch)
+    assert len(caught) == 1
+    expected = (torch.from_numpy(batch).permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
+    np.testing.assert_allclose(rows, expected.mean((2, 3)), rtol=1e-4, atol=1e-5)
+    runtime.run(batch)  # without another warning
+
+
+def test_a_device_without_memory_for_one_image_says_so(crops, monkeypatch):
+    specs = resolve(featx.Encoder.from_module(Full(), preprocess=TINY))
+    runtime = TorchRuntime(specs, "cpu")
+
+    def full(_pixels):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(runtime, "_network", full)
+    with pytest.raises(torch.OutOfMemoryError), pytest.warns(FallbackWarning):
+        runtime.run(batch_of(crops[:4], specs[0]))
+
+
+class Stubborn(nn.Module):
+    """Makes float32 tensors of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.fc(x.mean((2, 3)) + torch.zeros(3))
+
+
+def test_a_network_that_cannot_run_in_a_precision_is_said():
+    encoder = featx.Encoder.from_module(Stubborn(), preprocess=TINY)
+    with pytest.raises(ParameterError, match="'Stubborn' cannot run with precision='bfloat16'"):
+        TorchRuntime(resolve(encoder, precision="bfloat16", layers="logits"), "cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

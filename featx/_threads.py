@@ -28,7 +28,7 @@ def count_threads(n_jobs: int | None) -> int:
 
     Examples
     --------
-    >>> from featx.extraction import count_threads
+    >>> from featx._threads import count_threads
     >>> count_threads(3)
     3
     """

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
+from featx._threads import count_threads
 from featx.exceptions import ParameterError
-from featx.extraction import count_threads
 
 
 @pytest.fixture(autouse=True)

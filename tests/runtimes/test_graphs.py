@@ -1,0 +1,102 @@
+"""Converted graphs are kept: the second process needs neither torch nor a conversion."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from featx.encoders import resolve
+from featx.exceptions import StoreWarning
+from featx.runtimes import _convert, _graphs
+from featx.runtimes._graphs import graph_file, load_graph
+from featx.runtimes._openvino import OpenVinoRuntime
+
+
+@pytest.fixture
+def own_graphs(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "fresh"))
+
+
+@pytest.fixture
+def conversions(monkeypatch, own_graphs):
+    """How often a network was converted."""
+    convert, calls = _convert.convert, []
+
+    def counting(specs):
+        calls.append(specs)
+        return convert(specs)
+
+    monkeypatch.setattr(_convert, "convert", counting)
+    return calls
+
+
+def rows(specs):
+    return OpenVinoRuntime(specs, 2).run(np.full((2, 32, 32, 3), 90, np.uint8))
+
+
+def test_a_network_is_converted_once(tiny, conversions):
+    first = rows(resolve(tiny))
+    np.testing.assert_array_equal(rows(resolve(tiny)), first)
+    assert len(conversions) == 1
+
+
+def test_layers_and_their_order_are_graphs_of_their_own(tiny, own_graphs):
+    files = {graph_file(resolve(tiny, layers=layers)) for layers in ("conv1", "conv2", ["conv1", "conv2"])}
+    files.add(graph_file(resolve(tiny, layers=["conv2", "conv1"])))
+    assert len(files) == 4
+
+
+def test_one_graph_serves_every_precision(tiny, own_graphs):
+    assert graph_file(resolve(tiny)) == graph_file(resolve(tiny, precision="bfloat16"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "short"])
+def test_a_damaged_graph_is_made_again(tiny, conversions, damage):
+    specs = resolve(tiny)
+    expected, file = rows(specs), graph_file(specs)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = {"cut": content[:-9], "flipped": content, "emptied": b"", "short": content[:20]}[damage]
+    file.write_bytes(damaged)
+    np.testing.assert_array_equal(rows(specs), expected)
+    assert len(conversions) == 2
+    rows(specs)
+    assert len(conversions) == 2
+
+
+def test_a_graph_of_another_version_is_made_again(tiny, conversions, monkeypatch):
+    specs = resolve(tiny)
+    rows(specs)
+    monkeypatch.setattr(_graphs.openvino, "__version__", "2020.1")
+    rows(specs)
+    assert len(conversions) == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_the_keeping_not_the_result(tiny, tmp_path, monkeypatch):
+    (tmp_path / "featx").write_text("a file where a folder should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.warns(StoreWarning, match="cannot be kept"):
+        assert load_graph(resolve(tiny)).outputs
+
+
+def test_nothing_is_left_beside_the_graph(tiny, own_graphs):
+    file = graph_file(resolve(tiny))
+    load_graph(resolve(tiny))
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_the_second_process_imports_no_torch(photos, tmp_path):
+    code = (
+        "import sys, numpy, featx\n"
+        "photo = numpy.full((40, 40, 3), 90, numpy.uint8)\n"
+        "row = featx.ImageEncoder(cache=False, device='cpu').transform([photo])\n"
+        "print(row.shape, 'torch' in sys.modules)"
+    )
+    answers = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        for _ in range(2)
+    ]
+    assert answers[1] == "(1, 1280) False"
