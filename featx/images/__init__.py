@@ -3,6 +3,7 @@
 from featx.images._accept import ImageColumn, as_column, is_missing
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._memo import DigestMemo
+from featx.images._pixel_path import PixelPath
 from featx.images._preprocess import FITS, Preprocess
 from featx.images._source import DIGEST_BYTES, absolute, digest_many, is_path, load, read_file
 
@@ -14,6 +15,7 @@ __all__ = [
     "DecodeError",
     "DigestMemo",
     "ImageColumn",
+    "PixelPath",
     "Preprocess",
     "absolute",
     "as_column",

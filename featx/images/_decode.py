@@ -45,7 +45,7 @@ class DecodeError(ValueError):
     """One image cannot be used; the message is the reason."""
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Image.Image:
     """Decode an image file's bytes.
 
     Parameters
@@ -54,6 +54,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         The content of an image file, in one of ``FORMATS``.
     max_pixels : int, default=89_000_000
         Larger images are refused, by their header, before anything is decoded.
+    at_least : int, default=None
+        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as both
+        sides keep so many pixels. None is its own size.
 
     Returns
     -------
@@ -76,6 +79,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     (4, 3)
     """
     image = open_header(data)
+    if at_least is not None:
+        _check_size(image, max_pixels)
+        image.draft(None, (at_least, at_least))
     return _pixels(image, max_pixels, f"the {image.format} data is damaged")
 
 

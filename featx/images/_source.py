@@ -45,7 +45,7 @@ def absolute(path: str | Path) -> str:
     return text if os.path.isabs(text) else os.path.join(os.getcwd(), text)
 
 
-def load(source: object, max_pixels: int = MAX_PIXELS) -> tuple[bytes, Image.Image]:
+def load(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> tuple[bytes, Image.Image]:
     """Read one source wholly.
 
     Parameters
@@ -53,6 +53,8 @@ def load(source: object, max_pixels: int = MAX_PIXELS) -> tuple[bytes, Image.Ima
     source : str, Path, bytes, PIL.Image.Image or uint8 ndarray
     max_pixels : int, default=89_000_000
         Larger images are refused before they are decoded.
+    at_least : int, default=None
+        JPEGs may be decoded at a fraction of their size, as in `decode`.
 
     Returns
     -------
@@ -76,9 +78,9 @@ def load(source: object, max_pixels: int = MAX_PIXELS) -> tuple[bytes, Image.Ima
     """
     if is_path(source):
         data = read_file(source)
-        return digest_file(data), decode(data, max_pixels)
+        return digest_file(data), decode(data, max_pixels, at_least)
     if isinstance(source, bytes):
-        return digest_file(source), decode(source, max_pixels)
+        return digest_file(source), decode(source, max_pixels, at_least)
     if isinstance(source, Image.Image):
         image = from_pil(source, max_pixels)
     elif isinstance(source, np.ndarray):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.extraction._encode import CHANGED, encode_ahead
-from featx.images import Preprocess, load
+from featx.images import PixelPath, Preprocess, load
 
-SMALL = Preprocess(size=16)
+SMALL = PixelPath(Preprocess(size=16))
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,13 @@ def digested(images):
 
 
 def encode(images, pool, run=colours, batch_size=4, ahead=2):
-    return list(
-        encode_ahead(images, run, preprocess=SMALL, max_pixels=10**6, batch_size=batch_size, pool=pool, ahead=ahead)
-    )
+    return list(encode_ahead(images, run, path=SMALL, batch_size=batch_size, pool=pool, ahead=ahead))
 
 
 def test_rows_come_in_order(crops, pool):
     batches = encode(digested(crops[:9]), pool)
     assert [batch.positions for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
-    expected = colours(np.stack([SMALL(load(crop)[1]) for crop in crops[:9]]))
+    expected = colours(np.stack([SMALL(crop)[1] for crop in crops[:9]]))
     np.testing.assert_array_equal(np.concatenate([batch.rows for batch in batches]), expected)
 
 
@@ -73,7 +71,7 @@ def test_what_is_not_consumed_is_not_decoded(crops, pool):
         ran.append(len(batch))
         return colours(batch)
 
-    batches = encode_ahead(digested(crops), note, preprocess=SMALL, max_pixels=10**6, batch_size=2, pool=pool, ahead=2)
+    batches = encode_ahead(digested(crops), note, path=SMALL, batch_size=2, pool=pool, ahead=2)
     next(batches)
     batches.close()
     pool.submit(int).result()  # what was begun is done

@@ -174,11 +174,11 @@ def test_memory_holds_a_few_batches_only(tiny, crops, monkeypatch):
     from featx.runtimes._torch import TorchRuntime
 
     decoded, most = [0], [0]
-    load, run = _encode.load, TorchRuntime.run
+    decode, run = _encode._decode, TorchRuntime.run
 
-    def counting_load(*arguments):
+    def counting_decode(*arguments):
         decoded[0] += 1
-        return load(*arguments)
+        return decode(*arguments)
 
     def counting_run(self, batch, **options):
         most[0] = max(most[0], decoded[0])
@@ -186,7 +186,7 @@ def test_memory_holds_a_few_batches_only(tiny, crops, monkeypatch):
         decoded[0] -= len(batch)
         return rows
 
-    monkeypatch.setattr(_encode, "load", counting_load)
+    monkeypatch.setattr(_encode, "_decode", counting_decode)
     monkeypatch.setattr(TorchRuntime, "run", counting_run)
     featx.ImageEncoder(tiny, runtime="torch", cache=False, batch_size=4, n_jobs=2).transform(crops)
     assert 4 <= most[0] <= (2 + 1) * 4
