@@ -54,6 +54,12 @@ class Worker:
         self._connection.send(method)
         return self._receive()
 
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """End the process."""
         self._connection.close()
@@ -98,6 +104,6 @@ def _answer(connection: Connection, function: Callable[..., Any], *arguments: An
 def _portable(error: Exception) -> Exception:
     """The error itself, if it survives the way to another process."""
     try:
-        return type(error)(*pickle.loads(pickle.dumps(error)).args) and error
+        return pickle.loads(pickle.dumps(error))
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
