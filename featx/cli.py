@@ -58,17 +58,19 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     add("--threads", type=int, metavar="N", help="that decode; default: all processors")
     add("--images", type=int, default=128, metavar="N", help="at most so many, spread evenly; default: %(default)s")
     add("--runs", type=int, default=3, metavar="N", help="medians are taken over them; default: %(default)s")
-    add("--peers", action=argparse.BooleanOptionalAction, default=True, help="measure other libraries too; default: yes")
+    add("--peers", action=argparse.BooleanOptionalAction, default=True, help="measure other libraries too")
     add("--json", type=Path, metavar="FILE", help="keep all that was measured")
     add("--chart", type=Path, metavar="FILE", help="draw it: .png, .svg or .pdf")
     command.set_defaults(run=_bench)
 
 
 def _bench(parsed: argparse.Namespace) -> None:
-    from featx.bench import draw_chart, format_table, run_bench
+    from featx.bench import check_chart, draw_chart, format_table, run_bench
 
     for file in filter(None, (parsed.json, parsed.chart)):
         _check_writable(file)
+    if parsed.chart:
+        check_chart(parsed.chart)
     names = ("precision", "runtime", "device", "batch_size")
     result = run_bench(
         parsed.paths or None,

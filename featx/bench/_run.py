@@ -95,9 +95,7 @@ def run_bench(
     )
 
 
-def _measure(
-    featx: Worker, contenders: Sequence[_Contender], runs: int, verbose: int
-) -> dict[str, tuple[float, ...]]:
+def _measure(featx: Worker, contenders: Sequence[_Contender], runs: int, verbose: int) -> dict[str, tuple[float, ...]]:
     rates: dict[str, tuple[float, ...]] = dict.fromkeys(PARTS, ())
     steps = runs * (len(PARTS) + len(contenders))
     with tqdm(total=steps, unit="step", leave=False, disable=None if verbose else True) as bar:

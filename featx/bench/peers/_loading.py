@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,13 +41,8 @@ def batched(
     import torch
 
     batches: list[list[str]] = []
-    fork = "fork" in multiprocessing.get_all_start_methods()  # the quickest to start
-    loader: Iterable[torch.Tensor] = torch.utils.data.DataLoader(
-        _Files(transform),
-        batch_sampler=batches,
-        num_workers=n_workers,
-        persistent_workers=True,
-        multiprocessing_context="fork" if fork else "spawn",
+    loader = torch.utils.data.DataLoader(
+        _Files(transform), batch_sampler=batches, num_workers=n_workers, persistent_workers=True
     )
 
     def embed(paths: list[str]) -> np.ndarray:

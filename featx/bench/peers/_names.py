@@ -19,7 +19,7 @@ _RENAMED = {
 
 
 def timm_name(encoder: str) -> str | None:
-    """timm's name of a network of featx.
+    """Translate featx's name of a network to timm's.
 
     Examples
     --------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,6 +68,8 @@ class PeerCandidate:
 
     def __init__(self, peer: Peer, job: Job):
         os.environ["HF_HUB_OFFLINE"] = "1"  # read at import: whatever is missing here is not downloaded
+        if sys.platform == "linux":  # a DataLoader's workers start quickest so; this process itself was spawned
+            multiprocessing.set_start_method("fork", force=True)
         import torch
 
         if job.torch_threads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +30,11 @@ def _build(name: str, job: Job) -> Callable[[list[str]], np.ndarray]:
         "image-feature-extraction", model=network.eval(), image_processor=processor, device=job.device, pool=True
     )
 
+    # Its workers cannot be spawned: what they are given cannot be pickled.
+    n_workers = job.n_threads if multiprocessing.get_start_method() == "fork" else 0
+
     def embed(paths: list[str]) -> np.ndarray:
-        outputs = extract(paths, return_tensors=True, batch_size=_BATCH, num_workers=job.n_threads)
+        outputs = extract(paths, return_tensors=True, batch_size=_BATCH, num_workers=n_workers)
         return np.stack([output.flatten().cpu().numpy() for output in outputs])
 
     return embed
