@@ -46,17 +46,21 @@ def draw_chart(results: Sequence[BenchResult], path: str | Path) -> None:
     bars = [_bars(result) for result in results]
     heights = [len(panel) + 1.4 for panel in bars]
     figure = Figure(figsize=(8, _HEIGHT * sum(heights) + 0.9), facecolor="white", layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.12)
     axes = figure.subplots(len(results), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, result, panel in zip(axes, results, bars, strict=True):
         _draw_panel(axis, result, panel)
-    figure.suptitle("Images/s, from files to embeddings", x=0.01, ha="left", size=13, weight="bold", color=_TEXT)
+    figure.suptitle("Images/s, from files to embeddings", x=0.015, ha="left", size=13, weight="bold", color=_TEXT)
     where = f"{results[0].runtime} on {results[0].device}, {results[0].n_threads} threads, {results[0].precision}"
     figure.supxlabel(f"featx: {where}. Pale: the limit that its own parts set.", size=8, color=_QUIET)
     figure.savefig(path, dpi=160)
 
 
 def _bars(result: BenchResult) -> list[tuple[str, float]]:
-    """Name and rate of whoever has one, the fastest first."""
+    """Name and rate of whoever has one, the fastest first; without peers, of the parts."""
+    if not result.peers:
+        parts = {"decode alone": "decode", "encode alone": "encode", "featx": "whole"}
+        return [(name, result.rate(part)) for name, part in parts.items()]
     peers = [(f"{peer.name} {peer.version}".strip(), peer.rate) for peer in result.peers if not peer.reason]
     return sorted([("featx", result.rate("whole")), *peers], key=lambda bar: -bar[1])
 
@@ -70,9 +74,9 @@ def _draw_panel(axis: Axes, result: BenchResult, bars: list[tuple[str, float]]) 
     for i, (name, rate) in enumerate(bars):
         end = max(rate, result.limit) if name == "featx" else rate
         note = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
-        note += "" if i == ours else f"   1/{rates[ours] / rate:.1f}" if rate < rates[ours] else ""
+        note += f"   {rates[ours] / rate:.1f}\N{MULTIPLICATION SIGN} slower" if i != ours and result.peers and rate < rates[ours] else ""
         axis.text(end + longest / 100, i, note, va="center", size=9, color=_TEXT if i == ours else _QUIET)
-    axis.set_title(result.encoder, loc="left", size=10, color=_TEXT)
+    axis.set_title(result.encoder, loc="left", size=10, weight="bold", color=_TEXT)
     axis.set(xlim=(0, 1.15 * longest), ylim=(len(bars) - 0.4, -0.6), xticks=[])
     axis.set_yticks(range(len(bars)), names, size=9)
     for label, name in zip(axis.get_yticklabels(), names, strict=True):

@@ -42,7 +42,7 @@ def batched(
 
     batches: list[list[str]] = []
     loader = torch.utils.data.DataLoader(
-        _Files(transform), batch_sampler=batches, num_workers=n_workers, persistent_workers=True
+        _Files(transform), batch_sampler=batches, num_workers=n_workers, persistent_workers=n_workers > 0
     )
 
     def embed(paths: list[str]) -> np.ndarray:

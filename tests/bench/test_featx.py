@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from featx.bench._featx import FeatxCandidate
+from featx.bench._job import Job
+from featx.images import DigestMemo
+
+
+@pytest.fixture
+def candidate(files):
+    return FeatxCandidate(Job(tuple(files), "resnet18", "random", 2))
+
+
+def test_every_part_has_a_rate_and_the_parts_are_faster_than_the_whole(candidate):
+    whole = candidate.whole()
+    assert 0 < whole < candidate.decode()
+    assert 0 < candidate.encode()
+    assert candidate.warm() > 2 * whole
+
+
+def test_it_says_what_ran(candidate):
+    about = candidate.about()
+    assert (about["dim"], about["precision"]) == (512, "float32")
+    assert about["batch_size"] >= 1
+
+
+def test_embeddings_are_those_of_eager_torch(candidate):
+    assert 0 <= candidate.difference() < 1e-4
+
+
+def test_the_whole_hashes_every_file_again(candidate, files):
+    memo = DigestMemo()
+    candidate.whole()
+    known = memo.lookup(files)
+    candidate._forget()
+    assert set(memo.lookup(files)) == set() != set(known) or not known  # files of the last two seconds are not trusted
+
+
+def test_one_image_is_enough(files):
+    candidate = FeatxCandidate(Job((files[0],), "resnet18", "random", 2, {"batch_size": 4}))
+    assert candidate.about()["batch_size"] == 4
+    assert candidate.encode() > 0
+    assert candidate.whole() > 0
