@@ -73,9 +73,9 @@ def _draw_panel(axis: Axes, result: BenchResult, bars: list[tuple[str, float]]) 
     axis.barh(range(len(bars)), rates, color=[_OURS if name == "featx" else _THEIRS for name in names], height=0.72)
     for i, (name, rate) in enumerate(bars):
         end = max(rate, result.limit) if name == "featx" else rate
-        note = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
-        note += f"   {rates[ours] / rate:.1f}\N{MULTIPLICATION SIGN} slower" if i != ours and result.peers and rate < rates[ours] else ""
-        axis.text(end + longest / 100, i, note, va="center", size=9, color=_TEXT if i == ours else _QUIET)
+        slower = rates[ours] / rate if result.peers else 0
+        color = _TEXT if i == ours else _QUIET
+        axis.text(end + longest / 100, i, _label(rate, slower), va="center", size=9, color=color)
     axis.set_title(result.encoder, loc="left", size=10, weight="bold", color=_TEXT)
     axis.set(xlim=(0, 1.15 * longest), ylim=(len(bars) - 0.4, -0.6), xticks=[])
     axis.set_yticks(range(len(bars)), names, size=9)
@@ -83,3 +83,8 @@ def _draw_panel(axis: Axes, result: BenchResult, bars: list[tuple[str, float]]) 
         label.set(color=_TEXT if name == "featx" else _QUIET, weight="bold" if name == "featx" else "normal")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
+
+
+def _label(rate: float, slower: float) -> str:
+    number = f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
+    return f"{number}   {slower:.1f}\N{MULTIPLICATION SIGN} slower" if slower > 1 else number

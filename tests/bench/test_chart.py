@@ -14,10 +14,10 @@ from tests.bench.results import make_result
 def test_the_picture_has_a_panel_for_each_result_on_a_light_ground(tmp_path):
     draw_chart([make_result()], tmp_path / "one.png")
     draw_chart([make_result(), make_result()], tmp_path / "two.PNG")
-    one, two = Image.open(tmp_path / "one.png"), Image.open(tmp_path / "two.PNG")
-    assert two.height > 1.5 * one.height
-    assert one.getpixel((2, 2))[:3] == (255, 255, 255)
-    assert len(np.unique(np.asarray(one).reshape(-1, 4), axis=0)) > 10
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.PNG") as two:
+        assert two.height > 1.5 * one.height
+        assert one.getpixel((2, 2))[:3] == (255, 255, 255)
+        assert len(np.unique(np.asarray(one).reshape(-1, 4), axis=0)) > 10
 
 
 def test_bars_are_labelled_and_peers_without_a_figure_are_not_drawn(tmp_path):

@@ -22,7 +22,7 @@ def test_an_object_lives_in_another_process_and_keeps_its_state(worker):
 
 
 def test_an_error_is_raised_here_and_the_object_lives_on(worker):
-    with pytest.raises(ParameterError, match="No."):
+    with pytest.raises(ParameterError, match=r"No\."):
         worker.call("fail")
     with pytest.raises(RuntimeError, match="LocalError: cannot be pickled"):
         worker.call("fail_strangely")

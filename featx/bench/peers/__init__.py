@@ -9,4 +9,4 @@ from featx.bench.peers._transformers import TRANSFORMERS
 
 PEERS = (TORCH_LOOP, TIMM, TRANSFORMERS, IMG2VEC, EMBETTER)
 
-__all__ = ["PEERS", "Peer", "PeerCandidate"]
+__all__ = ["EMBETTER", "IMG2VEC", "PEERS", "TIMM", "TORCH_LOOP", "TRANSFORMERS", "Peer", "PeerCandidate"]
