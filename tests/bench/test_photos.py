@@ -35,11 +35,10 @@ def test_nested_images_of_any_format_are_found_and_the_others_are_left_out_with_
     assert reasons["broken.jpg"]
 
 
-def test_a_limit_takes_images_from_all_over_the_folder(folder):
-    files = [Path(path).name for path in find_photos([folder], 5).paths]
-    assert len(files) == 5
-    assert files[0] == "00.jpg"
-    assert files[-1] > "09.jpg"
+def test_a_limit_looks_at_files_from_all_over_the_folder(folder):
+    photos = find_photos([folder], 5)
+    assert [Path(path).name for path in photos.paths] == ["00.jpg", "03.jpg", "06.jpg", "09.jpg"]
+    assert [Path(path).name for path, _ in photos.left_out] == ["broken.jpg"]
 
 
 def test_files_and_folders_may_be_mixed_and_named_twice(folder, files):
