@@ -35,7 +35,7 @@ def test_bench_measures_a_folder_with_broken_files_in_it(files, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("resnet18, weights random, float32: ")
-    assert "1 thread, batches of 4\n13 images, one run\n1 files left out:\n" in done.stdout
+    assert "1 thread, batches of 4\n13 images, one run\n1 file left out:\n" in done.stdout
     assert "% of the limit" in done.stdout
     data = json.loads((tmp_path / "a.json").read_text())
     assert (data["n_images"], data["n_threads"], data["peers"]) == (13, 1, [])

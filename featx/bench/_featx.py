@@ -13,13 +13,12 @@ import numpy as np
 from featx._image_encoder import ImageEncoder
 from featx.bench._job import Job, images_per_second
 from featx.encoders import build_network
+from featx.extraction._extract import _runtime
 from featx.images import DigestMemo, absolute, load
-from featx.runtimes import get_runtime
 
 _WARM_UP = 32  # images
 _HELD = 512  # decoded images that are kept for the encoder alone
 _COMPARED = 16  # images that eager PyTorch embeds too
-_BATCH = 32  # where the runtime has no preference
 
 
 class FeatxCandidate:
@@ -33,11 +32,11 @@ class FeatxCandidate:
     def __init__(self, job: Job):
         self._job = job
         self._paths = list(job.paths)
-        self._transform = self._encoder(cache=False).transform
-        self._specs = self._encoder(cache=False)._specs()
-        runtime = {name: job.options[name] for name in ("runtime", "device") if name in job.options}
-        self._runtime = get_runtime(self._specs, **runtime)
-        self._batch_size = job.options.get("batch_size") or getattr(self._runtime, "batch_size", _BATCH)
+        encoder = self._encoder(cache=False)
+        self._transform = encoder.transform
+        self._specs, options = encoder._specs(), encoder._options()
+        self._runtime = _runtime(self._specs, options)  # the very one that transform uses
+        self._batch_size = options.batch_size or self._runtime.batch_size
         self._pixels = self._decode(self._paths[:_HELD])
         self._transform(self._paths[:_WARM_UP])
 
@@ -46,7 +45,7 @@ class FeatxCandidate:
         return {
             "runtime": self._runtime.name,
             "device": str(self._runtime.device),
-            "precision": getattr(self._specs[0], "precision", "float32"),
+            "precision": self._specs[0].precision,
             "dim": sum(self._runtime.dims),
             "batch_size": self._batch_size,
         }

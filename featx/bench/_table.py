@@ -34,7 +34,7 @@ def _about(result: BenchResult) -> list[str]:
         + (f"medians of {runs} runs in turns" if runs > 1 else "one run"),
     ]
     if result.left_out:
-        lines.append(f"{len(result.left_out):,} files left out:")
+        lines.append(f"{len(result.left_out):,} file{'s' * (len(result.left_out) > 1)} left out:")
         lines += [f"  {path}: {reason}" for path, reason in result.left_out[:_SHOWN]]
         if len(result.left_out) > _SHOWN:
             lines.append(f"  ... and {len(result.left_out) - _SHOWN:,} more")
