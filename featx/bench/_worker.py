@@ -12,6 +12,8 @@ from typing import Any
 
 from featx.exceptions import FeatxError
 
+_PATIENCE = 5  # seconds
+
 
 class Worker:
     """An object in a new process, whose methods are called from here.
@@ -61,8 +63,9 @@ class Worker:
         self.close()
 
     def close(self) -> None:
-        """End the process."""
+        """End the process: by itself, so that it tidies up, unless it is busy."""
         self._connection.close()
+        self._process.join(_PATIENCE)
         self._process.terminate()
         self._process.join()
 

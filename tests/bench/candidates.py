@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,9 @@ class Counter:
 
     def die(self) -> None:
         os._exit(3)
+
+    def work_long(self) -> None:
+        time.sleep(60)
 
     def process(self) -> int:
         return os.getpid()

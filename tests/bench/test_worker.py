@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from featx.bench import _worker
 from featx.bench._worker import Worker
 from featx.exceptions import FeatxError, ParameterError
 from tests.bench.candidates import Counter
@@ -50,3 +52,11 @@ def test_the_process_is_gone_after_closing():
         process = worker.call("process")
         assert Path(f"/proc/{process}").exists()
     assert not Path(f"/proc/{process}").exists()
+
+
+def test_a_busy_process_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(_worker, "_PATIENCE", 0.1)
+    started = time.perf_counter()
+    with Worker(Counter, 0) as worker:
+        worker._connection.send("work_long")
+    assert time.perf_counter() - started < 30
