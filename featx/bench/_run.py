@@ -75,40 +75,46 @@ def run_bench(
             raise ParameterError(f"Got {name}={value!r}. Expected a positive integer.")
     weights = weights or _weights_at_hand(encoder)
     ImageEncoder(encoder, weights=weights, n_jobs=n_threads, **options).fit([])  # checks the parameters
-    with _photos(sources, n_images) as photos, ExitStack() as stack:
+    chosen = PEERS if peers else ()
+    steps = (1 + len(chosen)) + runs * (len(PARTS) + len(chosen))
+    with _photos(sources, n_images) as photos, _Progress(total=steps, leave=False, disable=not verbose or None) as bar:
         job = Job(photos.paths, encoder, weights, count_threads(n_threads), options, torch_threads=n_threads)
-        featx = stack.enter_context(Worker(FeatxCandidate, job))
-        about, difference = featx.call("about"), featx.call("difference")
-        job = replace(job, device="cuda:0" if about["device"].startswith("cuda") else "cpu")
-        contenders = [_Contender(peer, job, stack) for peer in (PEERS if peers else ())]
-        rates = _measure(featx, contenders, runs, verbose)
-    return BenchResult(
-        encoder=encoder,
-        weights=weights,
-        **about,
-        n_threads=job.n_threads,
-        n_images=len(photos.paths),
-        left_out=photos.left_out,
-        rates=rates,
-        difference=difference,
-        peers=tuple(contender.result for contender in contenders),
-    )
+        measured = _measure(job, chosen, runs, bar)
+    named = {"encoder": encoder, "weights": weights, "n_threads": job.n_threads}
+    return BenchResult(**named, **measured, n_images=len(photos.paths), left_out=photos.left_out)
 
 
-def _measure(featx: Worker, contenders: Sequence[_Contender], runs: int, verbose: int) -> dict[str, tuple[float, ...]]:
+def _measure(job: Job, peers: Sequence[Peer], runs: int, bar: _Progress) -> dict[str, Any]:
+    """Start every candidate, then let them take turns."""
     rates: dict[str, tuple[float, ...]] = dict.fromkeys(PARTS, ())
-    steps = runs * (len(PARTS) + len(contenders))
-    with tqdm(total=steps, unit="step", leave=False, disable=None if verbose else True) as bar:
+    contenders: list[_Contender] = []
+    with ExitStack() as stack:
+        with bar.step("loading featx"):
+            featx = stack.enter_context(Worker(FeatxCandidate, job))
+            about, difference = featx.call("about"), featx.call("difference")
+        job = replace(job, device="cuda:0" if about["device"].startswith("cuda") else "cpu")
+        for peer in peers:
+            with bar.step(f"loading {peer.name}"):
+                contenders.append(_Contender(peer, job, stack))
         for _ in range(runs):
             for part in PARTS:
-                bar.set_description(f"featx, {part}")
-                rates[part] += (featx.call(part),)
-                bar.update()
+                with bar.step(f"featx, {part}"):
+                    rates[part] += (featx.call(part),)
             for contender in contenders:
-                bar.set_description(contender.result.name)
-                contender.measure()
-                bar.update()
-    return rates
+                with bar.step(contender.result.name):
+                    contender.measure()
+    results = tuple(contender.result for contender in contenders)
+    return {**about, "difference": difference, "rates": rates, "peers": results}
+
+
+class _Progress(tqdm):
+    """A bar that says what is going on."""
+
+    @contextmanager
+    def step(self, description: str) -> Iterator[None]:
+        self.set_description(description)
+        yield
+        self.update()
 
 
 class _Contender:

@@ -59,7 +59,9 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if kind is KeyboardInterrupt:
+            self._process.terminate()
         self.close()
 
     def close(self) -> None:
