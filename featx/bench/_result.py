@@ -88,9 +88,16 @@ class BenchResult:
         """The whole, as a part of the limit."""
         return self.rate("whole") / self.limit
 
+    @property
+    def spread(self) -> float:
+        """How many times as fast the best run of anything was as its worst: near 1 on a machine that is left alone."""
+        runs = [self.rates[part] for part in ("decode", "encode", "whole")]
+        runs += [peer.rates for peer in self.peers if peer.rates]
+        return max(max(rates) / min(rates) for rates in runs)
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as data for JSON, medians included."""
         medians = {part: self.rate(part) for part in self.rates}
-        derived = {"medians": medians, "limit": self.limit, "share": self.share}
+        derived = {"medians": medians, "limit": self.limit, "share": self.share, "spread": self.spread}
         peers = [asdict(peer) | {"median": peer.rate if peer.rates else None} for peer in self.peers]
         return {"featx": __version__} | asdict(self) | derived | {"peers": peers}

@@ -7,6 +7,7 @@ from featx.bench._result import BenchResult, PeerResult
 
 _WIDTH = 28
 _SHOWN = 5
+_STEADY = 1.5  # times that runs may differ by
 
 
 def format_table(result: BenchResult) -> str:
@@ -20,7 +21,7 @@ def format_table(result: BenchResult) -> str:
     -------
     str
     """
-    return "\n".join((*_about(result), "", *_parts(result), *_peers(result)))
+    return "\n".join((*_about(result), "", *_parts(result), *_peers(result), *_doubts(result)))
 
 
 def _about(result: BenchResult) -> list[str]:
@@ -61,6 +62,12 @@ def _peers(result: BenchResult) -> list[str]:
     ours = PeerResult("featx", __version__, rates=(whole,))
     entries = sorted((ours, *result.peers), key=lambda peer: -peer.rate if peer.rates else 0)
     return ["", f"{'side by side':{_WIDTH}}images/s", *(_peer_line(entry, ours) for entry in entries)]
+
+
+def _doubts(result: BenchResult) -> list[str]:
+    if result.spread <= _STEADY:
+        return []
+    return ["", f"Runs differ by up to {result.spread:.1f} times: the machine is busy. Measure again when it is not."]
 
 
 def _peer_line(peer: PeerResult, ours: PeerResult) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from featx.bench import BenchResult, PeerResult
 
 PEERS = (
-    PeerResult("slow", "1.0", "net", rates=(10.0, 20.0, 30.0)),
+    PeerResult("slow", "1.0", "net", rates=(18.0, 20.0, 21.0)),
     PeerResult("absent", reason="not installed: pip install 'absent'"),
 )
 

@@ -23,6 +23,10 @@ def test_rates_are_medians_over_the_runs():
     assert result.rate("whole") == 3
 
 
+def test_the_spread_is_the_worst_of_all_candidates():
+    assert make_result().spread == pytest.approx(21 / 18)
+
+
 def test_a_peer_without_a_figure_has_a_reason_and_no_rate():
     measured, absent = make_result().peers
     assert measured.rate == 20

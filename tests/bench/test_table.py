@@ -44,3 +44,12 @@ def test_files_that_were_left_out_are_counted_and_the_first_are_named():
 
 def test_without_peers_there_is_no_side_by_side():
     assert "side by side" not in format_table(make_result(peers=()))
+
+
+def test_runs_that_differ_much_are_told():
+    result = make_result()
+    assert "Measure again" not in format_table(result)
+    result.rates["whole"] = (60.0, 30.0, 61.0)
+    assert format_table(result).endswith(
+        "differ by up to 2.0 times: the machine is busy. Measure again when it is not."
+    )
