@@ -11,7 +11,10 @@ PACKAGE = Path(__file__).parent.parent / "featx"
 
 # Higher rooms may import lower ones, and their own.
 FLOORS = {
+    "__main__": 11,
+    "cli": 10,
     "__init__": 9,
+    "bench": 8,
     "_pipeline": 7,
     "_image_folder": 7,
     "_image_encoder": 6,

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import featx
+from featx.cli import main
+from tests.test_init import HEAVY, modules_after
+
+
+def featx_command(*arguments: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "featx", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_the_version_needs_nothing_heavy():
+    assert featx_command("--version").stdout == f"featx {featx.__version__}\n"
+    modules = modules_after("from featx.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass")
+    assert not modules & {"sklearn", "pandas", "numpy", "PIL", *HEAVY}
+
+
+def test_bench_measures_a_folder_with_broken_files_in_it(files, tmp_path):
+    folder = Path(files[0]).parent
+    (folder / "deep").mkdir()
+    Image.new("L", (300, 200)).save(folder / "deep" / "other.png")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    done = featx_command(
+        *("bench", str(folder), "--no-peers", "--runs", "1", "--encoder", "resnet18", "--batch-size", "4"),
+        *("--threads", "1", "--json", str(tmp_path / "a.json"), "--chart", str(tmp_path / "a.png")),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("resnet18, weights random, float32: ")
+    assert "1 thread, batches of 4\n13 images, one run\n1 file left out:\n" in done.stdout
+    assert "% of the limit" in done.stdout
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert (data["n_images"], data["n_threads"], data["peers"]) == (13, 1, [])
+    with Image.open(tmp_path / "a.png") as chart:
+        assert chart.width > 500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "nowhere"], "nowhere is not there"),
+        (["bench", "--encoder", "resnet19"], "Did you mean"),
+        (["bench", "--runtime", "abacus"], "Unknown runtime 'abacus'"),
+        (["bench", "--device", "tpu"], "Unknown device 'tpu'"),
+        (["bench", "--json", "nowhere/a.json"], "there is no folder"),
+        (["bench", "--chart", "a.gif"], "Unknown format of a chart '.gif'"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_2(arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("featx: error: ")
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_an_unknown_option_shows_the_usage(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--fast"])
+    assert "usage: featx" in capsys.readouterr().err
+
+
+def test_the_command_is_installed_under_its_name(root):
+    assert 'featx = "featx.cli:main"' in (root / "pyproject.toml").read_text()
