@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
@@ -14,7 +13,7 @@ from featx._image_encoder import ImageEncoder
 from featx.bench._job import Job, images_per_second
 from featx.encoders import build_network
 from featx.extraction._extract import _runtime
-from featx.images import DigestMemo, absolute, load
+from featx.images import DigestMemo, PixelPath, absolute
 
 _WARM_UP = 32  # images
 _HELD = 512  # decoded images that are kept for the encoder alone
@@ -95,9 +94,9 @@ class FeatxCandidate:
         )
 
     def _decode(self, paths: list[str]) -> list[np.ndarray]:
-        preprocess = self._specs[0].preprocess
+        path = PixelPath(self._specs[0].preprocess, self._specs[0].decode)
         with ThreadPoolExecutor(self._job.n_threads) as pool:
-            return list(pool.map(lambda path: preprocess(load(os.fspath(path))[1]), paths))
+            return [pixels for _, pixels in pool.map(path, paths)]
 
     def _forget(self) -> None:
         """Let the next call hash the files again, as the first one had to."""
