@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from featx.encoders import Encoder, list_encoders
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
     from featx.images import Preprocess
+    from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
 
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
@@ -26,8 +27,10 @@ _HOMES = {
     "ImageErrors": "featx.exceptions",
     "Preprocess": "featx.images",
     "check_images": "featx._image_folder",
+    "compare_precisions": "featx.precision",
     "image_pipeline": "featx._pipeline",
     "list_encoders": "featx.encoders",
+    "quantize_encoder": "featx.precision",
     "read_image_folder": "featx._image_folder",
 }
 
@@ -41,8 +44,10 @@ __all__ = [
     "Preprocess",
     "__version__",
     "check_images",
+    "compare_precisions",
     "image_pipeline",
     "list_encoders",
+    "quantize_encoder",
     "read_image_folder",
 ]
 

@@ -15,6 +15,7 @@ FLOORS = {
     "cli": 10,
     "__init__": 9,
     "bench": 8,
+    "precision": 8,
     "_pipeline": 7,
     "_image_folder": 7,
     "_image_encoder": 6,

@@ -59,6 +59,10 @@ def resolve(
                 "already; name the nodes to pool in layers=."
             )
         return (base,)
+    if base.graph is not None:
+        raise ParameterError(
+            f"Got layers={layers!r} with the int8 encoder {base.name!r}, which has its own feature alone."
+        )
     names = [layers] if isinstance(layers, str) else list(layers) if isinstance(layers, Iterable) else []
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ParameterError(f"Got layers={layers!r}. Expected a node's name, or a list of them, or None.")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.images import POLICY, Preprocess
@@ -108,8 +109,10 @@ class EncoderSpec:
     licence : str
     classifier : str or None
         Node whose input is the feature.
-    build : callable
+    build : callable or None
         Returns the network with its weights, in eval mode.
+    graph : Path or None
+        An OpenVINO graph that is the encoder, instead of a network to build.
     """
 
     name: str
@@ -125,6 +128,7 @@ class EncoderSpec:
     licence: str = field(default="", compare=False)
     classifier: str | None = field(default=None, compare=False)
     build: Callable[[], torch.nn.Module] | None = field(default=None, repr=False, compare=False)
+    graph: Path | None = field(default=None, compare=False)
 
     def identity(self) -> dict[str, Any]:
         """What the fingerprint is taken over; batch size, threads, paths and, in float32, device are not in it."""

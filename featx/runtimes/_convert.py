@@ -12,6 +12,7 @@ import torch
 from featx.encoders import EncoderSpec
 from featx.exceptions import ConversionError
 from featx.runtimes._prepare import example_batch, prepare
+from featx.runtimes._telemetry import no_telemetry
 
 # What float32 may differ by between runtimes.
 _TOLERANCE = 1e-4
@@ -43,7 +44,7 @@ def convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
     reasons = []
     for way in (_trace, _export):
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), no_telemetry():
                 warnings.simplefilter("ignore")  # on shapes that become constants, which is what is wanted
                 model = way(network, made_with)
             model.reshape([-1, *made_with.shape[1:]])

@@ -21,7 +21,7 @@ import openvino
 import platformdirs
 
 from featx.encoders import EncoderSpec
-from featx.exceptions import StoreWarning
+from featx.exceptions import StoreWarning, WeightsError
 
 _MAGIC = b"featxov1"
 _START = len(_MAGIC) + 32 + 8
@@ -44,7 +44,11 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
     ------
     ConversionError
         If it cannot be converted.
+    WeightsError
+        If the encoder is a graph in a file, and that is not there or not the same.
     """
+    if specs[0].graph is not None:
+        return _read_own(specs[0])
     file = graph_file(specs)
     model = _read(file)
     if model is None:
@@ -53,7 +57,7 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
 
         model = convert(specs)
         try:
-            _write(file, model)
+            write_graph(file, model)
         except OSError as error:
             warnings.warn(f"The converted graph cannot be kept in {file.parent}: {error}", StoreWarning, stacklevel=2)
         # What later processes will run, to the last bit.
@@ -61,27 +65,71 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
     return model
 
 
+def graphs_folder() -> Path:
+    """Where graphs are kept."""
+    return platformdirs.user_cache_path("featx", appauthor=False) / "graphs"
+
+
 def graph_file(specs: Sequence[EncoderSpec]) -> Path:
-    """Where a network's graph is kept: named by fingerprints, precision aside (a graph serves each)."""
-    identities = [{**spec.identity(), "precision": None, "executor": None} for spec in specs]
+    """Where a network's graph is kept: named by all that is in it (one graph serves each precision)."""
+    unlike = ("precision", "executor", "decode", "policy")
+    identities = [{key: value for key, value in spec.identity().items() if key not in unlike} for spec in specs]
     name = hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()[:32]
-    return platformdirs.user_cache_path("featx", appauthor=False) / "graphs" / f"{name}.graph"
+    return graphs_folder() / f"{name}.graph"
 
 
-def _write(file: Path, model: openvino.Model) -> None:
+def write_graph(file: Path, model: openvino.Model, *, name_by_content: bool = False) -> tuple[Path, str]:
+    """Write a graph.
+
+    Parameters
+    ----------
+    file : Path
+    model : openvino.Model
+    name_by_content : bool, default=False
+        Whether the file is to be named ``<file>-<digest>.graph``.
+
+    Returns
+    -------
+    file : Path
+    digest : str
+        SHA-256 of its content, in hex.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=file.parent) as folder:
         openvino.save_model(model, f"{folder}/graph.xml", compress_to_fp16=False)
         weights, xml = Path(folder, "graph.bin").read_bytes(), Path(folder, "graph.xml").read_bytes()
         header = json.dumps({"openvino": openvino.__version__, "weights": len(weights)}).encode()
         rest = (len(header).to_bytes(8, "little"), header, weights, xml)
+        digest = _sha256(*rest)
         with open(f"{folder}/graph", "wb") as output:
-            output.write(_MAGIC + _sha256(*rest))
+            output.write(_MAGIC + digest)
             output.writelines(rest)
+        if name_by_content:
+            file = file.with_name(f"{file.name}-{digest.hex()[:32]}.graph")
         os.replace(f"{folder}/graph", file)
+    return file, digest.hex()
 
 
-def _read(file: Path) -> openvino.Model | None:
+def _read_own(spec: EncoderSpec) -> openvino.Model:
+    try:
+        with open(spec.graph, "rb") as file:
+            digest = file.read(_START - 8)[len(_MAGIC) :].hex()
+    except OSError as error:
+        raise WeightsError(f"The graph of encoder {spec.name!r} cannot be read: {error}") from error
+    model = _read(spec.graph, any_version=True) if spec.weights == f"int8:{digest}" else None
+    if model is None:
+        raise WeightsError(
+            f"{spec.graph} is damaged, or is not the graph that encoder {spec.name!r} was made with. Quantise it again."
+        )
+    return model
+
+
+def _read(file: Path, *, any_version: bool = False) -> openvino.Model | None:
     try:
         content = np.fromfile(file, np.uint8)
     except OSError:
@@ -91,7 +139,7 @@ def _read(file: Path) -> openvino.Model | None:
         return None
     start = _START + int.from_bytes(whole[_START - 8 : _START], "little")
     header = json.loads(bytes(whole[_START:start]))
-    if header["openvino"] != openvino.__version__:
+    if header["openvino"] != openvino.__version__ and not any_version:
         return None
     end = start + header["weights"]
     with suppress(RuntimeError):

@@ -14,7 +14,7 @@ import numpy as np
 
 from featx._threads import count_threads
 from featx.encoders import EncoderSpec
-from featx.exceptions import ConversionError, FallbackWarning
+from featx.exceptions import ConversionError, FallbackWarning, ParameterError
 from featx.runtimes._choose import Choice, check_devices, choose
 
 _KEPT = 2
@@ -83,6 +83,8 @@ def get_runtime(
     ConversionError
         If a network cannot be converted for a precision whose numbers torch does not give.
     """
+    if specs[0].graph is not None:
+        runtime, device = _where_graphs_run(specs[0].name, runtime, device)
     choice = choose(runtime, device)
     # torch has one number of threads a process, which is not ours to set.
     n_threads = (n_threads or count_threads(None)) if choice.runtime == "openvino" else 0
@@ -95,6 +97,15 @@ def get_runtime(
                 _loaded.popitem(last=False)  # not closed: another thread may be running it
         _loaded.move_to_end(key)
         return _loaded[key]
+
+
+def _where_graphs_run(name: str, runtime: str, device: str | Sequence[str]) -> tuple[str, str]:
+    if runtime not in ("auto", "openvino") or device not in ("auto", "cpu"):
+        raise ParameterError(
+            f"Got runtime={runtime!r} and device={device!r} for {name!r}, which is in int8. Expected runtime='auto' and "
+            "device='cpu': it runs in OpenVINO."
+        )
+    return "openvino", "cpu"
 
 
 def _load(specs: Sequence[EncoderSpec], choice: Choice, n_threads: int) -> Runtime:

@@ -1,0 +1,158 @@
+"""compare_precisions: what less than float32 costs and gains, on the user's images and labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+from featx._image_encoder import ImageEncoder
+from featx._pipeline import image_pipeline
+from featx.encoders import PRECISIONS, Encoder
+from featx.exceptions import DeviceError, InputError, MissingDependencyError, ParameterError, UnknownNameError
+from featx.images import as_column
+from featx.precision._quantize import decode_some, quantize_encoder
+from featx.runtimes import get_runtime
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INT8 = "int8"
+_ALL = (*PRECISIONS, _INT8)
+_COLUMNS = ("cosine", "relative_l2", "relative_l2_worst", "images_per_second", "score", "score_std", "note")
+_RUNS = 5
+_SECONDS = 0.5  # a run at least
+
+
+def compare_precisions(
+    images: Any,
+    encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
+    y: Any = None,
+    *,
+    precisions: Sequence[str] = _ALL,
+    head: Any = "logistic",
+    cv: Any = 5,
+    scoring: Any = None,
+) -> pd.DataFrame:
+    """Embed the same images in each precision, and compare with float32.
+
+    Parameters
+    ----------
+    images : container of images
+        n of them, as for `ImageEncoder`. For ``"int8"``, which is calibrated on
+        up to 300 of them, at least 10.
+    encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
+        An ImageEncoder brings its device, store and preprocessing along.
+    y : array of length n, default=None
+        Labels or targets; with them each precision is cross-validated.
+    precisions : sequence of str
+        Of float32, tf32, bfloat16, float16 and int8; default: all.
+    head : {"logistic", "svm", "ridge"} or estimator, default="logistic"
+        As for `image_pipeline`.
+    cv, scoring
+        As for scikit-learn's `cross_val_score`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each precision, in the order given, with the columns
+
+        - ``cosine``: mean cosine of an embedding with its float32 one
+        - ``relative_l2``: median of |z - z32| / |z32|; ``relative_l2_worst`` its maximum
+        - ``images_per_second``: of the network alone, pixels in memory; median of
+          runs in turns
+        - ``score``, ``score_std``: cross-validated, over the folds (with `y`)
+        - ``note``: why a precision is not there on this machine, else ""
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such precision.
+    InputError
+        If y has not the images' length.
+
+    Examples
+    --------
+    >>> import featx
+    >>> from sklearn.datasets import load_sample_images
+    >>> photos = load_sample_images().images
+    >>> table = featx.compare_precisions(photos, precisions=["float32", "tf32"])
+    >>> float(table.loc["float32", "relative_l2"])
+    0.0
+    """
+    import pandas as pd
+
+    for precision in precisions:
+        if precision not in _ALL:
+            raise UnknownNameError("precision", precision, _ALL)
+    if y is not None and len(y) != len(as_column(images)):
+        raise InputError(f"Got {len(y)} labels for {len(as_column(images))} images. Expected one label an image.")
+    base = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
+    reference = _Candidate(base, "float32", images)
+    candidates, rows = {}, {precision: {"note": ""} for precision in precisions}
+    for precision in precisions:
+        try:
+            candidates[precision] = reference if precision == "float32" else _Candidate(base, precision, images)
+        except (DeviceError, MissingDependencyError, ParameterError, InputError) as error:
+            rows[precision]["note"] = str(error)
+    rates = _rates(list(candidates.values()), decode_some(reference.specs[0], images))
+    for (precision, candidate), rate in zip(candidates.items(), rates, strict=True):
+        rows[precision] |= {**_distances(candidate.embeddings, reference.embeddings), "images_per_second": rate}
+        if y is not None:
+            rows[precision] |= _score(candidate.embeddings, y, head, cv, scoring)
+    columns = [name for name in _COLUMNS if y is not None or not name.startswith("score")]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("precision")
+
+
+class _Candidate:
+    """An encoder in one precision, and what it makes of the images."""
+
+    def __init__(self, base: ImageEncoder, precision: str, images: Any):
+        self._encoder = clone(base).set_params(precision="float32" if precision == _INT8 else precision)
+        if precision == _INT8:
+            self._encoder.set_params(
+                encoder=quantize_encoder(base, images), weights="default", runtime="openvino", device="cpu"
+            )
+        self.specs, self._options = self._encoder._specs(), self._encoder._options()
+        # First, so that a precision that the device lacks is known before images are read.
+        self._runtime = get_runtime(self.specs, self._options.runtime, self._options.device, self._options.n_threads)
+        self.embeddings = np.asarray(self._encoder.transform(images))
+
+    def rate(self, pixels: np.ndarray) -> float:
+        """Images/s of the network alone."""
+        size, n_threads = self._runtime.batch_size, self._options.n_threads
+        batches = [
+            np.take(pixels, range(i, i + size), axis=0, mode="wrap") for i in range(0, 2 * n_threads * size, size)
+        ]
+        n, started = 0, time.perf_counter()
+        with ThreadPoolExecutor(n_threads) as pool:
+            while time.perf_counter() - started < _SECONDS:
+                n += sum(map(len, pool.map(self._runtime.run, batches)))
+        return n / (time.perf_counter() - started)
+
+
+def _rates(candidates: list[_Candidate], pixels: Sequence[np.ndarray]) -> list[float]:
+    """Medians of runs in turns, after one to warm up."""
+    stacked = np.stack(pixels)
+    runs = [[candidate.rate(stacked) for candidate in candidates] for _ in range(1 + _RUNS)]
+    return np.median(runs[1:], axis=0).tolist()
+
+
+def _distances(embeddings: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    good = np.isfinite(embeddings).all(axis=1) & np.isfinite(reference).all(axis=1)
+    z, z32 = embeddings[good].astype(float), reference[good].astype(float)
+    lengths = np.linalg.norm(z32, axis=1)
+    cosines = (z * z32).sum(axis=1) / (np.linalg.norm(z, axis=1) * lengths)
+    errors = np.linalg.norm(z - z32, axis=1) / lengths
+    return {"cosine": cosines.mean(), "relative_l2": np.median(errors), "relative_l2_worst": errors.max()}
+
+
+def _score(embeddings: np.ndarray, y: Any, head: Any, cv: Any, scoring: Any) -> dict[str, float]:
+    without_encoder = image_pipeline(head, on_error="nan")[1:]
+    scores = cross_val_score(without_encoder, embeddings, y, cv=cv, scoring=scoring)
+    return {"score": scores.mean(), "score_std": scores.std()}

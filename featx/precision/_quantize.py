@@ -1,0 +1,123 @@
+"""quantize_encoder: float32 -> int8, calibrated on the user's own images."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from featx._image_encoder import ImageEncoder
+from featx._optional import import_optional
+from featx._threads import count_threads
+from featx.encoders import Encoder, EncoderSpec, QuantizedEncoder
+from featx.exceptions import InputError, ParameterError
+from featx.images import DecodeError, PixelPath, as_column, is_missing
+
+_CALIBRATION = 300  # images: NNCF's own default
+_FEWEST = 10
+
+
+def quantize_encoder(
+    encoder: str | Encoder | ImageEncoder, images: Any, *, path: str | Path | None = None
+) -> QuantizedEncoder:
+    """Turn an encoder's float32 into int8: 1.7 times as fast on a processor, a quarter of the size, less exact.
+
+    Ranges are calibrated on up to 300 of the images given, spread over them.
+    Whether the loss matters, `compare_precisions` tells on labels.
+
+    Parameters
+    ----------
+    encoder : str, Encoder or ImageEncoder
+        An ImageEncoder brings its weights and its preprocessing along.
+    images : container of images
+        Such as the encoder will see; as for `ImageEncoder`. At least 10 must be readable.
+    path : str or Path, default=None
+        Where the graph is written; None is the user's cache folder, named by its content.
+
+    Returns
+    -------
+    Encoder
+        For ``ImageEncoder(encoder=...)``; with its own file, digest and fingerprint. It runs on processors, in OpenVINO.
+
+    Raises
+    ------
+    MissingDependencyError
+        If NNCF is not installed; the message names the extra.
+    InputError
+        If fewer than 10 images can be read.
+    ParameterError
+        If the encoder is in int8 already, or more than its own feature was asked for.
+    ConversionError
+        If OpenVINO cannot take the network.
+
+    Examples
+    --------
+    >>> import featx
+    >>> from sklearn.datasets import load_sample_images
+    >>> photo = load_sample_images().images[0]
+    >>> crops = [photo[i : i + 240, 2 * i : 2 * i + 240] for i in range(20)]
+    >>> small = featx.quantize_encoder("efficientnet_lite0", crops)  # doctest: +SKIP
+    >>> featx.ImageEncoder(small).transform(crops).shape  # doctest: +SKIP
+    (20, 1280)
+    """
+    with_parameters = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
+    specs = with_parameters._specs()
+    if len(specs) > 1 or specs[0].layer != "feature" or specs[0].graph is not None:
+        raise ParameterError(f"Got {encoder!r}. Expected an encoder in float32, with layers=None: its own feature.")
+    nncf = _import_nncf()
+    from featx.runtimes._graphs import graphs_folder, load_graph, write_graph
+
+    pixels = decode_some(specs[0], images)
+    if len(pixels) < _FEWEST:
+        raise InputError(f"Got {len(pixels)} readable images. Expected at least {_FEWEST}, better {_CALIBRATION}.")
+    quantized = _quantize(nncf, load_graph(specs), pixels)
+    # Named by its content, it needs no name of the user's; two ways to one content are one file.
+    file = graphs_folder() / "int8" if path is None else Path(path).expanduser().absolute()
+    file, digest = write_graph(file, quantized, name_by_content=path is None)
+    return QuantizedEncoder(file, digest, specs[0], quantized.outputs[0].get_partial_shape()[1].get_length())
+
+
+def decode_some(spec: EncoderSpec, images: Any) -> list[np.ndarray]:
+    """Pixels of the readable ones among up to 300 images, spread over those given."""
+    column = as_column(images)
+    chosen = np.unique(np.linspace(0, len(column) - 1, _CALIBRATION).round().astype(int)) if len(column) else []
+    sources = [column.sources[i] for i in chosen if not is_missing(column.sources[i])]
+    pixel_path = PixelPath(spec.preprocess, spec.decode)
+
+    def pixels_of(source: Any) -> np.ndarray | None:
+        try:
+            return pixel_path(source)[1]
+        except DecodeError:
+            return None
+
+    with ThreadPoolExecutor(count_threads(None)) as pool:
+        return [image for image in pool.map(pixels_of, sources) if image is not None]
+
+
+def _import_nncf() -> ModuleType:
+    from featx.runtimes._telemetry import no_telemetry
+
+    with no_telemetry():
+        return import_optional("nncf", extra="quantize", purpose="quantize_encoder")
+
+
+def _quantize(nncf: ModuleType, graph: Any, pixels: list[np.ndarray]) -> Any:
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+
+    from featx.runtimes._telemetry import no_telemetry
+
+    nncf.set_log_level(logging.ERROR)
+    with no_telemetry():
+        return nncf.quantize(
+            graph,
+            nncf.Dataset([image[None] for image in pixels]),
+            subset_size=len(pixels),
+            preset=nncf.QuantizationPreset.MIXED,
+            fast_bias_correction=False,  # slower to make; the worst image is off by 0.3 instead of 0.8
+            # Processors without VNNI add products in 16 bits: unless weights keep to 7, sums saturate.
+            advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+        )

@@ -1,0 +1,70 @@
+"""A table by which a user chooses a precision with open eyes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import featx
+from featx.exceptions import InputError, UnknownNameError
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def labelled(crops):
+    """Crops of two photos: which photo?"""
+    return crops, np.repeat([0, 1], 20)
+
+
+def test_float32_is_itself_and_less_is_less(labelled, tiny):
+    images, y = labelled
+    encoder = featx.ImageEncoder(tiny, runtime="torch", device="cpu", cache=False)
+    table = featx.compare_precisions(images, encoder, y, precisions=["bfloat16", "float32"], cv=4)
+    assert table.index.tolist() == ["bfloat16", "float32"]
+    assert table.loc["float32", "relative_l2_worst"] == 0
+    assert table.loc["float32", "cosine"] == pytest.approx(1)
+    assert 1e-5 < table.loc["bfloat16", "relative_l2"] <= table.loc["bfloat16", "relative_l2_worst"] < 0.1
+    assert table.loc["bfloat16", "cosine"] < 1
+    assert (table["images_per_second"] > 0).all()
+    assert (table["note"] == "").all()
+
+
+def test_the_score_is_that_of_cross_validating_the_pipeline(labelled, tiny):
+    from sklearn.model_selection import cross_val_score
+
+    images, y = labelled
+    table = featx.compare_precisions(images, tiny, y, precisions=["float32"], head="ridge", cv=4)
+    expected = cross_val_score(featx.image_pipeline("ridge", encoder=tiny), images, y, cv=4)
+    assert table.loc["float32", "score"] == pytest.approx(expected.mean(), abs=1e-5)
+    assert table.loc["float32", "score_std"] == pytest.approx(expected.std(), abs=1e-5)
+
+
+def test_a_precision_that_is_not_there_says_why_and_costs_nothing(crops, tiny):
+    encoder = featx.ImageEncoder(tiny, device="cpu")
+    table = featx.compare_precisions(crops[:10], encoder, precisions=["float16", "float32"])
+    assert "precision='float16'" in table.loc["float16", "note"]
+    assert np.isnan(table.loc["float16", "images_per_second"])
+    assert "score" not in table.columns
+
+
+def test_int8_is_calibrated_on_the_images_given(crops, tiny):
+    pytest.importorskip("nncf", reason="needs pip install 'featx[quantize]'")
+    table = featx.compare_precisions(crops, tiny, precisions=["float32", "int8"])
+    assert 0.9 < table.loc["int8", "cosine"] < 0.999999
+    few = featx.compare_precisions(crops[:3], tiny, precisions=["int8"])
+    assert "Expected at least 10" in few.loc["int8", "note"]
+
+
+def test_bad_images_do_not_count(crops, tiny):
+    encoder = featx.ImageEncoder(tiny, on_error="nan", on_missing="nan")
+    with pytest.warns(featx.FeatxWarning):
+        table = featx.compare_precisions([*crops[:10], b"junk"], encoder, precisions=["float32"])
+    assert table.loc["float32", "cosine"] == pytest.approx(1)
+
+
+def test_wrong_arguments_are_named(crops, tiny):
+    with pytest.raises(UnknownNameError, match="Did you mean 'float32'"):
+        featx.compare_precisions(crops, tiny, precisions=["float3"])
+    with pytest.raises(InputError, match="Got 3 labels for 40 images"):
+        featx.compare_precisions(crops, tiny, [0, 1, 0])
