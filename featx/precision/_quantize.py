@@ -41,7 +41,7 @@ def quantize_encoder(
     Returns
     -------
     Encoder
-        For ``ImageEncoder(encoder=...)``; with its own file, digest and fingerprint. It runs on processors, in OpenVINO.
+        For ``ImageEncoder(encoder=...)``; with its own file, digest and fingerprint. It runs on the CPU, in OpenVINO.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 import featx
 from featx.exceptions import InputError, MissingDependencyError, ParameterError, WeightsError
+from featx.runtimes import base
 
 nncf = pytest.importorskip("nncf", reason="needs pip install 'featx[quantize]'")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -69,7 +70,8 @@ def test_without_a_path_it_is_named_by_its_content(tiny, crops):
     assert first.weights.removeprefix("int8:")[:32] in first.file.name
 
 
-def test_a_damaged_or_missing_file_is_an_error_that_names_it(made, crops, tmp_path):
+def test_a_damaged_or_missing_file_is_an_error_that_names_it(made, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "_loaded", type(base._loaded)())
     broken = pickle.loads(pickle.dumps(made))
     broken.file = tmp_path / "moved.graph"
     with pytest.raises(WeightsError, match="cannot be read"):
@@ -119,4 +121,5 @@ def test_images_may_be_files(tiny, crops, tmp_path):
     for path, crop in zip(paths, crops, strict=False):
         Image.fromarray(crop).save(path)
     encoders = featx.quantize_encoder(tiny, paths), featx.quantize_encoder(tiny, crops[:10])
-    assert encoders[0].weights == encoders[1].weights
+    rows = [featx.ImageEncoder(encoder).transform(crops[:5]) for encoder in encoders]
+    np.testing.assert_allclose(*rows, atol=0.02)
