@@ -73,7 +73,7 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
     max_pixels : int, default=89_000_000
         Larger images are refused before they are decoded.
     n_jobs : int, default=None
-        Threads that read and decode; None and -1 are all processors.
+        Processors that decode and, in OpenVINO, encode; None and -1 are all.
     verbose : int, default=1
         1 shows a progress bar on a terminal or in a notebook; 0 does not.
 
@@ -195,7 +195,7 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
             return embeddings
         from featx.runtimes._tensor import to_device
 
-        return to_device(embeddings, self.runtime, self.device)
+        return to_device(embeddings, self.runtime, "cpu" if specs[0].graph else self.device)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the output's columns.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from numbers import Integral
 
 from featx.exceptions import ParameterError
@@ -36,5 +35,7 @@ def count_threads(n_jobs: int | None) -> int:
         raise ParameterError(f"Got n_jobs={n_jobs!r}. Expected None, -1 or a positive number of threads.")
     if n_jobs is not None and n_jobs > 0:
         return int(n_jobs)
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    import joblib
+
+    available = joblib.cpu_count()  # knows affinity, and a container's share
     return available if n_jobs is None else max(1, available + 1 + int(n_jobs))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import os
-
+import joblib
 import numpy as np
 import pytest
 
@@ -11,7 +10,7 @@ from featx.exceptions import ParameterError
 
 @pytest.fixture(autouse=True)
 def four_processors(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,8 @@ class Encoder:
         """What its fingerprint is taken over."""
         return EncoderSpec(
             name=self.name,
-            architecture=self.architecture,
+            # Two encoders of one module may differ in the node that is their feature.
+            architecture=f"{self.architecture}:{self.classifier or ''}",
             weights=self.weights,
             preprocess=preprocess,
             # Without a classifier the output's length may depend on the image's.

@@ -49,6 +49,8 @@ def resolve(
     for parameter, value, known in (("precision", precision, PRECISIONS), ("decode", decode, DECODES)):
         if value not in known:
             raise UnknownNameError(parameter, value, known)
+    if base.graph is not None and precision != "float32":
+        raise ParameterError(f"Got precision={precision!r} with the int8 encoder {base.name!r}. Expected 'float32'.")
     base = replace(base, precision=precision, decode=decode, executor=None if precision == "float32" else executor)
     if pooling is not None and pooling not in POOLINGS:
         raise UnknownNameError("pooling", pooling, POOLINGS)

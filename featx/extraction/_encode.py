@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,16 +68,17 @@ def encode_ahead(
     """
 
     def work(start: int) -> Batch:
-        batch, pixels = Batch(), []
-        for i, (source, digest) in enumerate(images[start : start + batch_size], start):
+        batch, some, size = Batch(), images[start : start + batch_size], path.preprocess.size
+        pixels = np.empty((len(some), size, size, 3), np.uint8)
+        for i, (source, digest) in enumerate(some, start):
             result = _decode(source, digest, path)
             if isinstance(result, str):
                 batch.reasons[i] = result
             else:
+                pixels[len(batch.positions)] = result
                 batch.positions.append(i)
-                pixels.append(result)
-        if pixels:
-            batch.rows = run(np.stack(pixels))
+        if batch.positions:
+            batch.rows = run(pixels[: len(batch.positions)])
         return batch
 
     waiting = deque()
@@ -97,6 +99,15 @@ def encode_ahead(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def rest(batches: Iterator[Batch], error: BaseException) -> Iterator[Batch]:
+    """What was begun of `encode_ahead` when its consumer was interrupted by an error."""
+    with suppress(type(error), StopIteration):
+        batch = batches.throw(error)
+        while True:
+            yield batch
+            batch = next(batches)
 
 
 def _next(waiting: deque[Future]) -> Batch:

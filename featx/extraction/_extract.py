@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx.encoders import EncoderSpec
-from featx.extraction._encode import CHANGED, Batch, encode_ahead
+from featx.extraction._encode import CHANGED, Batch, encode_ahead, rest
 from featx.extraction._failures import Failures
 from featx.extraction._progress import progress_bar
 from featx.extraction._table import Table
@@ -169,7 +169,7 @@ def _assemble(
 
 
 def _next_chunk(size: int, rate: float) -> int:
-    """A turn's worth of images, approached by doubling: the first rate holds the time of loading."""
+    """A turn's worth of images, approached in steps: the first rate holds the time of loading."""
     smallest, largest = _CHUNKS
     return int(min(max(rate * _TURN_SECONDS, smallest), largest, 4 * size))
 
@@ -225,22 +225,30 @@ class _Job:
         runtime = _runtime(self._specs, self._options)
         started = time.perf_counter()
         done: list[int] = []
+        batches = self._batches(images, runtime)
         try:
-            for batch in self._batches(images, runtime):
-                for j, reason in batch.reasons.items():
-                    self._fail(images[j], reason)
-                if batch.rows is not None:
-                    self._table.add(images[batch.positions], batch.rows, runtime.dims)
-                    done += images[batch.positions].tolist()
-                n = len(batch.positions) + len(batch.reasons)
-                self._seen += n
+            for batch in batches:
+                done += self._take(images, batch, runtime.dims)
                 bar.set_postfix(hits=self._hits, errors=self._failures.n_errors, refresh=False)
-                bar.update(n)
+                bar.update(len(batch.positions) + len(batch.reasons))
+        except BaseException as error:
+            for batch in rest(batches, error):
+                done += self._take(images, batch, runtime.dims)
+            raise
         finally:
             seconds = time.perf_counter() - started
             meta = {"runtime": runtime.name, "device": runtime.device, "seconds": round(seconds, 4)}
             self._table.put(np.array(done, np.int64), meta)
         return len(done)
+
+    def _take(self, images: np.ndarray, batch: Batch, dims: Sequence[int]) -> list[int]:
+        """Put a batch's rows into the table; returns which images they are of."""
+        for j, reason in batch.reasons.items():
+            self._fail(images[j], reason)
+        if batch.rows is not None:
+            self._table.add(images[batch.positions], batch.rows, dims)
+        self._seen += len(batch.positions) + len(batch.reasons)
+        return images[batch.positions].tolist()
 
     def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[Batch]:
         """The images through the threads; few images are spread over all of them."""

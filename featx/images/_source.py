@@ -18,6 +18,9 @@ from featx.images._decode import MAX_PIXELS, DecodeError, decode, from_array, fr
 from featx.images._memo import DigestMemo, pack_stat
 
 DIGEST_BYTES = 16
+# To remember a digest takes 2 ms, a transaction: so few and small files are sooner hashed again.
+_FEW = 16
+_SMALL = 4_000_000
 _FILE_TAG = b"featx:file:1\0"
 _PIXELS_TAG = b"featx:pixels:1\0"
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
@@ -154,7 +157,8 @@ def _digest_files(sources: Sequence[object], memo: DigestMemo, pool: Executor) -
 
     results |= zip((i for i, _, _ in unknown), pool.map(_hash_file, [path for _, path, _ in unknown]), strict=True)
     fresh = [(path, status, results[i]) for i, path, status in unknown if isinstance(results[i], bytes)]
-    memo.record(fresh, since)
+    if len(fresh) > _FEW or sum(status.st_size for _, status, _ in fresh) > _SMALL:
+        memo.record(fresh, since)
     return results
 
 

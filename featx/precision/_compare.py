@@ -14,7 +14,14 @@ from sklearn.model_selection import cross_val_score
 from featx._image_encoder import ImageEncoder
 from featx._pipeline import image_pipeline
 from featx.encoders import PRECISIONS, Encoder
-from featx.exceptions import DeviceError, InputError, MissingDependencyError, ParameterError, UnknownNameError
+from featx.exceptions import (
+    ConversionError,
+    DeviceError,
+    InputError,
+    MissingDependencyError,
+    ParameterError,
+    UnknownNameError,
+)
 from featx.images import as_column
 from featx.precision._quantize import decode_some, quantize_encoder
 from featx.runtimes import get_runtime
@@ -74,7 +81,7 @@ def compare_precisions(
     UnknownNameError
         If there is no such precision.
     InputError
-        If y has not the images' length.
+        If y has not the images' length, or no image can be read.
 
     Examples
     --------
@@ -93,14 +100,17 @@ def compare_precisions(
     if y is not None and len(y) != len(as_column(images)):
         raise InputError(f"Got {len(y)} labels for {len(as_column(images))} images. Expected one label an image.")
     base = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
+    pixels = decode_some(base._specs()[0], images)
+    if not pixels:
+        raise InputError("Got no readable image. Expected at least one, better a few hundred.")
     reference = _Candidate(base, "float32", images)
     candidates, rows = {}, {precision: {"note": ""} for precision in precisions}
     for precision in precisions:
         try:
             candidates[precision] = reference if precision == "float32" else _Candidate(base, precision, images)
-        except (DeviceError, MissingDependencyError, ParameterError, InputError) as error:
+        except (ConversionError, DeviceError, MissingDependencyError, ParameterError, InputError) as error:
             rows[precision]["note"] = str(error)
-    rates = _rates(list(candidates.values()), decode_some(reference.specs[0], images))
+    rates = _rates(list(candidates.values()), pixels)
     for (precision, candidate), rate in zip(candidates.items(), rates, strict=True):
         rows[precision] |= {**_distances(candidate.embeddings, reference.embeddings), "images_per_second": rate}
         if y is not None:
@@ -118,9 +128,9 @@ class _Candidate:
             self._encoder.set_params(
                 encoder=quantize_encoder(base, images), weights="default", runtime="openvino", device="cpu"
             )
-        self.specs, self._options = self._encoder._specs(), self._encoder._options()
+        specs, self._options = self._encoder._specs(), self._encoder._options()
         # First, so that a precision that the device lacks is known before images are read.
-        self._runtime = get_runtime(self.specs, self._options.runtime, self._options.device, self._options.n_threads)
+        self._runtime = get_runtime(specs, self._options.runtime, self._options.device, self._options.n_threads)
         self.embeddings = np.asarray(self._encoder.transform(images))
 
     def rate(self, pixels: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import torch
 
 from featx.encoders import EncoderSpec
 from featx.exceptions import ConversionError
-from featx.runtimes._prepare import example_batch, prepare
+from featx.runtimes._prepare import as_published, example_batch, prepare
 from featx.runtimes._telemetry import no_telemetry
 
 # What float32 may differ by between runtimes.
@@ -37,6 +37,11 @@ def convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
     ConversionError
         If neither way gives torch's numbers, on another number of images than it was made with.
     """
+    with as_published():
+        return _convert(specs)
+
+
+def _convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
     network, _ = prepare(specs)
     made_with, checked_with = example_batch(specs, 2), example_batch(specs, 3)
     with torch.inference_mode():

@@ -8,6 +8,7 @@ it were not there.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import tempfile
@@ -20,6 +21,7 @@ import numpy as np
 import openvino
 import platformdirs
 
+from featx._version import __version__
 from featx.encoders import EncoderSpec
 from featx.exceptions import StoreWarning, WeightsError
 
@@ -58,7 +60,7 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
         model = convert(specs)
         try:
             write_graph(file, model)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # OpenVINO's own is a RuntimeError
             warnings.warn(f"The converted graph cannot be kept in {file.parent}: {error}", StoreWarning, stacklevel=2)
         # What later processes will run, to the last bit.
         model = _read(file) or model
@@ -103,7 +105,7 @@ def write_graph(file: Path, model: openvino.Model, *, name_by_content: bool = Fa
     with tempfile.TemporaryDirectory(prefix=".new-", dir=file.parent) as folder:
         openvino.save_model(model, f"{folder}/graph.xml", compress_to_fp16=False)
         weights, xml = Path(folder, "graph.bin").read_bytes(), Path(folder, "graph.xml").read_bytes()
-        header = json.dumps({"openvino": openvino.__version__, "weights": len(weights)}).encode()
+        header = json.dumps({"versions": _versions(), "weights": len(weights)}).encode()
         rest = (len(header).to_bytes(8, "little"), header, weights, xml)
         digest = _sha256(*rest)
         with open(f"{folder}/graph", "wb") as output:
@@ -139,13 +141,22 @@ def _read(file: Path, *, any_version: bool = False) -> openvino.Model | None:
         return None
     start = _START + int.from_bytes(whole[_START - 8 : _START], "little")
     header = json.loads(bytes(whole[_START:start]))
-    if header["openvino"] != openvino.__version__ and not any_version:
+    if header.get("versions") != _versions() and not any_version:
         return None
     end = start + header["weights"]
     with suppress(RuntimeError):
         # Copied: OpenVINO keeps no reference to an array that it shares.
         return openvino.Core().read_model(bytes(whole[end:]), openvino.Tensor(content[start:end], shared_memory=False))
     return None
+
+
+def _versions() -> list[str]:
+    """Of all that decides a graph: what reads it, what converts it, and whose code the networks are."""
+    versions = [openvino.__version__, __version__]
+    for package in ("torch", "torchvision", "timm"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    return versions
 
 
 def _sha256(*parts: bytes | memoryview) -> bytes:

@@ -37,18 +37,19 @@ class _Float32Mode:
     def __init__(self):
         self._changed = threading.Condition()
         self._running = 0
-        self._mode = ""
+        self._mode = ("", "")
         self._before: list[tuple[object, str, object]] = []
 
     @contextmanager
-    def __call__(self, mode: str) -> Iterator[None]:
+    def __call__(self, mode: str, device: str) -> Iterator[None]:
+        kind = device.partition(":")[0]
         with self._changed:
             # Networks of another mode run after those of this one: there is one setting a process.
-            self._changed.wait_for(lambda: not self._running or self._mode == mode)
+            self._changed.wait_for(lambda: not self._running or self._mode == (mode, kind))
             if not self._running:
-                self._mode = mode
-                self._before = [(owner, name, getattr(owner, name)) for owner, name, _ in _settings(mode)]
-                for owner, name, value in _settings(mode):
+                self._mode = mode, kind
+                self._before = [(owner, name, getattr(owner, name)) for owner, name, _ in _settings(mode, kind)]
+                for owner, name, value in _settings(mode, kind):
                     setattr(owner, name, value)
             self._running += 1
         try:
@@ -57,19 +58,31 @@ class _Float32Mode:
             with self._changed:
                 self._running -= 1
                 if not self._running:
-                    for owner, name, value in self._before:
-                        setattr(owner, name, value)
+                    for setting in self._before:
+                        _put_back(*setting)
                     self._changed.notify_all()
 
 
-def _settings(mode: str) -> list[tuple[object, str, object]]:
+def _put_back(owner: object, name: str, value: object) -> None:
+    """A setting that followed a wider one must follow it again: torch tells the value in force, not whose it is."""
+    if name == "fp32_precision":
+        setattr(owner, name, "none")
+    if getattr(owner, name) != value:
+        setattr(owner, name, value)
+
+
+def _settings(mode: str, device: str) -> list[tuple[object, str, object]]:
     backends = torch.backends
-    cuda, cudnn = backends.cuda.matmul, backends.cudnn
-    if not hasattr(cuda, "fp32_precision"):  # torch 2.8 and older; the first sets the CPU's precision too
-        return [(cuda, "allow_tf32", mode == "tf32"), (cudnn, "allow_tf32", mode == "tf32")]
-    mkldnn = backends.mkldnn
-    owners = [(cuda, mode), (cudnn.conv, mode), (mkldnn.matmul, "ieee"), (mkldnn.conv, "ieee")]
-    return [(owner, "fp32_precision", value) for owner, value in owners]
+    on_cuda, tf32 = device.startswith("cuda"), mode == "tf32"
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):  # torch 2.8 and older; the first sets the CPU's too
+        owners = [backends.cuda.matmul, backends.cudnn][: 1 + on_cuda]
+        return [(owner, "allow_tf32", tf32) for owner in owners]
+    if on_cuda:
+        # The RNNs' too: torch's older flag for both raises where they differ.
+        return [
+            (owner, "fp32_precision", mode) for owner in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+        ]
+    return [(owner, "fp32_precision", mode) for owner in (backends.mkldnn.matmul, backends.mkldnn.conv)]
 
 
 float32_mode = _Float32Mode()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
 from featx.encoders import EncoderSpec, build_network
 from featx.exceptions import FeatxError, ParameterError
 from featx.runtimes._fold import fold_batch_norms
+from featx.runtimes._precision import float32_mode
 
 
 def prepare(specs: Sequence[EncoderSpec]) -> tuple[torch.nn.Module, tuple[int, ...]]:
@@ -30,10 +33,17 @@ def prepare(specs: Sequence[EncoderSpec]) -> tuple[torch.nn.Module, tuple[int, .
     ParameterError
         If the network cannot take images of the preprocess's size.
     """
-    with torch.device("cpu"):  # whatever default device the process has
+    with as_published():
         example = example_batch(specs, 2)
         network, dims = _build(specs, example[:1])
         return fold_batch_norms(network, example, keep={f"network.{spec.layer}" for spec in specs}), dims
+
+
+@contextmanager
+def as_published() -> Iterator[None]:
+    """On the CPU, in IEEE float32, whatever the process has set for its own work."""
+    with torch.device("cpu"), torch.autocast("cpu", enabled=False), float32_mode("ieee", "cpu"):
+        yield
 
 
 def example_batch(specs: Sequence[EncoderSpec], n: int) -> torch.Tensor:
@@ -45,8 +55,8 @@ def example_batch(specs: Sequence[EncoderSpec], n: int) -> torch.Tensor:
 
 def _build(specs: Sequence[EncoderSpec], example: torch.Tensor) -> tuple[torch.nn.Module, tuple[int, ...]]:
     """Build a network and try it: channels last, which is faster, unless it relies on the other layout."""
+    network = build_network(specs).to(memory_format=torch.channels_last)
     try:
-        network = build_network(specs).to(memory_format=torch.channels_last)
         with torch.inference_mode():
             try:
                 outputs = network(example)
@@ -61,3 +71,12 @@ def _build(specs: Sequence[EncoderSpec], example: torch.Tensor) -> tuple[torch.n
             f"{specs[0].name!r} cannot take images of {size} x {size}: {error}. Use its own preprocess."
         ) from error
     return network, tuple(output.shape[1] for output in outputs)
+
+
+def _reset_after_fork() -> None:
+    """The threads of OpenMP did not come along, and a child that waits for them never ends."""
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from featx.runtimes._choose import check_devices, choose
+from featx.exceptions import DeviceError
+from featx.runtimes._choose import choose
 
 
 def to_device(embeddings: np.ndarray, runtime: str, device: str | Sequence[str]) -> torch.Tensor:
@@ -24,5 +25,8 @@ def to_device(embeddings: np.ndarray, runtime: str, device: str | Sequence[str])
         On the CPU it shares the array's memory.
     """
     first = choose(runtime, device).devices[0]
-    check_devices([first])
+    if first != "cpu" and int(first.removeprefix("cuda:")) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"Got device={device!r} inside array API dispatch, and this machine lacks it. Use device='auto'."
+        )
     return torch.from_numpy(embeddings).to(first)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import queue
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from featx.exceptions import FallbackWarning, ParameterError
 from featx.runtimes._precision import HALVES, check_precision, float32_mode
 from featx.runtimes._prepare import example_batch, prepare
 
-_NO_LIMIT = 2**31
+# Batches that a GPU holds: while one is computed, the next is on its way.
+_AT_ONCE = 2
 
 
 class TorchRuntime:
@@ -43,53 +45,74 @@ class TorchRuntime:
         check_precision(precision, device)
         self.device = device
         self.batch_size = 32 if device == "cpu" else 128
+        self._limit: int | None = None
+        self._warned = False
         self._lock = threading.Lock()
         self._mode = "tf32" if precision == "tf32" else "ieee"
-        self._limit = _NO_LIMIT
         network, self.dims = prepare(specs)
-        self._network = network.to(device)
         if precision in HALVES:
-            network.reduce(HALVES[precision])
+            network.reduce(HALVES[precision])  # here, not on the device, where streams would have to wait for it
+        self._network = network.to(device)
+        self._streams: queue.SimpleQueue[torch.cuda.Stream] = queue.SimpleQueue()
+        for _ in range(0 if device == "cpu" else _AT_ONCE):
+            self._streams.put(torch.cuda.Stream(device))
+        if precision in HALVES:
             self._try(specs)
 
     def run(self, batch: np.ndarray, *, alone: bool = False) -> np.ndarray:
-        """Encode; see `Runtime.run`. A full GPU gets half the batch, and less from then on."""
+        """Encode; see `Runtime.run`. A full GPU gets half the batch, and no more from then on."""
         pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
-        limit = min(self._limit, len(pixels)) or 1
-        try:
-            return np.concatenate([self._run(part) for part in pixels.split(limit)])
-        except torch.OutOfMemoryError:
-            if limit == 1:
-                raise
-        self._halve(limit)  # outside: the error holds the memory
-        return self.run(batch)
+        part = min(self._limit or len(pixels), len(pixels)) or 1
+        while True:
+            try:
+                return np.concatenate([self._run(some) for some in pixels.split(part)])
+            except torch.OutOfMemoryError:
+                if part == 1:
+                    raise
+            # Outside, for the error holds the memory.
+            part = self._halve(part, len(pixels) >= self.batch_size)
 
     def close(self) -> None:
         """Give memory back."""
         del self._network
 
     def _run(self, pixels: torch.Tensor) -> np.ndarray:
-        on_cuda = self.device != "cpu"
-        if on_cuda:
-            pixels = pixels.pin_memory()
-        # One stream a thread: while a network runs, the next batch is on its way to the device.
-        with torch.inference_mode(), float32_mode(self._mode), torch.cuda.stream(_stream(self.device)):
-            pixels = pixels.to(self.device, non_blocking=True)
+        with torch.inference_mode(), float32_mode(self._mode, self.device), self._stream():
+            if self.device != "cpu":
+                pixels = pixels.pin_memory().to(self.device, non_blocking=True)
             with self._lock:  # hooks keep a network's outputs
                 rows = torch.cat(self._network(pixels), dim=1)
             return rows.cpu().numpy()
 
-    def _halve(self, limit: int) -> None:
+    @contextmanager
+    def _stream(self) -> Iterator[None]:
+        """One of the device's streams; a stream keeps memory, so there are no more than run at once."""
+        if self.device == "cpu":
+            yield
+            return
+        stream = self._streams.get()
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            self._streams.put(stream)
+
+    def _halve(self, part: int, lasting: bool) -> int:
+        half = part // 2
         with self._lock:
-            first, self._limit = self._limit == _NO_LIMIT, min(self._limit, limit // 2)
-        torch.cuda.empty_cache()
+            first, self._warned = not self._warned, True
+            if lasting:  # a few images that find no room are no measure of it
+                self._limit = min(self._limit or half, half)
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
         if first:
             warnings.warn(
-                f"{self.device} has no memory for {limit} images at once: from now on it gets {limit // 2} or less. "
+                f"{self.device} has no memory for {part} images at once: it gets {half} or less. "
                 "A smaller batch_size= avoids this.",
                 FallbackWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
+        return half
 
     def _try(self, specs: Sequence[EncoderSpec]) -> None:
         """Some networks make float32 tensors of their own, and cannot run in less."""
@@ -99,24 +122,3 @@ class TorchRuntime:
             raise ParameterError(
                 f"{specs[0].name!r} cannot run with precision={specs[0].precision!r}: {error}. Use 'float32'."
             ) from error
-
-
-_streams = threading.local()
-
-
-def _stream(device: str) -> torch.cuda.Stream | None:
-    if device == "cpu":
-        return None
-    streams = _streams.__dict__
-    if device not in streams:
-        streams[device] = torch.cuda.Stream(device)
-    return streams[device]
-
-
-def _reset_after_fork() -> None:
-    """The threads of OpenMP did not come along, and a child that waits for them never ends."""
-    torch.set_num_threads(1)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featx.extraction._encode import CHANGED, encode_ahead
+from featx.extraction._encode import CHANGED, encode_ahead, rest
 from featx.images import PixelPath, Preprocess, load
 
 SMALL = PixelPath(Preprocess(size=16))
@@ -88,12 +88,41 @@ def test_batches_are_run_by_several_threads_at_once(crops, pool):
     assert len(encode(digested(crops[:8]), pool, meet)) == 2
 
 
-def test_an_error_of_the_network_reaches_the_consumer(crops, pool):
-    def broken(_batch):
-        raise RuntimeError("no memory")
+def test_an_error_of_the_network_reaches_the_consumer_after_what_was_begun(crops, pool):
+    first = colours(np.stack([SMALL(crop)[1] for crop in crops[:4]]))
+    others = threading.Barrier(2, timeout=60)
 
+    def broken(batch):
+        others.wait()  # two batches are under way
+        if np.array_equal(colours(batch), first):
+            raise RuntimeError("no memory")
+        return colours(batch)
+
+    batches, got = encode_ahead(digested(crops[:8]), broken, path=SMALL, batch_size=4, pool=pool, ahead=2), []
     with pytest.raises(RuntimeError, match="no memory"):
-        encode(digested(crops[:8]), pool, broken)
+        got.extend(batch.positions for batch in batches)
+    assert got == [[4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("the consumer's own")])
+def test_an_interrupted_consumer_gets_the_rest_of_what_was_begun(error, crops, pool):
+    ran = []
+
+    def note(batch):
+        ran.append(len(batch))
+        return colours(batch)
+
+    batches = encode_ahead(digested(crops), note, path=SMALL, batch_size=2, pool=pool, ahead=3)
+    got = [next(batches), *rest(batches, error)]
+    assert sum(len(batch.positions) for batch in got) == sum(ran)
+    assert len(ran) < 20
+    assert next(batches, None) is None
+
+
+def test_a_consumer_whose_producer_failed_has_no_rest(crops, pool):
+    batches = encode_ahead([], colours, path=SMALL, batch_size=2, pool=pool, ahead=3)
+    assert next(batches, None) is None
+    assert list(rest(batches, ValueError("late"))) == []
 
 
 @settings(deadline=None)

@@ -169,6 +169,41 @@ def test_an_interrupted_run_keeps_what_it_had_encoded(encoder, crops, store, mon
     assert rows_in(store) == sum(batches) == 8
 
 
+def test_an_interruption_between_batches_keeps_what_was_begun(encoder, crops, store, monkeypatch):
+    """Ctrl-C comes in the main thread, wherever that is."""
+    from featx.runtimes._torch import TorchRuntime
+
+    run, batches = TorchRuntime.run, []
+
+    def counting(self, batch, **options):
+        batches.append(len(batch))
+        return run(self, batch, **options)
+
+    class Bar:
+        def __init__(self, *_, **__):
+            self.updates = 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def set_postfix(self, **_):
+            pass
+
+        def update(self, n):
+            self.updates += 1
+            if self.updates == 4:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(TorchRuntime, "run", counting)
+    monkeypatch.setattr(module, "progress_bar", Bar)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.set_params(runtime="torch", batch_size=2).transform(crops)
+    assert rows_in(store) == sum(batches) < 40
+
+
 def test_memory_holds_a_few_batches_only(tiny, crops, monkeypatch):
     from featx.extraction import _encode
     from featx.runtimes._torch import TorchRuntime

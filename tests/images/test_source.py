@@ -31,6 +31,7 @@ def memo(tmp_path) -> DigestMemo:
 def settled(monkeypatch):
     """Files count as old at once."""
     monkeypatch.setattr("featx.images._memo._RACY_NS", -(10**12))
+    monkeypatch.setattr("featx.images._source._FEW", 0)
 
 
 def digests(sources, memo, pool) -> list[bytes]:
@@ -203,3 +204,12 @@ def test_pixels_are_pinned():
     # Every key of PIL images and arrays in every store depends on this value.
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     assert load(pixels)[0].hex() == "f2502f02a71cd0564b248d28786d3d79"
+
+
+def test_a_few_small_files_are_hashed_again_rather_than_remembered(files, memo, pool, settled, monkeypatch):
+    monkeypatch.setattr("featx.images._source._FEW", 16)
+    digests(files, memo, pool)
+    assert not memo.file.exists()
+    monkeypatch.setattr("featx.images._source._SMALL", 1000)
+    digests(files, memo, pool)
+    assert len(memo.lookup(files)) == len(files)

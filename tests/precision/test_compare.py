@@ -7,6 +7,7 @@ import pytest
 
 import featx
 from featx.exceptions import InputError, UnknownNameError
+from tests.networks import TINY, Unconvertible
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -63,8 +64,21 @@ def test_bad_images_do_not_count(crops, tiny):
     assert table.loc["float32", "cosine"] == pytest.approx(1)
 
 
+def test_a_network_that_openvino_cannot_take_has_a_note():
+    encoder = featx.Encoder.from_module(Unconvertible(), preprocess=TINY)
+    images = [np.full((32, 32, 3), 10 * i, np.uint8) for i in range(12)]
+    with pytest.warns(featx.FeatxWarning, match="runs in torch"):
+        table = featx.compare_precisions(
+            images, featx.ImageEncoder(encoder, device="cpu"), precisions=["float32", "int8"]
+        )
+    assert table.loc["float32", "relative_l2"] == 0
+    assert table.loc["int8", "note"] != ""
+
+
 def test_wrong_arguments_are_named(crops, tiny):
     with pytest.raises(UnknownNameError, match="Did you mean 'float32'"):
         featx.compare_precisions(crops, tiny, precisions=["float3"])
+    with pytest.raises(InputError, match="no readable image"):
+        featx.compare_precisions([], tiny)
     with pytest.raises(InputError, match="Got 3 labels for 40 images"):
         featx.compare_precisions(crops, tiny, [0, 1, 0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -129,6 +131,30 @@ def test_four_threads_load_a_network_once_and_get_the_same_rows(specs):
     assert len({id(runtime) for runtime, _ in found}) == 1
     for _, rows in found[1:]:
         np.testing.assert_array_equal(rows, found[0][1])
+
+
+NEW_NETWORK_IN_A_CHILD = """
+import os, signal, sys
+import numpy as np
+from featx.encoders import resolve
+from featx.runtimes import get_runtime
+batch = np.zeros((8, 64, 64, 3), np.uint8)
+import featx
+small = featx.Preprocess(size=64)
+get_runtime(resolve("resnet18", weights="random", preprocess=small), "openvino").run(batch)
+child = os.fork()
+if child == 0:
+    signal.alarm(100)
+    get_runtime(resolve("resnet18", weights="random:1", preprocess=small), "openvino").run(batch)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_converts_a_network_that_is_new():
+    answer = subprocess.run([sys.executable, "-W", "ignore", "-c", NEW_NETWORK_IN_A_CHILD], timeout=300)
+    assert answer.returncode == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 
@@ -57,15 +58,18 @@ def test_an_old_processor_gets_torch(monkeypatch):
     finally:
         monkeypatch.undo()
         module._runs_openvino.cache_clear()
-    assert module._runs_openvino() == torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    assert module._runs_openvino() == (torch.backends.cpu.get_cpu_capability() != "DEFAULT")
 
 
 def test_a_machine_without_a_driver_is_told_without_torch():
     code = "from featx.runtimes._choose import has_cuda; import sys; print(has_cuda(), 'torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert answer[0] == str(torch.cuda.is_available())
-    if not torch.cuda.is_available():
-        assert answer[1] in ("False", "True")  # True where a driver is there, and no device
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        assert answer == ["False", "False"]
+    else:
+        assert answer == [str(torch.cuda.is_available()), "True"]
 
 
 def test_a_family_names_runtime_and_kind_of_device():

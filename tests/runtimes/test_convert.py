@@ -62,6 +62,12 @@ def test_a_transformer_converts_either_way(way, monkeypatch):
     assert np.linalg.norm(rows - expected) < 1e-5 * np.linalg.norm(expected)
 
 
+def test_what_the_process_has_set_for_its_own_work_changes_nothing():
+    specs = resolve("efficientnet_lite0", preprocess=featx.Preprocess(size=64))
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.device("meta"):
+        assert convert(specs).outputs
+
+
 def test_a_network_that_neither_way_holds_is_refused_with_both_reasons():
     specs = resolve(featx.Encoder.from_module(Unconvertible(), preprocess=TINY, name="odd"))
     with pytest.raises(ConversionError, match=r"'odd' cannot be converted for OpenVINO \(.+; .+\)"):

@@ -8,11 +8,13 @@ import sys
 import numpy as np
 import pytest
 
+import featx
 from featx.encoders import resolve
 from featx.exceptions import StoreWarning
 from featx.runtimes import _convert, _graphs
 from featx.runtimes._graphs import graph_file, load_graph
 from featx.runtimes._openvino import OpenVinoRuntime
+from tests.networks import TINY, make_tiny, tiny_encoder
 
 
 @pytest.fixture
@@ -49,6 +51,18 @@ def test_layers_and_their_order_are_graphs_of_their_own(tiny, own_graphs):
     assert len(files) == 4
 
 
+def test_what_changes_the_numbers_changes_the_file(tiny, own_graphs):
+    """Also which node is the feature, where two encoders wrap one module."""
+    plain = featx.Preprocess(size=32, fit="squash")
+    specs = [resolve(tiny), resolve(tiny_encoder(1)), resolve(tiny, preprocess=plain), resolve(tiny, layers="logits")]
+    network = tiny.spec(tiny.preprocess)
+    other = featx.Encoder.from_module(make_tiny(), preprocess=TINY)
+    other.classifier, other.dim = None, 3
+    assert other.spec(TINY).fingerprint() != network.fingerprint()
+    specs.append([other.spec(TINY)])
+    assert len({graph_file(chosen) for chosen in specs}) == 5
+
+
 def test_one_graph_serves_every_precision(tiny, own_graphs):
     assert graph_file(resolve(tiny)) == graph_file(resolve(tiny, precision="bfloat16"))
 
@@ -70,9 +84,10 @@ def test_a_damaged_graph_is_made_again(tiny, conversions, damage):
 def test_a_graph_of_another_version_is_made_again(tiny, conversions, monkeypatch):
     specs = resolve(tiny)
     rows(specs)
-    monkeypatch.setattr(_graphs.openvino, "__version__", "2020.1")
-    rows(specs)
-    assert len(conversions) == 2
+    for what in (_graphs.openvino, _graphs):
+        monkeypatch.setattr(what, "__version__", "0.0.1")
+        rows(specs)
+    assert len(conversions) == 3
 
 
 def test_a_folder_that_cannot_be_written_costs_the_keeping_not_the_result(tiny, tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -35,10 +37,10 @@ def test_modes_take_turns_and_the_last_puts_the_settings_back():
     before, order, inside = settings(), [], threading.Event()
 
     def other():
-        with float32_mode("tf32"):
+        with float32_mode("tf32", "cuda:0"):
             order.append(settings())
 
-    with float32_mode("ieee"):
+    with float32_mode("ieee", "cuda:0"):
         thread = threading.Thread(target=other)
         thread.start()
         inside.wait(0.2)
@@ -46,6 +48,29 @@ def test_modes_take_turns_and_the_last_puts_the_settings_back():
     thread.join(60)
     assert order in (["ieee", "tf32"], [False, True])
     assert settings() == before
+
+
+def test_settings_that_followed_a_wider_one_still_do_and_the_others_stay():
+    """In a process of its own: what a process has set once it cannot unset."""
+    if not hasattr(torch.backends.mkldnn, "fp32_precision"):
+        pytest.skip("torch 2.9 has these settings")
+    answer = subprocess.run([sys.executable, "-c", FOLLOWING], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["ieee", "True", "bf16", "ieee", "bf16"]
+
+
+FOLLOWING = """
+import torch
+from featx.runtimes._precision import float32_mode
+matmul, conv = torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv
+with float32_mode("ieee", "cpu"):
+    print(matmul.fp32_precision, torch.backends.cudnn.allow_tf32)  # the older flag still works
+torch.backends.mkldnn.fp32_precision = "bf16"
+print(matmul.fp32_precision)
+conv.fp32_precision = "bf16"
+with float32_mode("ieee", "cpu"):
+    print(conv.fp32_precision)
+print(conv.fp32_precision)
+"""
 
 
 def settings():

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -27,6 +29,18 @@ def test_the_environment_is_as_before(monkeypatch):
         with no_telemetry():
             assert os.environ["CI"] == "true"
         assert os.environ.get("CI") == before
+
+
+def test_threads_leave_no_trace(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+
+    def work(_):
+        with no_telemetry():
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(40)))
+    assert "CI" not in os.environ
 
 
 def test_a_conversion_is_reported_to_nobody(root, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -186,11 +187,11 @@ def test_a_layer_that_never_runs_is_said():
 
 
 def precisions() -> list:
+    """What decides on the CPU."""
     backends = torch.backends
     if hasattr(backends.cuda.matmul, "fp32_precision"):
-        owners = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
-        return [owner.fp32_precision for owner in owners]
-    return [backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32]
+        return [backends.mkldnn.matmul.fp32_precision, backends.mkldnn.conv.fp32_precision]
+    return [backends.cuda.matmul.allow_tf32]
 
 
 @pytest.fixture
@@ -278,6 +279,27 @@ def test_a_full_device_gets_half_the_batch_with_one_warning(crops):
     expected = (torch.from_numpy(batch).permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
     np.testing.assert_allclose(rows, expected.mean((2, 3)), rtol=1e-4, atol=1e-5)
     runtime.run(batch)  # without another warning
+
+
+def test_a_few_images_that_find_no_room_set_no_limit(crops):
+    specs = resolve(featx.Encoder.from_module(Full(), preprocess=TINY))
+    runtime = TorchRuntime(specs, "cpu")
+    with pytest.warns(FallbackWarning):
+        runtime.run(batch_of(crops[:4], specs[0]))
+    assert runtime._limit is None
+    runtime.run(batch_of(crops[:32], specs[0]))
+    assert runtime._limit == 2
+
+
+def test_threads_that_find_a_full_device_get_their_own_rows(crops):
+    specs = resolve(featx.Encoder.from_module(Full(), preprocess=TINY))
+    runtime = TorchRuntime(specs, "cpu")
+    batches = [batch_of(crops[i : i + 32], specs[0]) for i in range(8)]
+    with pytest.warns(FallbackWarning), ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(runtime.run, batches))
+    for batch, got in zip(batches, rows, strict=True):
+        expected = (torch.from_numpy(batch).permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
+        np.testing.assert_allclose(got, expected.mean((2, 3)), rtol=1e-4, atol=1e-5)
 
 
 def test_a_device_without_memory_for_one_image_says_so(crops, monkeypatch):
