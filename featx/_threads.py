@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from numbers import Integral
 
 from featx.exceptions import ParameterError
@@ -35,7 +36,12 @@ def count_threads(n_jobs: int | None) -> int:
         raise ParameterError(f"Got n_jobs={n_jobs!r}. Expected None, -1 or a positive number of threads.")
     if n_jobs is not None and n_jobs > 0:
         return int(n_jobs)
+    available = _count_processors()
+    return available if n_jobs is None else max(1, available + 1 + int(n_jobs))
+
+
+@lru_cache(maxsize=1)
+def _count_processors() -> int:
     import joblib
 
-    available = joblib.cpu_count()  # knows affinity, and a container's share
-    return available if n_jobs is None else max(1, available + 1 + int(n_jobs))
+    return joblib.cpu_count()  # knows affinity, and a container's share

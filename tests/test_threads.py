@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pytest
 
+from featx import _threads
 from featx._threads import count_threads
 from featx.exceptions import ParameterError
 
@@ -11,6 +12,9 @@ from featx.exceptions import ParameterError
 @pytest.fixture(autouse=True)
 def four_processors(monkeypatch):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    _threads._count_processors.cache_clear()
+    yield
+    _threads._count_processors.cache_clear()
 
 
 @pytest.mark.parametrize(

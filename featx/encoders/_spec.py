@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,5 +149,10 @@ class EncoderSpec:
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, over canonical JSON of `identity`."""
-        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _fingerprint(self)
+
+
+@lru_cache(maxsize=64)  # a call for one image asks several times
+def _fingerprint(spec: EncoderSpec) -> str:
+    text = json.dumps(spec.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -18,9 +18,9 @@ from featx.images._decode import MAX_PIXELS, DecodeError, decode, from_array, fr
 from featx.images._memo import DigestMemo, pack_stat
 
 DIGEST_BYTES = 16
-# To remember a digest takes 2 ms, a transaction: so few and small files are sooner hashed again.
-_FEW = 16
-_SMALL = 4_000_000
+# The memo's transactions take 2 ms: so few and small files are sooner hashed again.
+_FEW = 8
+_SMALL = 2_000_000
 _FILE_TAG = b"featx:file:1\0"
 _PIXELS_TAG = b"featx:pixels:1\0"
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
@@ -146,7 +146,8 @@ def _digest_files(sources: Sequence[object], memo: DigestMemo, pool: Executor) -
         except DecodeError as error:
             results[i] = str(error)
 
-    known = memo.lookup([path for _, path, _ in files])
+    worth_it = len(files) > _FEW or sum(status.st_size for _, _, status in files) > _SMALL
+    known = memo.lookup([path for _, path, _ in files]) if worth_it else {}
     unknown = []
     for i, path, status in files:
         state, digest = known.get(path, (b"", b""))
@@ -157,7 +158,7 @@ def _digest_files(sources: Sequence[object], memo: DigestMemo, pool: Executor) -
 
     results |= zip((i for i, _, _ in unknown), pool.map(_hash_file, [path for _, path, _ in unknown]), strict=True)
     fresh = [(path, status, results[i]) for i, path, status in unknown if isinstance(results[i], bytes)]
-    if len(fresh) > _FEW or sum(status.st_size for _, status, _ in fresh) > _SMALL:
+    if worth_it:
         memo.record(fresh, since)
     return results
 

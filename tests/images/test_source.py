@@ -207,7 +207,7 @@ def test_pixels_are_pinned():
 
 
 def test_a_few_small_files_are_hashed_again_rather_than_remembered(files, memo, pool, settled, monkeypatch):
-    monkeypatch.setattr("featx.images._source._FEW", 16)
+    monkeypatch.setattr("featx.images._source._FEW", 12)
     digests(files, memo, pool)
     assert not memo.file.exists()
     monkeypatch.setattr("featx.images._source._SMALL", 1000)
