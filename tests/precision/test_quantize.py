@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 import featx
 from featx.exceptions import InputError, MissingDependencyError, ParameterError, WeightsError
-from featx.runtimes import base
+from featx.runtimes import _loading
 
 nncf = pytest.importorskip("nncf", reason="needs pip install 'featx[quantize]'")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -71,7 +71,7 @@ def test_without_a_path_it_is_named_by_its_content(tiny, crops):
 
 
 def test_a_damaged_or_missing_file_is_an_error_that_names_it(made, crops, tmp_path, monkeypatch):
-    monkeypatch.setattr(base, "_loaded", type(base._loaded)())
+    monkeypatch.setattr(_loading, "_loaded", type(_loading._loaded)())
     broken = pickle.loads(pickle.dumps(made))
     broken.file = tmp_path / "moved.graph"
     with pytest.raises(WeightsError, match="cannot be read"):
