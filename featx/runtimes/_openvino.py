@@ -92,7 +92,9 @@ def _hint(precision: str) -> str:
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     runs = ["float32"] + ["bfloat16"] * ("BF16" in capabilities)
     if precision not in runs:
-        why = " Bfloat16 needs AVX512-BF16 or AMX; runtime='torch' emulates it." if precision == "bfloat16" else ""
+        why = " It needs a CUDA device."
+        if precision == "bfloat16":
+            why = " Bfloat16 needs AVX512-BF16 or AMX; runtime='torch' emulates it."
         raise DeviceError(
             f"Got precision={precision!r}. Expected {' or '.join(map(repr, runs))} on this processor.{why}"
         )
