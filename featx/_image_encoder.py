@@ -51,8 +51,8 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
         bfloat16 on processors that have it and on CUDA, tf32 and float16 on CUDA. `compare_precisions` tells what
         each costs.
     decode : {"exact", "fast"}, default="exact"
-        Pillow decodes, resizes and crops; ``"fast"`` decodes large JPEGs at a fraction of their size: 1.7 times as
-        fast at 1600 x 1200, 2.4 times at 4000 x 3000, for 2 % in the embedding (relative L2).
+        Pillow decodes, resizes and crops; ``"fast"`` decodes large JPEGs at a fraction of their size: 1.6 times as
+        fast at 1600 x 1200, 2.8 times at 4000 x 3000, for 2 to 3 % in the embedding (relative L2).
     runtime : {"auto", "openvino", "torch"}, default="auto"
         What runs the network: ``"auto"`` is torch on CUDA and OpenVINO on the CPU.
     device : str or list of str, default="auto"

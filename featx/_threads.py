@@ -1,4 +1,4 @@
-"""How many threads read and decode."""
+"""How many processors, and so threads, work."""
 
 from __future__ import annotations
 

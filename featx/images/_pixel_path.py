@@ -11,7 +11,7 @@ from featx.images._preprocess import Preprocess
 from featx.images._source import load
 
 # A JPEG is decoded at a fraction of its size only where this many times the pixels that are needed are left:
-# with 2, embeddings move by 2 % (relative L2), with 1 by 6 to 9 %.
+# with 2, embeddings move by 2 to 3 % (relative L2), with 1 by a multiple of that.
 _SPARE = 2
 
 

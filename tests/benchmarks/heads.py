@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gzip
 import time
 import warnings
 from pathlib import Path
@@ -18,8 +17,8 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 import featx
+from tests.benchmarks.fashion import DATA, read_fashion
 
-DATA = Path("/usr/share/datasets/fashion-mnist")
 HEADS = {
     "StandardScaler, LogisticRegression(C=0.001)": (StandardScaler(), LogisticRegression(C=0.001, max_iter=1000)),
     "StandardScaler, LogisticRegression(C=0.01)": (StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)),
@@ -43,10 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     encoder = featx.ImageEncoder(cache=arguments.cache)
     digits = load_digits()
-    with gzip.open(arguments.data / "t10k-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(arguments.data / "t10k-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(), np.uint8, offset=8)
+    images, labels = read_fashion(arguments.data)
     fashion = encoder.transform(images)
     digit = encoder.transform((digits.images * 255 / 16).astype(np.uint8))
     tasks = [(fashion, labels, 5000), (fashion, labels, 500), (digit, digits.target, 900)]
