@@ -5,7 +5,8 @@ from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._memo import DigestMemo
 from featx.images._pixel_path import PixelPath
 from featx.images._preprocess import FITS, Preprocess
-from featx.images._source import DIGEST_BYTES, absolute, digest_many, is_path, load, read_file
+from featx.images._read import is_path, read_file, to_pixels
+from featx.images._source import DIGEST_BYTES, absolute, digest_many, load
 
 __all__ = [
     "DIGEST_BYTES",
@@ -25,4 +26,5 @@ __all__ = [
     "load",
     "open_header",
     "read_file",
+    "to_pixels",
 ]

@@ -1,4 +1,7 @@
-"""The containers of images that are accepted -> a list of sources, with index labels and a name."""
+"""The containers of images that are accepted -> a list of sources, with index labels and a name.
+
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy and Pillow.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from featx.exceptions import InputError
-from featx.images._decode import conversion_hint
+from ..exceptions import InputError
+from ._decode import conversion_hint
 
 _EXPECTED = (
     "Expected a list, tuple, numpy array, pandas or polars Series, or a frame of one column, "

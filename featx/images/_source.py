@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import stat
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -14,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featx.images._decode import MAX_PIXELS, DecodeError, decode, from_array, from_pil
+from featx.images._decode import MAX_PIXELS, DecodeError
 from featx.images._memo import DigestMemo, pack_stat
+from featx.images._read import is_path, read_file, stat_file, to_pixels
 
 DIGEST_BYTES = 16
 # The memo's transactions take 2 ms: so few and small files are sooner hashed again.
@@ -23,7 +22,6 @@ _FEW = 8
 _SMALL = 2_000_000
 _FILE_TAG = b"featx:file:1\0"
 _PIXELS_TAG = b"featx:pixels:1\0"
-_URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
 
 
 def digest_file(data: bytes) -> bytes:
@@ -36,10 +34,6 @@ def digest_pixels(image: Image.Image) -> bytes:
     width, height = image.size
     tag = _PIXELS_TAG + f"{height}x{width}\0".encode()
     return hashlib.sha256(tag + image.tobytes()).digest()[:DIGEST_BYTES]
-
-
-def is_path(source: object) -> bool:
-    return isinstance(source, str | Path)
 
 
 def absolute(path: str | Path) -> str:
@@ -79,28 +73,9 @@ def load(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = No
     >>> len(digest), image.size
     (16, (6, 4))
     """
-    if is_path(source):
-        data = read_file(source)
-        return digest_file(data), decode(data, max_pixels, at_least)
-    if isinstance(source, bytes):
-        return digest_file(source), decode(source, max_pixels, at_least)
-    if isinstance(source, Image.Image):
-        image = from_pil(source, max_pixels)
-    elif isinstance(source, np.ndarray):
-        image = from_array(source, max_pixels)
-    else:
-        raise DecodeError(_not_a_source(source))
-    return digest_pixels(image), image
-
-
-def read_file(path: str | Path) -> bytes:
-    """Read an image file, or say why not."""
-    _stat_file(path)
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise DecodeError(_os_reason(path, error)) from error
+    data = read_file(source) if is_path(source) else source
+    image = to_pixels(data, max_pixels, at_least)
+    return digest_file(data) if isinstance(data, bytes) else digest_pixels(image), image
 
 
 def digest_many(
@@ -141,7 +116,7 @@ def _digest_files(sources: Sequence[object], memo: DigestMemo, pool: Executor) -
         if not is_path(source):
             continue
         try:
-            status = _stat_file(source)
+            status = stat_file(source)
             files.append((i, absolute(source), status))
         except DecodeError as error:
             results[i] = str(error)
@@ -178,30 +153,3 @@ def _hash_source(source: object, max_pixels: int) -> bytes | str:
         return load(source, max_pixels)[0]
     except DecodeError as error:
         return str(error)
-
-
-def _stat_file(path: str | Path) -> os.stat_result:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        raise DecodeError(_os_reason(path, error)) from error
-    if stat.S_ISREG(status.st_mode):
-        if status.st_size == 0:
-            raise DecodeError("the file is empty (0 bytes)")
-        return status
-    # A pipe or a device would block or never end.
-    raise DecodeError("is a folder, not an image file" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
-
-
-def _os_reason(path: str | Path, error: Exception) -> str:
-    if _URL.match(str(path)):
-        return "URLs are not read; download the image and pass its path or its bytes"
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return "no such file"
-    if isinstance(error, PermissionError):
-        return "no permission to read the file"
-    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
-
-
-def _not_a_source(source: object) -> str:
-    return f"a {type(source).__name__}; expected a path, bytes, a PIL image or a uint8 array"

@@ -1,0 +1,94 @@
+"""One image source (path, bytes, PIL image, uint8 array) -> its bytes, and its RGB pixels.
+
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy and Pillow.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ._decode import MAX_PIXELS, DecodeError, decode, from_array, from_pil
+
+_URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
+
+
+def is_path(source: object) -> bool:
+    return isinstance(source, str | Path)
+
+
+def to_pixels(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Image.Image:
+    """Decode one source.
+
+    Parameters
+    ----------
+    source : str, Path, bytes, PIL.Image.Image or uint8 ndarray
+    max_pixels : int, default=89_000_000
+        Larger images are refused before they are decoded.
+    at_least : int, default=None
+        JPEGs may be decoded at a fraction of their size, as in `decode`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB.
+
+    Raises
+    ------
+    DecodeError
+        With the reason why this source cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featx.images import to_pixels
+    >>> to_pixels(np.zeros((4, 6), "uint8")).size
+    (6, 4)
+    """
+    if is_path(source):
+        source = read_file(source)
+    if isinstance(source, bytes):
+        return decode(source, max_pixels, at_least)
+    if isinstance(source, Image.Image):
+        return from_pil(source, max_pixels)
+    if isinstance(source, np.ndarray):
+        return from_array(source, max_pixels)
+    raise DecodeError(f"a {type(source).__name__}; expected a path, bytes, a PIL image or a uint8 array")
+
+
+def read_file(path: str | Path) -> bytes:
+    """Read an image file, or say why not."""
+    stat_file(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise DecodeError(_os_reason(path, error)) from error
+
+
+def stat_file(path: str | Path) -> os.stat_result:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise DecodeError(_os_reason(path, error)) from error
+    if stat.S_ISREG(status.st_mode):
+        if status.st_size == 0:
+            raise DecodeError("the file is empty (0 bytes)")
+        return status
+    # A pipe or a device would block or never end.
+    raise DecodeError("is a folder, not an image file" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
+
+
+def _os_reason(path: str | Path, error: Exception) -> str:
+    if _URL.match(str(path)):
+        return "URLs are not read; download the image and pass its path or its bytes"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read the file"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
