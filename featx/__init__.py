@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from featx._image_encoder import ImageEncoder
     from featx._image_folder import check_images, read_image_folder
     from featx._pipeline import image_pipeline
+    from featx.deploy._export import export_bundle
+    from featx.deploy._predictor import Predictor
     from featx.encoders import Encoder, list_encoders
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
     from featx.images import Preprocess
@@ -25,9 +27,11 @@ _HOMES = {
     "FeatxWarning": "featx.exceptions",
     "ImageEncoder": "featx._image_encoder",
     "ImageErrors": "featx.exceptions",
+    "Predictor": "featx.deploy._predictor",
     "Preprocess": "featx.images",
     "check_images": "featx._image_folder",
     "compare_precisions": "featx.precision",
+    "export_bundle": "featx.deploy._export",
     "image_pipeline": "featx._pipeline",
     "list_encoders": "featx.encoders",
     "quantize_encoder": "featx.precision",
@@ -41,10 +45,12 @@ __all__ = [
     "FeatxWarning",
     "ImageEncoder",
     "ImageErrors",
+    "Predictor",
     "Preprocess",
     "__version__",
     "check_images",
     "compare_precisions",
+    "export_bundle",
     "image_pipeline",
     "list_encoders",
     "quantize_encoder",

@@ -12,6 +12,8 @@
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
         ├── ConversionError             (RuntimeError) a network that a runtime cannot take
         ├── StoreError                  (OSError) a store folder that cannot be used
+        ├── ExportError                 (ValueError) a pipeline that cannot leave as a bundle, or whose bundle disagrees
+        ├── BundleError                 (ValueError) a bundle that is damaged, or of a format that is not known
         └── MissingDependencyError      (ImportError) an optional package; the message names the extra
 
     UserWarning
@@ -94,6 +96,14 @@ class ConversionError(FeatxError, RuntimeError):
 
 class StoreError(FeatxError, OSError):
     """A store folder that cannot be used."""
+
+
+class ExportError(FeatxError, ValueError):
+    """A pipeline that cannot leave as a bundle, or whose bundle gives other answers."""
+
+
+class BundleError(FeatxError, ValueError):
+    """A bundle that is damaged, incomplete, or of a format that is not known."""
 
 
 class MissingDependencyError(FeatxError, ImportError):

@@ -16,6 +16,7 @@ FLOORS = {
     "__init__": 9,
     "bench": 8,
     "precision": 8,
+    "deploy": 8,
     "_pipeline": 7,
     "_image_folder": 7,
     "_image_encoder": 6,
@@ -31,7 +32,7 @@ FLOORS = {
 }
 NETWORK = "_efficientnet_lite_network.py"  # imported inside the function that builds it
 # What a copied file imports beside that, when it is asked to.
-OPTIONAL_THERE = {"exceptions.py": {"pandas"}}
+OPTIONAL_THERE = {"exceptions.py": {"pandas"}, "deploy/_engine.py": {"onnxruntime", "pandas", "skops"}}
 # Copied byte for byte to machines that have neither featx nor torch; relative imports hold in both places.
 COPIED = (
     "exceptions.py",
@@ -39,6 +40,10 @@ COPIED = (
     "images/_decode.py",
     "images/_preprocess.py",
     "images/_read.py",
+    "deploy/_bundle.py",
+    "deploy/_columns.py",
+    "deploy/_engine.py",
+    "deploy/_predictor.py",
 )
 
 

@@ -49,7 +49,11 @@ class PixelPath:
         DecodeError
             With the reason why the source cannot be used.
         """
-        needed = self.preprocess.resize or self.preprocess.size
-        at_least = _SPARE * needed if self.decode == "fast" else None
-        digest, image = load(source, self.max_pixels, at_least)
+        digest, image = load(source, self.max_pixels, self.at_least)
         return digest, self.preprocess(image)
+
+    @property
+    def at_least(self) -> int | None:
+        """Pixels that a side of a JPEG keeps; None: all."""
+        needed = self.preprocess.resize or self.preprocess.size
+        return _SPARE * needed if self.decode == "fast" else None

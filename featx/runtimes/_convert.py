@@ -15,7 +15,7 @@ from featx.runtimes._prepare import as_published, example_batch, prepare
 from featx.runtimes._telemetry import no_telemetry
 
 # What float32 may differ by between runtimes.
-_TOLERANCE = 1e-4
+TOLERANCE = 1e-4
 _MAX_BATCH = 4096
 
 
@@ -57,7 +57,7 @@ def _convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
         except Exception as failure:  # whatever a tracer says of a stranger's code
             reasons.append(f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0]}")
             continue
-        if error <= _TOLERANCE:
+        if error <= TOLERANCE:
             return model
         reasons.append(f"its numbers differ by {error:.1e} (relative L2)")
     raise ConversionError(f"{specs[0].name!r} cannot be converted for OpenVINO ({'; '.join(reasons)}).")
@@ -77,10 +77,10 @@ def _export(network: torch.nn.Module, example: torch.Tensor) -> openvino.Model:
 def _difference(model: openvino.Model, batch: np.ndarray, expected: Sequence[np.ndarray]) -> float:
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     outputs = compiled(batch).values()
-    return max(_relative_l2(got, wanted) for got, wanted in zip(outputs, expected, strict=True))
+    return max(relative_l2(got, wanted) for got, wanted in zip(outputs, expected, strict=True))
 
 
-def _relative_l2(got: np.ndarray, wanted: np.ndarray) -> float:
+def relative_l2(got: np.ndarray, wanted: np.ndarray) -> float:
     if not np.array_equal(np.isfinite(got), np.isfinite(wanted)):
         return np.inf
     got, wanted = np.nan_to_num(got), np.nan_to_num(wanted)

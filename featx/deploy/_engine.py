@@ -1,0 +1,151 @@
+"""Pixels and values -> outputs: the bundle's graph in ONNX Runtime, and a scikit-learn head where it has one.
+
+Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..exceptions import BundleError, MissingDependencyError
+from ..images._accept import is_missing
+from ._bundle import GRAPH, HEAD, Bundle
+
+# The only packages whose types a head may hold: nothing in a bundle runs code of its own.
+TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.")
+METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
+
+
+class Engine:
+    """What computes; one serves any number of threads.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    threads : int
+        That one call may use.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int):
+        self._card = bundle.card
+        self._session = _open_session(bundle.folder / GRAPH, threads)
+        self._head = load_head(bundle.folder / HEAD) if bundle.card["head"] == "sklearn" else None
+        classes = bundle.card["classes"]
+        self.classes = None if classes is None else np.array(classes["values"], classes["dtype"])
+
+    def run(
+        self, tensors: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray], names: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Compute outputs.
+
+        Parameters
+        ----------
+        tensors : dict of str to ndarray
+            Pixels, uint8 (n, size, size, 3), and which are absent, bool (n, 1).
+        values : dict of str to ndarray of shape (n, 1)
+            The other columns, by name.
+        names : sequence of {"label", "probabilities", "decision", "embedding"}
+
+        Returns
+        -------
+        dict of str to ndarray
+            A row an image in each.
+        """
+        if self._head is None:
+            feeds = {**tensors, **{self._tensor(name): as_tensor(column) for name, column in values.items()}}
+            outputs = self._session.run(names, feeds)
+        else:
+            (embedding,) = self._session.run(["embedding"], tensors)
+            outputs = [self._ask_head(name, embedding, values) for name in names]
+        dtype = None if self.classes is None else self.classes.dtype
+        return {name: polish(name, output, dtype) for name, output in zip(names, outputs, strict=True)}
+
+    def _tensor(self, name: str) -> str:
+        return next(entry["tensor"] for entry in self._card["inputs"] if entry["name"] == name)
+
+    def _ask_head(self, name: str, embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        if name == "embedding":
+            return embedding
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on names of columns that the head does not get
+            return getattr(self._head, METHODS[name])(head_input(embedding, values))
+
+
+def polish(name: str, output: Any, dtype: np.dtype | None) -> np.ndarray:
+    """Bring an output into the shape and the dtype that scikit-learn gives; `dtype` is that of the labels."""
+    output = np.asarray(output)
+    if name == "label":
+        return output.reshape(len(output)).astype(output.dtype if dtype is None else dtype)
+    if name == "decision" and output.ndim == 2 and output.shape[1] <= 2:  # of two classes, the second one's
+        return output[:, -1]
+    return output
+
+
+def head_input(embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> Any:
+    """What a scikit-learn head takes: the embeddings, or a frame of them and the other columns."""
+    if not values:
+        return embedding
+    import pandas as pd
+
+    frame = pd.DataFrame(embedding, columns=[f"embedding_{i}" for i in range(embedding.shape[1])])
+    return pd.concat([frame, pd.DataFrame({name: column[:, 0] for name, column in values.items()})], axis=1)
+
+
+def load_head(file: Path) -> Any:
+    """Read a head without running code of its own.
+
+    Raises
+    ------
+    BundleError
+        If it holds types from anywhere but scikit-learn, numpy and scipy.
+    """
+    try:
+        from skops import io
+    except ImportError as error:
+        raise MissingDependencyError(
+            "This bundle's head is a scikit-learn estimator, which needs scikit-learn and skops. "
+            "Install them with: pip install -r requirements.txt"
+        ) from error
+    foreign = [name for name in io.get_untrusted_types(file=file) if not name.startswith(TRUSTED)]
+    if foreign:
+        raise BundleError(f"{file} holds {', '.join(foreign)}. Expected types of scikit-learn, numpy and scipy alone.")
+    return io.load(file, trusted=io.get_untrusted_types(file=file))
+
+
+def count_processors() -> int:
+    """Processors that this process may use."""
+    # joblib, which knows more of containers, may not be there.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open_session(graph: Path, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            "A Predictor needs the package 'onnxruntime', which is not installed. "
+            "Install it with: pip install onnxruntime"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait take their processor from those that decode.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a class for each of its codes, with no common root but this
+        raise BundleError(f"{graph} cannot be run by ONNX Runtime {onnxruntime.__version__}: {error}") from error
+
+
+def as_tensor(column: np.ndarray) -> np.ndarray:
+    if column.dtype == np.float64:
+        return column.astype(np.float32)
+    if column.dtype == object:
+        return np.array([["nan" if is_missing(value) and value != "" else value] for value in column[:, 0]], object)
+    return column

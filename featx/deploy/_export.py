@@ -1,0 +1,264 @@
+"""A fitted pipeline -> a bundle: a folder that predicts without torch and without featx."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featx._optional import import_optional
+from featx.deploy._agreement import Agreement, compare
+from featx.deploy._bundle import CARD, GRAPH, HEAD, Bundle
+from featx.deploy._columns import Columns, read_columns
+from featx.deploy._engine import METHODS
+from featx.deploy._folder import head_requirements, write_card, write_code
+from featx.deploy._graph import EncoderGraph, assemble
+from featx.deploy._head import convert_head, dump_head
+from featx.deploy._predictor import Predictor
+from featx.deploy._reference import Reference
+from featx.deploy._sample import builtin_sample
+from featx.deploy._shrink import shrink
+from featx.deploy._strip import ImageInput, Stripped, strip
+from featx.exceptions import ExportError, FallbackWarning, UnknownNameError
+from featx.images import PixelPath
+from featx.runtimes._onnx import to_onnx
+
+if TYPE_CHECKING:
+    import onnx
+
+HEADS = ("auto", "onnx", "sklearn")
+QUANTIZED = ("int8", "float16")
+
+
+def export_bundle(
+    pipeline: Any, folder: str | Path, *, sample: Any = None, head: str = "auto", quantize: str | None = None
+) -> Bundle:
+    """Write a fitted pipeline as a bundle, and hold the bundle against it.
+
+    A bundle is a folder that predicts with numpy, Pillow and ONNX Runtime alone:
+    one graph from pixels to label, its preprocessing, the package that reads
+    both, and a service. No torch, no featx, no pickle.
+
+    Parameters
+    ----------
+    pipeline : estimator
+        A fitted Pipeline of an `ImageEncoder` and scikit-learn steps; or one that
+        begins with a ColumnTransformer of images and other columns; or a search
+        over one. An `ImageEncoder` alone makes a bundle that embeds.
+    folder : str or Path
+        Is made; a bundle that lies there is replaced.
+    sample : container of images, or DataFrame, default=None
+        Rows that pipeline and bundle must agree on; None is a built-in one, parts
+        of two photos.
+    head : {"auto", "onnx", "sklearn"}, default="auto"
+        ``"onnx"``: scikit-learn's steps become part of the graph. ``"sklearn"``:
+        they stay scikit-learn's, in a skops file, for another 150 MB of packages.
+        ``"auto"``: the first where it gives the same answers, else the second.
+    quantize : {"int8", "float16"}, default=None
+        ``"float16"`` halves the encoder's file, ``"int8"`` makes a quarter of it and
+        computes with integers, calibrated on `sample`. Both change the answers:
+        how far they agree is measured on `sample` and is in ``card["verified"]``.
+
+    Returns
+    -------
+    Bundle
+        Its ``folder`` and its ``card``, the content of ``bundle.json``.
+
+    Raises
+    ------
+    ExportError
+        If the pipeline is not fitted, a step cannot leave, the bundle disagrees
+        with the pipeline on the sample, or the folder holds something else.
+    ConversionError
+        If the encoder cannot be written as ONNX.
+    ImageErrors
+        If an image of the sample cannot be read.
+    MissingDependencyError
+        Without the extra ``export``.
+
+    Examples
+    --------
+    >>> import featx
+    >>> model = featx.image_pipeline().fit(images, labels)  # doctest: +SKIP
+    >>> bundle = featx.export_bundle(model, "bundle/")  # doctest: +SKIP
+    >>> featx.Predictor("bundle/").predict(["new.jpg"])  # doctest: +SKIP
+    array(['cat'], dtype='<U3')
+    """
+    _check_choice("head", head, HEADS)
+    _check_choice("quantize", quantize, (None, *QUANTIZED))
+    if quantize and sample is None:
+        raise ExportError(f"Got quantize={quantize!r} without sample. Expected images to measure the agreement on.")
+    import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
+    target = Path(folder).expanduser().absolute()
+    _check_target(target)
+    stripped = strip(pipeline)
+    _check_head(stripped)
+    rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
+    with tempfile.TemporaryDirectory() as scratch:
+        reference = Reference(pipeline, stripped, Path(scratch), own_cache=sample is not None)
+        plan = _Plan(stripped, reference, rows, quantize)
+    with _published(target) as new:
+        card = plan.write(new, head)
+    return Bundle(target, card)
+
+
+class _Plan:
+    """What a bundle will be, and what it must answer."""
+
+    def __init__(self, stripped: Stripped, reference: Reference, sample: Any, quantize: str | None):
+        rules, probes = reference.probe(sample) if stripped.values else ({}, [])
+        self._stripped = stripped
+        self._quantize = quantize
+        self._inputs = [
+            *(_image_card(image) for image in stripped.images),
+            *({"name": v.name, "kind": v.kind, "tensor": v.tensor, **rules[v.name]} for v in stripped.values),
+        ]
+        self._samples = [sample, *probes]
+        self._expected = _stack([reference.answers(rows) for rows in self._samples])
+        columns = [read_columns(rows, self._inputs) for rows in self._samples]
+        self._values = _stack([part.values for part in columns])
+        self._encoders = [
+            EncoderGraph(_encoder_graph(image, columns[0], quantize), entry["tensor"], entry["absent"])
+            for image, entry in zip(stripped.images, self._inputs, strict=False)
+        ]
+
+    def write(self, folder: Path, head: str) -> dict[str, Any]:
+        """Write the first kind of head that agrees; returns the card."""
+        if self._stripped.head is None:
+            return self._write(folder, None)
+        try:
+            return self._write(folder, "sklearn" if head == "sklearn" else "onnx")
+        except ExportError as error:
+            if head != "auto":
+                raise
+            card = self._write(folder, "sklearn")
+            warnings.warn(
+                f"The head stays scikit-learn's, because {error} The bundle then needs scikit-learn and skops: some "
+                "150 MB more, and a second more to start.",
+                FallbackWarning,
+                stacklevel=3,
+            )
+            return card
+
+    def _write(self, folder: Path, kind: str | None) -> dict[str, Any]:
+        heads = convert_head(self._stripped, self._expected["embedding"], self._values) if kind == "onnx" else []
+        if kind == "sklearn":
+            dump_head(self._stripped.head, folder / HEAD)
+        (folder / GRAPH).write_bytes(assemble(self._encoders, heads).SerializeToString())
+        write_code(folder, head_requirements(bool(self._values)) if kind == "sklearn" else [])
+        outputs = {name for graph in heads for name in graph.outputs} if kind == "onnx" else self._expected.keys()
+        card = write_card(folder, self._card(kind, [name for name in METHODS if name in outputs]))
+        agreement = self._verify(folder, card)
+        return write_card(folder, {**card, "verified": agreement.to_dict()})
+
+    def _card(self, kind: str | None, outputs: list[str]) -> dict[str, Any]:
+        classes = getattr(self._stripped.head, "classes_", None)
+        encoder = self._stripped.images[0].encoder
+        return {
+            "task": "embedding" if kind is None else "regression" if classes is None else "classification",
+            "head": kind,
+            "quantize": self._quantize,
+            "inputs": self._inputs,
+            "outputs": outputs,
+            "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
+            "image": {name: getattr(encoder, name) for name in ("on_error", "on_missing", "max_pixels")},
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("numpy", "pillow", "onnxruntime", "scikit-learn", "torch")},
+            },
+        }
+
+    def _verify(self, folder: Path, card: dict[str, Any]) -> Agreement:
+        """Hold the bundle against the pipeline.
+
+        Raises
+        ------
+        ExportError
+            If they disagree, and it was not shrunk.
+        """
+        predictor = Predictor(folder)
+        names = [*card["outputs"], "embedding"]
+        got = _stack([predictor.outputs(rows, names) for rows in self._samples])
+        agreement = compare({name: self._expected[name] for name in names}, got)
+        if agreement.where and not self._quantize:
+            raise ExportError(f"the bundle disagrees with the pipeline: {'; '.join(agreement.where)}.")
+        return agreement
+
+
+def _encoder_graph(image: ImageInput, sample: Columns, quantize: str | None) -> onnx.ModelProto:
+    graph = to_onnx(image.specs)
+    if quantize is None:
+        return graph
+    path = PixelPath(image.specs[0].preprocess, image.specs[0].decode, image.encoder.max_pixels)
+    return shrink(graph, quantize, (path(source)[1] for source in sample.images[image.name].sources))
+
+
+def _image_card(image: ImageInput) -> dict[str, Any]:
+    spec = image.specs[0]
+    tolerant = "nan" in (image.encoder.on_error, image.encoder.on_missing)
+    return {
+        "name": image.name,
+        "kind": "image",
+        "tensor": image.tensor,
+        "absent": f"{image.tensor}_absent" if tolerant else None,
+        "preprocess": asdict(spec.preprocess),
+        "at_least": PixelPath(spec.preprocess, spec.decode).at_least,
+        "dim": image.dim,
+        "encoder": {"name": spec.name, "weights": spec.weights, "licence": spec.licence},
+        "fingerprints": [spec.fingerprint() for spec in image.specs],
+    }
+
+
+def _stack(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _check_choice(parameter: str, value: Any, choices: Sequence[Any]) -> None:
+    if value not in choices:
+        raise UnknownNameError(parameter, value, [str(choice) for choice in choices])
+
+
+def _check_head(stripped: Stripped) -> None:
+    head = stripped.head
+    if head is not None and not hasattr(head, "predict"):
+        raise ExportError(
+            f"Got a pipeline that ends in a {type(head).__name__}, which predicts nothing. Expected a classifier or a "
+            "regressor at its end, or an ImageEncoder alone."
+        )
+    if isinstance(getattr(head, "classes_", None), list):
+        raise ExportError("Got a classifier of several outputs. Expected one: export a pipeline for each.")
+
+
+def _to_pandas(sample: Any) -> Any:
+    return sample.to_pandas() if hasattr(sample, "to_pandas") and hasattr(sample, "columns") else sample
+
+
+def _check_target(target: Path) -> None:
+    """Refuse, before minutes of work, what could not be written or would destroy something."""
+    if not target.parent.is_dir():
+        raise ExportError(f"Got {target}, but there is no folder {target.parent}. Make it first.")
+    if target.exists() and not (target / CARD).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ExportError(f"{target} holds something that is no bundle. Name a new folder, or empty it.")
+
+
+@contextmanager
+def _published(target: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its place once it is whole."""
+    new = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield new
+        if target.exists():
+            shutil.rmtree(target)
+        new.chmod(0o755)
+        new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)

@@ -1,0 +1,117 @@
+"""The files of a bundle: the graph, the head, the package that reads them, and how to install it."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from featx._version import __version__
+from featx.deploy._bundle import CARD, FORMAT, digest_card, digest_file
+
+# Byte for byte, at the same place in the package "predictor": their relative imports hold there too.
+COPIED = (
+    "exceptions.py",
+    "images/_accept.py",
+    "images/_decode.py",
+    "images/_preprocess.py",
+    "images/_read.py",
+    "deploy/_bundle.py",
+    "deploy/_columns.py",
+    "deploy/_engine.py",
+    "deploy/_predictor.py",
+)
+_PACKAGE = Path(__file__).parent.parent
+_INIT = '''"""Predict with this bundle; no featx, no torch."""
+
+from .deploy._predictor import Predictor
+
+__all__ = ["Predictor"]
+'''
+_REQUIREMENTS = ["numpy>=1.26", "onnxruntime>=1.20", "pillow>=11.0"]
+_REQUIREMENTS_SERVE = ["-r requirements.txt", "fastapi>=0.115", "python-multipart>=0.0.18", "uvicorn>=0.32"]
+_README = """# An image model
+
+Made by featx {featx}; it runs without featx and without torch.
+
+```sh
+pip install -r requirements.txt
+python -c 'from predictor import Predictor; print(Predictor().{method}({example}))'
+```
+
+As a service, with a page at http://localhost:8000 and its interface described at /docs:
+
+```sh
+pip install -r requirements-serve.txt
+python serve.py
+```
+
+- `model.onnx` takes {takes}, and gives {gives}. Any ONNX runtime can run it.
+- `bundle.json` says how images become pixels, the classes, what it was made with, how far it agrees with the
+  pipeline that it was exported from, and the SHA-256 of each file; a damaged bundle is refused.
+"""
+
+
+def write_code(folder: Path, requirements: list[str]) -> None:
+    """Write what does not depend on the model: the package, the service, the requirements."""
+    for name in COPIED:
+        _write(folder / "predictor" / name, (_PACKAGE / name).read_bytes())
+    _write(folder / "predictor" / "__init__.py", _INIT.encode())
+    for room in ("images", "deploy"):
+        _write(folder / "predictor" / room / "__init__.py", b"")
+    _write(folder / "serve.py", (_PACKAGE / "deploy" / "_server.py").read_bytes())
+    _write(folder / "page.html", (_PACKAGE / "deploy" / "page.html").read_bytes())
+    _write(folder / "requirements.txt", _lines(sorted([*_REQUIREMENTS, *requirements])))
+    _write(folder / "requirements-serve.txt", _lines(_REQUIREMENTS_SERVE))
+
+
+def head_requirements(stripped_values: bool) -> list[str]:
+    """What a head of scikit-learn needs: the very version that it was fitted with."""
+    names = [f"scikit-learn=={version('scikit-learn')}", f"skops>={version('skops')}"]
+    return [*names, "pandas>=2.1"] if stripped_values else names
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+    """Write ``README.md`` and ``bundle.json``, with the digest of every other file."""
+    _write(folder / "README.md", _readme(card).encode())
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    card = {"format": FORMAT, "featx": __version__, **card}
+    card["files"] = {name: digest_file(folder / name) for name in files if name != CARD}
+    card["digest"] = digest_card(card)
+    _write(folder / CARD, _json(card))
+    return card
+
+
+def _readme(card: dict[str, Any]) -> str:
+    of_graph = [entry for entry in card["inputs"] if card["head"] == "onnx" or entry["kind"] == "image"]
+    outputs = [*(card["outputs"] if card["head"] == "onnx" else []), "embedding"]
+    examples = {"image": '"new.jpg"', "number": "1.5", "integer": "1", "category": '"..."'}
+    columns = [f'"{entry["name"]}": [{examples[entry["kind"]]}]' for entry in card["inputs"]]
+    return _README.format(
+        featx=__version__,
+        takes=", ".join(f"`{entry['tensor']}` ({_shape(entry)})" for entry in of_graph),
+        gives=", ".join(f"`{name}`" for name in outputs),
+        example=f"{{{', '.join(columns)}}}" if len(columns) > 1 else '["new.jpg"]',
+        method="embed" if card["task"] == "embedding" else "predict_table",
+    )
+
+
+def _shape(entry: dict[str, Any]) -> str:
+    if entry["kind"] == "image":
+        size = entry["preprocess"]["size"]
+        return f"uint8, n x {size} x {size} x 3, RGB"
+    return {"number": "float32", "integer": "int64", "category": "string"}[entry["kind"]] + ", n x 1"
+
+
+def _json(card: dict[str, Any]) -> bytes:
+    return (json.dumps(card, indent=2) + "\n").encode()
+
+
+def _lines(lines: list[str]) -> bytes:
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)

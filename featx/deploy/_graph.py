@@ -1,0 +1,131 @@
+"""Encoders and a head -> one ONNX graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from featx.deploy._head import HeadGraph
+
+if TYPE_CHECKING:
+    import onnx
+
+OUTPUTS = ("label", "probabilities", "decision", "embedding")
+
+
+@dataclass(frozen=True)
+class EncoderGraph:
+    """An encoder's graph, and the inputs that it will have.
+
+    Attributes
+    ----------
+    model : onnx.ModelProto
+        ``pixels`` -> ``embedding``.
+    tensor : str
+    absent : str or None
+        An input, bool (n, 1), that says which embeddings are to be NaN.
+    """
+
+    model: onnx.ModelProto
+    tensor: str
+    absent: str | None = None
+
+
+def assemble(encoders: Sequence[EncoderGraph], heads: Sequence[HeadGraph]) -> onnx.ModelProto:
+    """Put graphs together.
+
+    Parameters
+    ----------
+    encoders : sequence of EncoderGraph
+        Their embeddings lie side by side in the output ``embedding``.
+    heads : sequence of HeadGraph
+        May be none; each takes ``embedding`` and the other columns.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
+    from onnx import helper
+
+    graph = _Assembly()
+    for i, encoder in enumerate(encoders):
+        _add_encoder(graph, encoder, f"encoder{i}/")
+    embeddings = [f"encoder{i}/usable" for i in range(len(encoders))]
+    graph.node("Concat", embeddings, "embedding", axis=1)
+    dim = sum(encoder.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value for encoder in encoders)
+    graph.outputs.append(helper.make_tensor_value_info("embedding", 1, ["images", dim]))
+    for i, head in enumerate(heads):
+        _add_head(graph, head, f"head{i}/")
+    models = [*(encoder.model for encoder in encoders), *(head.model for head in heads)]
+    return graph.model(models)
+
+
+class _Assembly:
+    def __init__(self):
+        self.nodes, self.inputs, self.outputs, self.initializers = [], {}, [], []
+
+    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: int) -> None:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"make/{output}", **attributes))
+
+    def add(self, model: onnx.ModelProto, prefix: str, inputs: Mapping[str, str]) -> onnx.GraphProto:
+        """Take in a graph, all its names behind a prefix; `inputs` says what its inputs get."""
+        from onnx import compose
+
+        names = [entry.name for entry in model.graph.input]
+        part = compose.add_prefix(model, prefix).graph
+        for name, entry in zip(names, part.input, strict=True):
+            self.node("Identity", [inputs[name]], entry.name)
+        self.nodes += part.node
+        self.initializers += part.initializer
+        return part
+
+    def model(self, parts: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
+        from onnx import checker, helper
+
+        opsets = {(entry.domain, entry.version) for part in parts for entry in part.opset_import}
+        graph = helper.make_graph(
+            self.nodes, "featx", list(self.inputs.values()), self.outputs, initializer=self.initializers
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="featx",
+            opset_imports=[helper.make_opsetid(domain, version) for domain, version in sorted(opsets)],
+            ir_version=max(part.ir_version for part in parts),
+        )
+        checker.check_model(model)
+        return model
+
+
+def _add_encoder(graph: _Assembly, encoder: EncoderGraph, prefix: str) -> None:
+    from onnx import helper, numpy_helper
+
+    part = graph.add(encoder.model, prefix, {encoder.model.graph.input[0].name: encoder.tensor})
+    size = part.input[0].type.tensor_type.shape.dim[1].dim_value
+    graph.inputs[encoder.tensor] = helper.make_tensor_value_info(encoder.tensor, 2, ["images", size, size, 3])
+    embedding, usable = part.output[0].name, f"{prefix}usable"
+    if encoder.absent is None:
+        graph.node("Identity", [embedding], usable)
+        return
+    graph.inputs[encoder.absent] = helper.make_tensor_value_info(encoder.absent, 9, ["images", 1])
+    graph.initializers.append(numpy_helper.from_array(np.array(np.nan, np.float32), f"{prefix}nan"))
+    graph.node("Where", [encoder.absent, f"{prefix}nan", embedding], usable)
+
+
+def _add_head(graph: _Assembly, head: HeadGraph, prefix: str) -> None:
+    names = [entry.name for entry in head.model.graph.input]
+    part = graph.add(head.model, prefix, {name: name for name in names})
+    for name, entry in zip(names, part.input, strict=True):
+        if name != "embedding" and name not in graph.inputs:
+            entry.name = name
+            graph.inputs[name] = entry
+    outputs = {entry.name: entry for entry in part.output}
+    for name, own in head.outputs.items():
+        entry = outputs[prefix + own]
+        graph.node("Identity", [entry.name], name)
+        entry.name = name
+        graph.outputs.append(entry)

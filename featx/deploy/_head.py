@@ -1,0 +1,188 @@
+"""A scikit-learn head -> ONNX graphs from embeddings to label, probabilities and decision values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+
+from featx._optional import import_optional
+from featx.deploy._agreement import compare
+from featx.deploy._engine import METHODS, TRUSTED, as_tensor, head_input, polish
+from featx.deploy._strip import walk
+from featx.exceptions import ExportError
+from featx.runtimes._onnx import OPSET
+
+if TYPE_CHECKING:
+    import onnx
+
+    from featx.deploy._strip import Stripped
+
+_ML_OPSET = 3
+
+
+@dataclass(frozen=True)
+class HeadGraph:
+    """One conversion of a head.
+
+    Attributes
+    ----------
+    model : onnx.ModelProto
+        Takes ``embedding`` and the values by their names.
+    outputs : dict of str to str
+        ``label``, ``probabilities``, ``decision`` -> the graph's own name of it.
+    """
+
+    model: onnx.ModelProto
+    outputs: dict[str, str]
+
+
+def ask(head: Any, X: Any) -> dict[str, np.ndarray]:
+    """What an estimator answers: its label and whichever scores it has."""
+    answers = {name: getattr(head, method)(X) for name, method in METHODS.items() if hasattr(head, method)}
+    return {name: answer for name, answer in answers.items() if isinstance(answer, np.ndarray)}
+
+
+def convert_head(stripped: Stripped, embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> list[HeadGraph]:
+    """Convert a head, and hold every output against scikit-learn's.
+
+    Parameters
+    ----------
+    stripped : Stripped
+    embedding : ndarray of shape (n, dim), float32
+        Of a sample.
+    values : dict of str to ndarray of shape (n, 1)
+        The sample's other columns.
+
+    Returns
+    -------
+    list of HeadGraph
+        One, or two where one graph cannot give probabilities and decision values
+        at once; each output is in one of them.
+
+    Raises
+    ------
+    ExportError
+        If it has no ONNX form, or its ONNX form gives other answers.
+    MissingDependencyError
+        Without the extra ``export``.
+    """
+    import_optional("skl2onnx", extra="export", purpose="A head in ONNX")
+    head = _with_equivalent(stripped.head)
+    feeds = {"embedding": embedding, **{name: as_tensor(column) for name, column in values.items()}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on names of columns
+        expected = ask(stripped.head, head_input(embedding, values))
+    graphs: list[HeadGraph] = []
+    reasons: list[str] = []
+    for score in [name for name in ("probabilities", "decision") if name in expected] or [None]:
+        try:
+            model, outputs = _convert(head, feeds, score)
+            answers = _answers(model, outputs, feeds, expected)
+        except Exception as error:  # a converter says anything of an estimator that it does not know
+            reasons.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}")
+            continue
+        known = {name for graph in graphs for name in graph.outputs}
+        for name in outputs.keys() - known:
+            if where := compare(expected, {name: answers[name]}).where:
+                reasons += where
+                del outputs[name]
+        graphs.append(HeadGraph(model, {name: outputs[name] for name in outputs.keys() - known}))
+    known = {name for graph in graphs for name in graph.outputs}
+    # Of decision values beside probabilities nobody's answer depends.
+    if lacking := expected.keys() - known - ({"decision"} if "probabilities" in known else set()):
+        raise ExportError(f"its {', '.join(sorted(lacking))} in ONNX: {'; '.join(reasons)}")
+    return [graph for graph in graphs if graph.outputs]
+
+
+def _convert(head: Any, feeds: Mapping[str, np.ndarray], score: str | None) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Convert to a graph that gives the label and one kind of score."""
+    from skl2onnx import to_onnx
+
+    last = head.steps[-1][1] if isinstance(head, Pipeline) else head
+    raw = {"raw_scores": True} if score == "decision" else {}
+    # Not every converter has the option "zipmap", and without it those that have make a list of dicts.
+    for options in [{"zipmap": False, **raw}, raw] if score else [{}]:
+        try:
+            model = to_onnx(
+                head,
+                initial_types=[(name, _tensor_type(feed)) for name, feed in feeds.items()],
+                options={id(last): options} if options else None,
+                target_opset={"": OPSET, "ai.onnx.ml": _ML_OPSET},
+            )
+            break
+        except NameError as error:
+            unknown_option = error
+    else:
+        raise unknown_option
+    names = [output.name for output in model.graph.output]
+    return model, dict(zip(["label", *([score] if score else [])], names, strict=False))
+
+
+def _tensor_type(feed: np.ndarray) -> Any:
+    from skl2onnx.common import data_types
+
+    kinds = {"f": data_types.FloatTensorType, "i": data_types.Int64TensorType, "O": data_types.StringTensorType}
+    return kinds[feed.dtype.kind]([None, feed.shape[1]])
+
+
+def _answers(
+    model: onnx.ModelProto, outputs: Mapping[str, str], feeds: Mapping[str, np.ndarray], expected: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """What the graph answers, in scikit-learn's shapes and dtypes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    answers = dict(zip(outputs, session.run(list(outputs.values()), dict(feeds)), strict=True))
+    return {name: polish(name, answer, expected["label"].dtype) for name, answer in answers.items()}
+
+
+def _with_equivalent(head: Any) -> Any:
+    """The same head, with its last step as one that is converted rightly."""
+    steps = list(head.steps) if isinstance(head, Pipeline) else [("head", head)]
+    name, last = steps[-1]
+    # Of discriminant analysis with two classes skl2onnx gets the probabilities wrong; it is a linear classifier.
+    if type(last) is not LinearDiscriminantAnalysis:
+        return head
+    linear = LogisticRegression()
+    for attribute in ("coef_", "intercept_", "classes_", "n_features_in_"):
+        setattr(linear, attribute, getattr(last, attribute))
+    linear.n_iter_ = np.array([1])
+    return Pipeline([*steps[:-1], (name, linear)])
+
+
+def dump_head(head: Any, file: Path) -> None:
+    """Keep a head as scikit-learn's, in a file that runs no code of its own.
+
+    Raises
+    ------
+    ExportError
+        If it holds anything but scikit-learn, numpy and scipy: the box has nothing else.
+    """
+    from skops import io
+
+    try:
+        io.dump(head, file)
+        foreign = [name for name in io.get_untrusted_types(file=file) if not name.startswith(TRUSTED)]
+    except Exception as error:  # skops says anything of what it cannot keep
+        raise ExportError(f"The head cannot be kept: {error}{_functions(head)}") from error
+    if foreign:
+        raise ExportError(
+            f"The head holds {', '.join(foreign)}, which only your own code has{_functions(head)}. Expected "
+            "scikit-learn's estimators alone."
+        )
+
+
+def _functions(head: Any) -> str:
+    """Name the steps that hold functions."""
+    found = [f"FunctionTransformer({part.func!r})" for part in walk(head) if getattr(part, "func", None) is not None]
+    return f" (see {', '.join(found)})" if found else ""

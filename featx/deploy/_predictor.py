@@ -1,0 +1,250 @@
+"""Predictor: a bundle -> predictions, by ONNX Runtime; never torch.
+
+Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..exceptions import ImageErrors, ImageWarning, InputError, ParameterError, list_rows
+from ..images._accept import is_missing
+from ..images._decode import DecodeError
+from ..images._preprocess import Preprocess
+from ..images._read import to_pixels
+from ._bundle import read_bundle
+from ._columns import Columns, read_columns
+from ._engine import Engine, count_processors
+
+_POLICIES = ("raise", "nan")
+_BATCH_SIZE = 4
+
+
+class Predictor:
+    """Predict with a bundle that `export_bundle` wrote.
+
+    Inside a bundle, ``from predictor import Predictor`` is this very class, with
+    nothing but numpy, Pillow and ONNX Runtime installed.
+
+    Parameters
+    ----------
+    bundle : str, Path or None, default=None
+        The bundle's folder; None is the one that this file lies in.
+    threads : int, default=None
+        Processors that decode and predict; None is all that this process may use.
+    on_error, on_missing : {"raise", "nan"}, default=None
+        What becomes of images that cannot be read and of missing ones, as for
+        `ImageEncoder`; None is what the exported pipeline had.
+    max_pixels : int, default=None
+        Larger images are refused before they are decoded; None is the pipeline's.
+
+    Attributes
+    ----------
+    card : dict
+        What ``bundle.json`` says: inputs, classes, versions, scores at export.
+    classes_ : ndarray or None
+        None for regression.
+
+    Raises
+    ------
+    BundleError
+        If a file does not match its digest, is missing, or has another format.
+    MissingDependencyError
+        If ONNX Runtime is not installed.
+
+    Examples
+    --------
+    >>> import featx
+    >>> predictor = featx.Predictor("bundle/")  # doctest: +SKIP
+    >>> predictor.predict(["new.jpg"])  # doctest: +SKIP
+    array(['cat'], dtype='<U3')
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | None = None,
+        *,
+        threads: int | None = None,
+        on_error: str | None = None,
+        on_missing: str | None = None,
+        max_pixels: int | None = None,
+    ):
+        self.bundle = read_bundle(Path(__file__).parents[2] if bundle is None else bundle)
+        self.card = self.bundle.card
+        self.threads = count_processors() if threads is None else _positive("threads", threads)
+        image = self.card["image"]
+        self.on_error = _policy("on_error", on_error, image["on_error"])
+        self.on_missing = _policy("on_missing", on_missing, image["on_missing"])
+        self.max_pixels = _positive("max_pixels", image["max_pixels"] if max_pixels is None else max_pixels)
+        self._engine = Engine(self.bundle, self.threads)
+        self.classes_ = self._engine.classes
+        self._images = [entry for entry in self.card["inputs"] if entry["kind"] == "image"]
+        self._preprocess = {entry["name"]: Preprocess(**entry["preprocess"]) for entry in self._images}
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict labels, or values.
+
+        Parameters
+        ----------
+        X : container of images, or dict of columns, or frame
+            As the exported pipeline takes them: paths, bytes, PIL images or uint8
+            arrays; a table where the pipeline has several columns.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Of the labels' own dtype; float for regression.
+
+        Raises
+        ------
+        ImageErrors
+            If rows cannot be used and the policy is "raise"; it lists them all.
+        InputError
+            If X is not such a container, or lacks a column.
+        """
+        return self.outputs(X, ["label"])["label"]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict each class's probability, (n, n_classes), in the order of `classes_`; errors as in `predict`."""
+        return self.outputs(X, ["probabilities"])["probabilities"]
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Decision values, (n,) for two classes, else (n, n_classes); errors as in `predict`."""
+        return self.outputs(X, ["decision"])["decision"]
+
+    def embed(self, X: Any) -> np.ndarray:
+        """Embed images: (n, dim) float32, as the pipeline's ImageEncoder does; errors as in `predict`."""
+        return self.outputs(X, ["embedding"])["embedding"]
+
+    def predict_table(self, X: Any) -> list[dict[str, Any]]:
+        """Predict row by row, whatever is wrong with some of them.
+
+        Parameters
+        ----------
+        X : container of images, or dict of columns, or frame
+
+        Returns
+        -------
+        list of dict
+            A row each: ``image`` (a path, or its position), ``label``, ``probability``
+            (of that label; None where the head has none) and ``error`` ("" where all
+            is well; else label and probability are None, unless the policy is "nan").
+            `pandas.DataFrame` takes it as it is.
+        """
+        names = ["label", *(["probabilities"] if "probabilities" in self.card["outputs"] else [])]
+        columns = read_columns(X, self.card["inputs"])
+        if not len(columns):
+            return []
+        outputs, reasons, unusable = self._run(columns, names)
+        rows = []
+        for i in range(len(columns)):
+            source = columns.first.sources[i]
+            row = {"image": str(source) if isinstance(source, str | Path) else i}
+            bad = i in unusable
+            row["label"] = None if bad else outputs["label"][i].item()
+            row["probability"] = None if bad or len(names) == 1 else float(outputs["probabilities"][i].max())
+            rows.append({**row, "error": reasons.get(i, "")})
+        return rows
+
+    def outputs(self, X: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Several outputs at once.
+
+        Parameters
+        ----------
+        X : container of images, or dict of columns, or frame
+        names : sequence of {"label", "probabilities", "decision", "embedding"}
+
+        Returns
+        -------
+        dict of str to ndarray
+
+        Raises
+        ------
+        ParameterError
+            If the bundle has no such output.
+        ImageErrors, InputError
+            As in `predict`.
+        """
+        known = ["embedding", *self.card["outputs"]]
+        if absent := [name for name in names if name not in known]:
+            raise ParameterError(f"This bundle gives no {', '.join(absent)}. It gives {', '.join(known)}.")
+        columns = read_columns(X, self.card["inputs"])
+        if not len(columns):
+            raise InputError("Got no rows. Expected at least one.")
+        outputs, reasons, unusable = self._run(columns, names)
+        first = columns.first
+        rows = [(i, first.label(i), first.sources[i], reasons[i]) for i in sorted(reasons)]
+        if unusable:
+            raise ImageErrors([row for row in rows if row[0] in unusable], len(columns), None)
+        if rows:
+            warnings.warn("\n".join(["Images became NaN rows:", *list_rows(rows)]), ImageWarning, stacklevel=3)
+        return outputs
+
+    def _run(self, columns: Columns, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[int, str], set[int]]:
+        """Outputs of all rows; the reasons of bad ones; and those among them whose outputs mean nothing."""
+        chunks = [range(i, min(i + _BATCH_SIZE, len(columns))) for i in range(0, len(columns), _BATCH_SIZE)]
+        if len(chunks) == 1:
+            parts = [self._run_chunk(columns, chunks[0], names)]
+        else:
+            # A thread decodes its own few images, then has them predicted: no queue of pixels, no waiting.
+            with ThreadPoolExecutor(self.threads, thread_name_prefix="featx") as pool:
+                parts = list(pool.map(lambda chunk: self._run_chunk(columns, chunk, names), chunks))
+        reasons, unusable = dict(columns.reasons), set(columns.reasons)
+        for _, bad in parts:
+            reasons |= {row: reason for row, (_, reason) in bad.items()}
+            unusable |= {row for row, (policy, _) in bad.items() if policy == "raise"}
+        return {name: np.concatenate([outputs[name] for outputs, _ in parts]) for name in names}, reasons, unusable
+
+    def _run_chunk(
+        self, columns: Columns, chunk: range, names: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], dict[int, tuple[str, str]]]:
+        """Outputs of some rows, and of bad ones the policy that holds and the reason."""
+        tensors, bad = {}, {}
+        for entry in self._images:
+            name, size = entry["name"], entry["preprocess"]["size"]
+            pixels = np.zeros((len(chunk), size, size, 3), np.uint8)
+            absent = np.zeros((len(chunk), 1), bool)
+            for j, row in enumerate(chunk):
+                try:
+                    pixels[j] = self._read(columns.images[name].sources[row], entry)
+                except _Unusable as error:
+                    absent[j] = True
+                    bad.setdefault(row, error.args)
+            tensors[entry["tensor"]] = pixels
+            if entry["absent"]:
+                tensors[entry["absent"]] = absent
+        values = {name: column[chunk.start : chunk.stop] for name, column in columns.values.items()}
+        return self._engine.run(tensors, values, names), bad
+
+    def _read(self, source: Any, entry: dict[str, Any]) -> np.ndarray:
+        """Pixels of a source, or `_Unusable`."""
+        if is_missing(source):
+            raise _Unusable(self.on_missing, f"missing ({source!r})")
+        try:
+            return self._preprocess[entry["name"]](to_pixels(source, self.max_pixels, entry["at_least"]))
+        except DecodeError as error:
+            raise _Unusable(self.on_error, str(error)) from error
+
+
+class _Unusable(Exception):  # noqa: N818 - no error yet: the policy may make it a NaN row
+    """An image that cannot be used: the policy that holds, and the reason."""
+
+
+def _positive(name: str, value: Any) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ParameterError(f"Got {name}={value!r}. Expected a positive integer.")
+    return int(value)
+
+
+def _policy(name: str, value: str | None, exported: str) -> str:
+    if value not in (None, *_POLICIES):
+        raise ParameterError(f"Got {name}={value!r}. Expected one of {', '.join(map(repr, _POLICIES))}.")
+    if value == "nan" != exported:
+        raise ParameterError(f"Got {name}='nan', but the pipeline was exported with 'raise': it has no rule for NaN.")
+    return value or exported

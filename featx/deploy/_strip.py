@@ -1,0 +1,264 @@
+"""A fitted pipeline -> its encoders, and what is left of it: a head that takes embeddings."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
+
+from featx._image_encoder import ImageEncoder
+from featx.encoders import EncoderSpec
+from featx.exceptions import ExportError
+
+IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """A column of images.
+
+    Attributes
+    ----------
+    name : str
+    encoder : ImageEncoder
+    dim : int
+        Length of its embedding.
+    """
+
+    name: str
+    encoder: ImageEncoder
+    dim: int
+
+    @property
+    def tensor(self) -> str:
+        return tensor_name(self.name)
+
+    @property
+    def specs(self) -> tuple[EncoderSpec, ...]:
+        return in_float32(self.encoder)._specs()
+
+
+@dataclass(frozen=True)
+class ValueInput:
+    """Another column.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"number", "integer", "category"}
+    categories : list or None
+        Those that an encoder of categories was fitted on.
+    """
+
+    name: str
+    kind: str
+    categories: list[Any] | None = None
+
+    @property
+    def tensor(self) -> str:
+        return tensor_name(self.name)
+
+
+@dataclass(frozen=True)
+class Stripped:
+    """A pipeline without its encoders.
+
+    Attributes
+    ----------
+    images : list of ImageInput
+    values : list of ValueInput
+    head : estimator or None
+        Takes the embeddings, side by side, then the values, a column each; None
+        where there was nothing but an encoder.
+    """
+
+    images: list[ImageInput]
+    values: list[ValueInput] = field(default_factory=list)
+    head: Any = None
+
+
+def in_float32(encoder: ImageEncoder) -> ImageEncoder:
+    """A copy of an encoder in the precision that bundles compute in."""
+    encoder = copy.copy(encoder)
+    encoder.precision = "float32"
+    return encoder
+
+
+def tensor_name(column: str) -> str:
+    """A column's name in the graph, where outputs have names too."""
+    return f"{column}_input" if column in ("label", "probabilities", "decision", "embedding") else column
+
+
+def strip(model: Any) -> Stripped:
+    """Take the encoders out of a fitted pipeline; the model itself is left as it is.
+
+    Parameters
+    ----------
+    model : estimator
+        A Pipeline that begins with an `ImageEncoder`, or with a ColumnTransformer
+        that has some; also inside searches, threshold tuning, calibration.
+
+    Returns
+    -------
+    Stripped
+
+    Raises
+    ------
+    ExportError
+        If it is not fitted, or holds no encoder, or two on one column.
+    """
+    _check_fitted(model)
+    parts = list(walk(model))
+    encoders = [part for part in parts if isinstance(part, ImageEncoder)]
+    if not encoders:
+        raise ExportError(f"Got a {type(model).__name__} without an ImageEncoder. Expected a pipeline of images.")
+    tables = [part for part in parts if _is_table(part)]
+    # deepcopy puts what the memo has in the place of the encoders, wherever they are.
+    memo = {id(encoder): FunctionTransformer() for encoder in encoders}
+    images, values = _inputs_of_table(tables) if tables else (_only_image(model, encoders), [])
+    memo |= {id(table): _rewrite(table, images, values, dict(memo)) for table in tables}
+    head = _drop_identity(copy.deepcopy(_unwrap(model), memo))
+    return Stripped(images, values, head)
+
+
+def _check_fitted(model: Any) -> None:
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise ExportError("Got a pipeline that is not fitted. Call fit first, then export it.") from error
+    except TypeError as error:
+        raise ExportError(f"Got a {type(model).__name__}. Expected a fitted scikit-learn Pipeline.") from error
+
+
+def walk(part: Any, seen: set[int] | None = None) -> Iterator[Any]:
+    """Every estimator inside, itself first; of a search only what it found."""
+    seen = set() if seen is None else seen
+    part = _unwrap(part)
+    if id(part) in seen or isinstance(part, str | bytes | np.ndarray):
+        return
+    seen.add(id(part))
+    if isinstance(part, dict):
+        children = list(part.values())
+    elif isinstance(part, list | tuple | set):
+        children = list(part)
+    elif hasattr(part, "get_params") or hasattr(part, "fit") or hasattr(part, "predict"):
+        yield part
+        children = list(vars(part).values()) if hasattr(part, "__dict__") else []
+    else:  # such as one of CalibratedClassifierCV's pairs of classifier and calibrator
+        children = [child for child in getattr(part, "__dict__", {}).values() if hasattr(child, "get_params")]
+    for child in children:
+        yield from walk(child, seen)
+
+
+def _unwrap(part: Any) -> Any:
+    """A search predicts with its best estimator."""
+    while hasattr(part, "best_estimator_"):
+        part = part.best_estimator_
+    return part
+
+
+def _is_table(part: Any) -> bool:
+    return isinstance(part, ColumnTransformer) and any(
+        isinstance(inner, ImageEncoder)
+        for _, transformer, _ in getattr(part, "transformers_", [])
+        for inner in walk(transformer)
+    )
+
+
+def _only_image(model: Any, encoders: Sequence[ImageEncoder]) -> list[ImageInput]:
+    if len({encoder._specs() for encoder in encoders}) > 1:
+        raise ExportError(
+            "Got several encoders on one column of images. Expected one: use layers=[...] of one encoder, or a "
+            "ColumnTransformer with a column for each."
+        )
+    name = next((encoder.feature_names_in_[0] for encoder in encoders if hasattr(encoder, "feature_names_in_")), IMAGE)
+    return [_image_input(str(name), encoders[0])]
+
+
+def _image_input(name: str, encoder: ImageEncoder) -> ImageInput:
+    return ImageInput(name, encoder, len(encoder.get_feature_names_out([name])))
+
+
+def _inputs_of_table(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageInput], list[ValueInput]]:
+    """The columns that a table's transformers use, those of images first."""
+    table = tables[0]
+    images: dict[int, ImageInput] = {}
+    values: dict[int, ValueInput] = {}
+    for name, transformer, columns in _entries(table):
+        encoders = [part for part in walk(transformer) if isinstance(part, ImageEncoder)]
+        if encoders and (len(columns) != 1 or columns[0] in images):
+            raise ExportError(f"Step {name!r} shares its column of images, or has several. Expected one for each.")
+        if encoders:
+            images[columns[0]] = _image_input(_column_name(table, columns[0]), encoders[0])
+        else:
+            for position, column in enumerate(columns):
+                if values.get(column, ValueInput("", "number")).kind == "number":
+                    values[column] = _value_input(_column_name(table, column), transformer, position)
+    if both := [images[column].name for column in images if column in values]:
+        raise ExportError(f"Column {both[0]!r} is used as images and otherwise. Expected one use.")
+    return list(images.values()), list(values.values())
+
+
+def _entries(table: ColumnTransformer) -> Iterator[tuple[str, Any, list[int]]]:
+    """Name, transformer and positions of columns; dropped columns are left out."""
+    for name, transformer, _ in table.transformers_:
+        columns = list(table._transformer_to_input_indices[name])
+        if columns and not (isinstance(transformer, str) and transformer == "drop"):
+            yield name, transformer, columns
+
+
+def _column_name(table: ColumnTransformer, column: int) -> str:
+    names = getattr(table, "feature_names_in_", None)
+    return f"x{column}" if names is None else str(names[column])
+
+
+def _value_input(name: str, transformer: Any, position: int) -> ValueInput:
+    categories = next((p.categories_[position] for p in walk(transformer) if hasattr(p, "categories_")), None)
+    statistics = next((p.statistics_[position] for p in walk(transformer) if hasattr(p, "statistics_")), 0.0)
+    if categories is None:
+        return ValueInput(name, "category" if isinstance(statistics, str) else "number")
+    kind = {"i": "integer", "u": "integer", "f": "number"}.get(categories.dtype.kind, "category")
+    return ValueInput(name, kind, [value for value in categories.tolist() if value is not None and value == value])
+
+
+def _rewrite(
+    table: ColumnTransformer, images: Sequence[ImageInput], values: Sequence[ValueInput], memo: dict[int, Any]
+) -> ColumnTransformer:
+    """The same ColumnTransformer over embeddings, side by side, and values, a column each."""
+    starts = np.cumsum([0, *(image.dim for image in images)])
+    places = {image.name: list(range(a, b)) for image, a, b in zip(images, starts, starts[1:], strict=False)}
+    places |= {value.name: [int(starts[-1]) + i] for i, value in enumerate(values)}
+    entries = [
+        (name, copy.deepcopy(transformer, dict(memo)), [i for c in columns for i in places[_column_name(table, c)]])
+        for name, transformer, columns in _entries(table)
+    ]
+    new = ColumnTransformer(
+        entries,
+        remainder="drop",
+        sparse_threshold=table.sparse_threshold,
+        transformer_weights=table.transformer_weights,
+    )
+    new.transformers_ = entries
+    new.sparse_output_ = table.sparse_output_
+    new.n_features_in_ = int(starts[-1]) + len(values)
+    new._transformer_to_input_indices = {name: columns for name, _, columns in entries}
+    return new
+
+
+def _drop_identity(head: Any) -> Any:
+    """A pipeline without the encoder's place, where that is its first step."""
+    if isinstance(head, FunctionTransformer) and head.func is None:
+        return None
+    while isinstance(head, Pipeline) and _drop_identity(head.steps[0][1]) is None:
+        if len(head.steps) == 1:
+            return None
+        head = Pipeline(head.steps[1:])
+    return head
