@@ -31,6 +31,7 @@ from featx.deploy._shrink import shrink
 from featx.deploy._strip import ImageInput, Stripped, strip
 from featx.exceptions import ExportError, FallbackWarning, ImageWarning, UnknownNameError
 from featx.images import PixelPath
+from featx.precision import decode_some
 from featx.runtimes._onnx import to_onnx
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def export_bundle(
     ImageErrors
         If an image of the sample cannot be read.
     MissingDependencyError
-        Without the extra ``export``.
+        Without the extra ``export``, or ``quantize`` for int8.
 
     Examples
     --------
@@ -201,8 +202,7 @@ def _encoder_graph(image: ImageInput, sample: Columns, quantize: str | None) -> 
     graph = to_onnx(image.specs)
     if quantize is None:
         return graph
-    path = PixelPath(image.specs[0].preprocess, image.specs[0].decode, image.encoder.max_pixels)
-    return shrink(graph, quantize, (path(source)[1] for source in sample.images[image.name].sources))
+    return shrink(graph, quantize, decode_some(image.specs[0], sample.images[image.name].sources))
 
 
 def _image_card(image: ImageInput) -> dict[str, Any]:
