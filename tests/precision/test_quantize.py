@@ -72,8 +72,7 @@ def test_without_a_path_it_is_named_by_its_content(tiny, crops):
 
 def test_a_damaged_or_missing_file_is_an_error_that_names_it(made, crops, tmp_path, monkeypatch):
     monkeypatch.setattr(_loading, "_loaded", type(_loading._loaded)())
-    broken = pickle.loads(pickle.dumps(made))
-    broken.file = tmp_path / "moved.graph"
+    broken = made.with_file(tmp_path / "moved.graph")
     with pytest.raises(WeightsError, match="cannot be read"):
         featx.ImageEncoder(broken, cache=False).transform(crops[:1])
     content = bytearray(made.file.read_bytes())
