@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from featx.encoders import Encoder, list_encoders
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
     from featx.images import Preprocess
+    from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
 
@@ -30,8 +31,10 @@ _HOMES = {
     "compare_precisions": "featx.precision",
     "image_pipeline": "featx._pipeline",
     "list_encoders": "featx.encoders",
+    "load": "featx.persistence",
     "quantize_encoder": "featx.precision",
     "read_image_folder": "featx._image_folder",
+    "save": "featx.persistence",
 }
 
 __all__ = [
@@ -47,8 +50,10 @@ __all__ = [
     "compare_precisions",
     "image_pipeline",
     "list_encoders",
+    "load",
     "quantize_encoder",
     "read_image_folder",
+    "save",
 ]
 
 

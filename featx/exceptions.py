@@ -12,6 +12,7 @@
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
         ├── ConversionError             (RuntimeError) a network that a runtime cannot take
         ├── StoreError                  (OSError) a store folder that cannot be used
+        ├── ModelError                  (ValueError) a model that cannot be saved, a model folder that cannot be loaded
         └── MissingDependencyError      (ImportError) an optional package; the message names the extra
 
     UserWarning
@@ -94,6 +95,10 @@ class ConversionError(FeatxError, RuntimeError):
 
 class StoreError(FeatxError, OSError):
     """A store folder that cannot be used."""
+
+
+class ModelError(FeatxError, ValueError):
+    """A model that cannot be saved, or a model's folder that cannot be loaded."""
 
 
 class MissingDependencyError(FeatxError, ImportError):

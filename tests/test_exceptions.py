@@ -22,6 +22,7 @@ STANDARD = {
     "DeviceError": (RuntimeError,),
     "ConversionError": (RuntimeError,),
     "StoreError": (OSError,),
+    "ModelError": (ValueError,),
     "MissingDependencyError": (ImportError,),
 }
 

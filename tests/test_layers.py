@@ -18,6 +18,7 @@ FLOORS = {
     "precision": 8,
     "_pipeline": 7,
     "_image_folder": 7,
+    "persistence": 7,
     "_image_encoder": 6,
     "extraction": 5,
     "runtimes": 4,

@@ -58,6 +58,15 @@ def test_another_process_gets_it_by_its_path(made, crops):
     np.testing.assert_array_equal(*rows)
 
 
+def test_it_is_saved_with_its_file(made, crops, tmp_path):
+    encoder = featx.ImageEncoder(made, cache=False)
+    featx.save(encoder, tmp_path / "model")
+    again = featx.load(tmp_path / "model")
+    assert again.encoder.file.parent == tmp_path / "model" / "weights"
+    assert again._specs()[0].fingerprint() == encoder._specs()[0].fingerprint()
+    np.testing.assert_array_equal(again.transform(crops[:3]), encoder.transform(crops[:3]))
+
+
 def test_another_content_is_another_identity(made, tiny, crops, tmp_path):
     other = featx.quantize_encoder(tiny, crops[:12], path=tmp_path / "other.graph")
     assert other.weights != made.weights

@@ -1,0 +1,106 @@
+"""save: a model -> a folder, whole or not at all."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featx.exceptions import ModelError, ParameterError
+from featx.persistence._pack import Packer
+from featx.persistence._rebuild import rebuild
+from featx.persistence._record import MODEL, RECORD, write_record
+from featx.persistence._skops import dump
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+
+def save(model: BaseEstimator, folder: str | Path) -> None:
+    """Save a model as a folder that loads on another machine, with its encoders' weights.
+
+    The model is not changed. In the folder ``cache=`` of a folder or a store is True, ``device=`` of a GPU
+    ``"auto"``, ``memory=`` None. A network that only its author's code can build (`Encoder.from_module`,
+    `Encoder.from_factory`, timm's) is kept as an OpenVINO graph, which runs on the CPU. Embeddings are not in it.
+
+    Parameters
+    ----------
+    model : estimator
+        Of scikit-learn, fitted or not: a Pipeline, a search, an `ImageEncoder` alone.
+    folder : str or Path
+        Is made, in a folder that exists; a model that was saved there is replaced.
+
+    Raises
+    ------
+    ModelError
+        If the folder cannot be that, or holds something else; or if a part of the model cannot be saved, such as a
+        lambda, or ``layers=`` of an encoder that becomes a graph.
+    ParameterError
+        If it is no estimator, or a parameter of an encoder is not accepted.
+    WeightsError
+        If weights are missing, or not those that the encoder was made with.
+    ConversionError
+        If OpenVINO cannot take a network.
+
+    See Also
+    --------
+    load : The way back.
+
+    Notes
+    -----
+    Only weights of encoders that are in the model are kept, not those that a grid merely names by a str.
+
+    Examples
+    --------
+    >>> import featx, tempfile
+    >>> folder = tempfile.mkdtemp() + "/model"
+    >>> featx.save(featx.image_pipeline("logistic"), folder)
+    >>> list(featx.load(folder).named_steps)
+    ['encoder', 'scaler', 'head']
+    """
+    if isinstance(model, type) or not hasattr(model, "get_params"):
+        raise ParameterError(f"Got model={model!r}. Expected a scikit-learn estimator (an instance).")
+    with _whole(Path(folder).expanduser().resolve()) as new:
+        packer = Packer(model, new)
+        try:
+            packed = rebuild(model, packer)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ModelError(f"{type(model).__name__} cannot be saved: {error}") from error
+        dump(packed, new / MODEL)
+        write_record(new, encoders=packer.encoders, notes=packer.notes)
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A new folder that becomes the target when all of it is written."""
+    _check(target)
+    new, old = (target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}.{age}") for age in ("new", "old"))
+    try:
+        new.mkdir()
+        yield new
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    except OSError as error:
+        raise ModelError(f"{target} cannot be written: {error}") from error
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise ModelError(f"Got folder={str(target)!r}, but there is no folder {target.parent}. Make it first.")
+    if target.exists() and not target.is_dir():
+        raise ModelError(f"Got folder={str(target)!r}, which is a file. Expected a folder that featx.save may make.")
+    if target.exists() and any(target.iterdir()) and not (target / RECORD).is_file():
+        raise ModelError(
+            f"Got folder={str(target)!r}, which holds something else than a model of featx. Expected a new folder, an "
+            "empty one, or one that featx.save wrote, which is replaced."
+        )
