@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+import sys
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from types import FunctionType
@@ -51,6 +52,8 @@ class Packer:
             return self._pack_encoder(value, (value.spec(value.preprocess),))
         elif isinstance(value, BaseEstimator) and getattr(value, "memory", None) is not None:
             return self._with(value, memory=None)
+        elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+            return value.detach().cpu().numpy()  # a head that was trained on a GPU predicts on any machine
         return value
 
     def _check_importable(self, value: Any) -> None:

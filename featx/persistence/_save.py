@@ -52,7 +52,8 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
 
     Notes
     -----
-    Only weights of encoders that are in the model are kept, not those that a grid merely names by a str.
+    What a grid names by a str (another encoder, a path of weights or of a cache) stays that str: its weights are not
+    kept, and the search cannot be repeated where they are not.
 
     Examples
     --------

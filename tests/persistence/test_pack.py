@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -216,6 +216,15 @@ def test_what_is_this_machines_own_is_replaced_noted_and_left_as_it_was(tiny, tm
 def test_what_any_machine_has_stays_as_it_is(cache, device, tmp_path):
     packed, packer = pack(featx.ImageEncoder(cache=cache, device=device), tmp_path)
     assert (packed.cache, packed.device, packer.notes) == (cache, device, [])
+
+
+def test_a_head_that_was_trained_on_tensors_predicts_on_arrays(tmp_path):
+    head = Ridge().fit(np.eye(3), np.arange(3.0))
+    head.coef_, head.intercept_ = torch.tensor(head.coef_), torch.tensor(head.intercept_)
+    featx.save(head, tmp_path / "model")
+    loaded = featx.load(tmp_path / "model")
+    assert isinstance(head.coef_, torch.Tensor)
+    np.testing.assert_allclose(loaded.predict(np.eye(3)), Ridge().fit(np.eye(3), np.arange(3.0)).predict(np.eye(3)))
 
 
 def double(x):
