@@ -19,6 +19,7 @@ FLOORS = {
     "deploy": 9,
     "_pipeline": 7,
     "_image_folder": 7,
+    "persistence": 7,
     "_image_encoder": 6,
     "extraction": 5,
     "runtimes": 4,
@@ -27,6 +28,7 @@ FLOORS = {
     "store": 2,
     "_optional": 1,
     "_threads": 1,
+    "_new_folder": 1,
     "exceptions": 0,
     "_version": 0,
 }

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from featx._new_folder import check_new_folder, new_folder
 from featx._optional import import_optional
 from featx.deploy._agreement import Agreement, compare
 from featx.deploy._bundle import CARD, GRAPH, HEAD, Bundle
@@ -102,15 +101,15 @@ def export_bundle(
     if quantize and sample is None:
         raise ExportError(f"Got quantize={quantize!r} without sample. Expected images to measure the agreement on.")
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
-    target = Path(folder).expanduser().absolute()
-    _check_target(target)
+    target = Path(folder).expanduser().resolve()
+    check_new_folder(target, marker=CARD, error=ExportError)
     stripped = strip(pipeline)
     _check_head(stripped)
     rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
     with tempfile.TemporaryDirectory() as scratch:
         reference = Reference(pipeline, stripped, Path(scratch), own_cache=sample is not None)
         plan = _Plan(stripped, reference, rows, quantize)
-    with _published(target) as new:
+    with new_folder(target, marker=CARD, error=ExportError) as new:
         card = plan.write(new, head)
     return Bundle(target, card)
 
@@ -244,25 +243,3 @@ def _check_head(stripped: Stripped) -> None:
 
 def _to_pandas(sample: Any) -> Any:
     return sample.to_pandas() if hasattr(sample, "to_pandas") and hasattr(sample, "columns") else sample
-
-
-def _check_target(target: Path) -> None:
-    """Refuse, before minutes of work, what could not be written or would destroy something."""
-    if not target.parent.is_dir():
-        raise ExportError(f"Got {target}, but there is no folder {target.parent}. Make it first.")
-    if target.exists() and not (target / CARD).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ExportError(f"{target} holds something that is no bundle. Name a new folder, or empty it.")
-
-
-@contextmanager
-def _published(target: Path) -> Iterator[Path]:
-    """A folder beside the target that takes its place once it is whole."""
-    new = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield new
-        if target.exists():
-            shutil.rmtree(target)
-        new.chmod(0o755)
-        new.rename(target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)

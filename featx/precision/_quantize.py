@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from featx._image_encoder import ImageEncoder
 from featx._optional import import_optional
 from featx._threads import count_threads
-from featx.encoders import Encoder, EncoderSpec, QuantizedEncoder
+from featx.encoders import Encoder, EncoderSpec, GraphEncoder
 from featx.exceptions import InputError, ParameterError
 from featx.images import DecodeError, PixelPath, as_column, is_missing
 
@@ -24,7 +25,7 @@ _FEWEST = 10
 
 def quantize_encoder(
     encoder: str | Encoder | ImageEncoder, images: Any, *, path: str | Path | None = None
-) -> QuantizedEncoder:
+) -> GraphEncoder:
     """Turn an encoder's float32 into int8: 1.6 times as fast on a processor, a quarter of the size, less exact.
 
     Ranges are calibrated on up to 300 of the images given, spread over them.
@@ -67,7 +68,7 @@ def quantize_encoder(
     """
     with_parameters = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
     specs = with_parameters._specs()
-    if len(specs) > 1 or specs[0].layer != "feature" or specs[0].graph is not None:
+    if len(specs) > 1 or specs[0].layer != "feature" or specs[0].weights.startswith("int8:"):
         raise ParameterError(f"Got {encoder!r}. Expected an encoder in float32, with layers=None: its own feature.")
     nncf = import_nncf("quantize_encoder")
     from featx.runtimes._graphs import graphs_folder, load_graph, write_graph
@@ -79,7 +80,8 @@ def quantize_encoder(
     # Named by its content, it needs no name of the user's; two ways to one content are one file.
     file = graphs_folder() / "int8" if path is None else Path(path).expanduser().absolute()
     file, digest = write_graph(file, quantized, name_by_content=path is None)
-    return QuantizedEncoder(file, digest, specs[0], quantized.outputs[0].get_partial_shape()[1].get_length())
+    own = replace(specs[0], name=f"{specs[0].name}-int8", weights=f"int8:{digest}")
+    return GraphEncoder(file, digest, own, quantized.outputs[0].get_partial_shape()[1].get_length())
 
 
 def decode_some(spec: EncoderSpec, images: Any) -> list[np.ndarray]:
