@@ -1,0 +1,52 @@
+"""Bundles of the tiny network, which tests share: making one takes seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import featx
+
+
+@pytest.fixture(scope="session")
+def labels(crops) -> np.ndarray:
+    """Which photo a crop is of."""
+    return np.repeat(["china", "flower"], len(crops) // 2)
+
+
+@pytest.fixture(scope="session")
+def model(tiny, crops, labels) -> Pipeline:
+    """A fitted pipeline of two classes."""
+    return featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, labels)
+
+
+@pytest.fixture(scope="session")
+def bundle(model, tmp_path_factory) -> featx.deploy._bundle.Bundle:
+    return featx.export_bundle(model, tmp_path_factory.mktemp("bundles") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def table(crops) -> pd.DataFrame:
+    """The crops beside a number and a category."""
+    n = len(crops)
+    return pd.DataFrame({"photo": crops, "price": np.linspace(1, 9, n), "colour": ["red", "green"] * (n // 2)})
+
+
+@pytest.fixture(scope="session")
+def table_model(tiny, table, labels) -> Pipeline:
+    columns = make_column_transformer(
+        (featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"),
+        (StandardScaler(), ["price"]),
+        (OneHotEncoder(), ["colour"]),
+    )
+    return make_pipeline(columns, LogisticRegression()).fit(table, labels)
+
+
+@pytest.fixture(scope="session")
+def table_bundle(table_model, tmp_path_factory) -> featx.deploy._bundle.Bundle:
+    return featx.export_bundle(table_model, tmp_path_factory.mktemp("bundles") / "table")
