@@ -49,7 +49,7 @@ def test_every_command_shows_examples_of_itself(capsys):
         assert f"    {name} " in listed
         with pytest.raises(SystemExit, match="0"):
             main([name, "--help"])
-        assert f"examples:\n  featx {name} " in capsys.readouterr().out
+        assert f"examples:\n  featx {name}" in capsys.readouterr().out
 
 
 def test_an_unknown_option_shows_the_usage(capsys):
@@ -113,6 +113,18 @@ def test_ctrl_c_ends_a_process_quietly(tmp_path):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [*COMMAND, "encoders"], stdout=write, stderr=subprocess.PIPE, env=environment(), check=False, text=True
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_document_is_json_also_where_a_name_is_no_text(running, capsys):
