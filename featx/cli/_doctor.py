@@ -1,0 +1,40 @@
+"""``featx doctor``: what this machine can do, and what is broken on it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from featx.cli._command import add_command, add_json, print_json
+
+_EXAMPLES = """
+featx doctor
+featx doctor model/
+featx doctor --json > report.json
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = add_command(
+        *(commands, "doctor", run),
+        help="say what this machine can do, and what is broken",
+        description="Look at the processor, memory, packages, GPU, caches and weights, load each compiled package in "
+        "a process of\nits own, and encode an image. The exit status is 1 if something that featx needs is broken.",
+        examples=_EXAMPLES,
+    )
+    command.add_argument("path", nargs="?", metavar="PATH", help="a model, a bundle, a store or images: look at it too")
+    add_json(command)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from featx.doctor import examine
+
+    findings = []
+    for finding in examine(parsed.path):
+        findings.append(finding)
+        if not parsed.json:
+            print(finding, flush=True)
+    broken = any(finding.status == "bad" for finding in findings)
+    if parsed.json:
+        print_json({"ok": not broken, "findings": [asdict(finding) for finding in findings]})
+    return int(broken)
