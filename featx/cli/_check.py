@@ -6,6 +6,7 @@ import argparse
 from contextlib import nullcontext
 
 from featx.cli._command import add_command, add_json, print_json
+from featx.cli._csv import write_csv
 from featx.cli._target import replacing
 
 _EXAMPLES = """
@@ -34,7 +35,7 @@ def run(parsed: argparse.Namespace) -> int:
         table = check_images(find_images(parsed.paths))
         bad = table.loc[~table["ok"], ["image", "error"]]
         if file:
-            bad.to_csv(file, index=False, errors="surrogateescape", lineterminator="\n")
+            write_csv(bad, file)
     copies = int(table.loc[table["ok"], "digest"].duplicated().sum())
     if parsed.json:
         print_json({"images": len(table), "copies": copies, "bad": bad.to_dict("records")})

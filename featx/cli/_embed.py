@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from featx._optional import import_optional
 from featx.cli._command import add_command, note
+from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters
 from featx.cli._target import replacing
 from featx.exceptions import ParameterError, UnknownNameError
@@ -88,7 +89,7 @@ def _write(table: pd.DataFrame, file: Path, names: Path | None = None) -> None:
         np.save(file, table.iloc[:, 1:].to_numpy("float32"))
         names.write_text("".join(f"{name}\n" for name in table["image"]), "utf-8", "surrogateescape", newline="\n")
     elif file.suffix == ".csv":
-        table.to_csv(file, index=False, errors="surrogateescape", lineterminator="\n")
+        write_csv(table, file)
     else:
         # Parquet's text is UTF-8: in other names the odd bytes are spelled out.
         shown = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in table["image"]]

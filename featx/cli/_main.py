@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0; 1 where the command asks whether something is bad, and it is; 2 for an error that
-        featx raises on purpose; 130 for Ctrl-C; 141 for a pipe whose reader left.
+        featx raises on purpose, or of the system (a folder that may not be read); 130 for Ctrl-C; 141 for a pipe
+        whose reader left.
     """
     parsed = _parser().parse_args(arguments)
     with warnings.catch_warnings():
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Else Python writes what is left, and complains, when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except OSError as error:  # a folder that may not be read, a disk that is gone
+            print(f"featx: error: {error}", file=sys.stderr)
+            return 2
     return status or 0
 
 
@@ -63,9 +67,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _let_any_name_through() -> None:
-    """A file's name need not be UTF-8; it goes out as it came."""
+    """A file's name need not be UTF-8; it goes out as it came, or spelled out where stdout takes less than UTF-8."""
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")
+        whole = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if whole else "backslashreplace")
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:

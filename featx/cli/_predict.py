@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
+import sys
 from contextlib import nullcontext
-from typing import Any
 
 from featx.cli._command import add_command, add_json, note, print_json
+from featx.cli._csv import write_csv
 from featx.cli._target import replacing
 
 _COLUMNS = ["image", "label", "probability", "error"]
@@ -36,25 +35,21 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     with replacing(parsed.output) if parsed.output else nullcontext() as file:
+        import pandas as pd
+
         from featx._image_folder import find_images
         from featx.cli._prediction import predict
 
         rows = predict(parsed.model, find_images(parsed.paths))
+        # object: pandas' str cannot hold a path that is not UTF-8
+        table = pd.DataFrame(rows, columns=_COLUMNS, dtype=object)
         if file:
-            file.write_text(_csv(rows), "utf-8", "surrogateescape", newline="")
+            write_csv(table, file)
     if parsed.json:
         print_json(rows)
     elif not parsed.output:
-        print(_csv(rows), end="")
+        write_csv(table, sys.stdout)
     bad = sum(bool(row["error"]) for row in rows)
     if bad or parsed.output:
         note(f"{len(rows):,} images, {bad:,} unreadable" + (f": {parsed.output}" if parsed.output else ""))
     return int(bad > 0)
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)  # None is an empty field
-    return text.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.cli._command import add_command, add_json, note, print_json
+from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters
 from featx.cli._target import check_target, replacing
 from featx.exceptions import InputError, ParameterError
@@ -54,7 +55,7 @@ def run(parsed: argparse.Namespace) -> None:
         note(f"featx: warning: {text}")
     if len(trained.bad):
         with replacing(bad_file) as file:
-            trained.bad.to_csv(file, index=False, errors="surrogateescape", lineterminator="\n")
+            write_csv(trained.bad, file)
         note(f"featx: warning: unreadable images are left out: {len(trained.bad):,}, listed in {bad_file}")
     featx.save(trained.model, folder)
     _print(parsed, trained, bad_file)

@@ -84,8 +84,8 @@ def _fit(
     split = table["split"].to_numpy(object) if "split" in table else np.full(len(y), "train", object)
     fitted_on = split == "train"
     labels = table["label"][fitted_on].value_counts().sort_index()
-    if is_classifier(model) and len(labels) < 2:
-        raise InputError(f"All images to train on are labelled {list(labels.index)}. Expected two labels or more.")
+    if len(labels) < (2 if is_classifier(model) else 1):
+        raise InputError(f"The images to train on have the labels {list(labels.index)}. Expected two or more.")
     trained = Trained(model, {label: int(n) for label, n in labels.items()}, bad)
     folds = _possible_folds(n_folds, labels if is_classifier(model) else labels.groupby(lambda _: "all").sum(), trained)
     head = model[1:]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from featx.cli import main
-from tests.cli.processes import featx_command
+from tests.cli.processes import environment, featx_command
 
 
 @pytest.fixture
@@ -60,6 +60,12 @@ def test_odd_names_come_out_as_they_are(folder, name):
     with open("bad.csv", newline="", errors="surrogateescape") as file:
         (row,) = csv.DictReader(file)
     assert os.fsencode(row["image"]) == b"photos/" + name
+
+
+def test_a_stdout_that_is_not_utf_8_gets_names_spelled_out(folder):
+    (folder / "é.jpg").touch()
+    done = featx_command("check", "photos", env=environment(PYTHONIOENCODING="ascii"))
+    assert done.stdout.startswith("photos/\\xe9.jpg: the file is empty")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,12 @@ def test_an_error_of_featx_is_a_line_on_stderr(running, capsys):
     assert capsys.readouterr() == ("", "featx: error: Got a goat.\n")
 
 
+def test_an_error_of_the_system_is_a_line_too(running, capsys):
+    running(lambda parsed: os.listdir("nowhere"))
+    assert main(["go"]) == 2
+    assert capsys.readouterr().err == "featx: error: [Errno 2] No such file or directory: 'nowhere'\n"
+
+
 def test_another_error_is_shown_in_full(running):
     def fail(parsed):
         raise ZeroDivisionError

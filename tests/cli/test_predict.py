@@ -27,7 +27,7 @@ def images(crops, tmp_path, monkeypatch) -> list[str]:
 
 
 def read(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
+    return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def test_each_image_has_its_label_and_its_probability(images):

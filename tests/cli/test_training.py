@@ -96,7 +96,7 @@ def test_what_cannot_be_learned_is_refused(folder, parameters, tmp_path):
     with pytest.raises(UnknownNameError, match="Unknown head 'forest'"):
         train(str(folder), "forest", 3, parameters)
     shutil.rmtree(folder / "left")
-    with pytest.raises(InputError, match=r"labelled \['right'\]. Expected two labels"):
+    with pytest.raises(InputError, match=r"have the labels \['right'\]. Expected two"):
         train(str(folder), "logistic", 3, parameters)
     for path in (folder / "right").iterdir():
         path.write_bytes(b"garbage")
