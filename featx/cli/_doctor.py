@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from featx.cli._command import add_command, add_json, print_json
+
+if TYPE_CHECKING:
+    from featx.doctor import Finding
 
 _EXAMPLES = """
 featx doctor
@@ -29,12 +34,17 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from featx.doctor import examine
 
-    findings = []
-    for finding in examine(parsed.path):
-        findings.append(finding)
-        if not parsed.json:
+    return report(examine(parsed.path), as_json=parsed.json)
+
+
+def report(findings: Iterable[Finding], *, as_json: bool) -> int:
+    """Print findings as they come, or as one document; returns the exit status."""
+    seen = []
+    for finding in findings:
+        seen.append(finding)
+        if not as_json:
             print(finding, flush=True)
-    broken = any(finding.status == "bad" for finding in findings)
-    if parsed.json:
-        print_json({"ok": not broken, "findings": [asdict(finding) for finding in findings]})
+    broken = any(finding.status == "bad" for finding in seen)
+    if as_json:
+        print_json({"ok": not broken, "findings": [asdict(finding) for finding in seen]})
     return int(broken)

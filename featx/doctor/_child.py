@@ -45,7 +45,8 @@ def run(code: str, *arguments: str, seconds: float = _SECONDS) -> Outcome:
     """
     # -P: a file beside the user's photos is no module.
     command = [sys.executable, "-P", "-c", code, *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONIOENCODING": "utf-8"}
+    path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
     try:
         done = subprocess.run(command, capture_output=True, env=environment, timeout=seconds, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:

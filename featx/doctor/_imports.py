@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 from featx.doctor._child import run
 from featx.doctor._finding import Finding
@@ -20,6 +21,7 @@ _PROBES = {
     "openvino": "print(openvino.__version__.split('-')[0] + ', ' + ', '.join(openvino.Core().available_devices))",
     "onnxruntime": "print(onnxruntime.__version__ + ', ' + ', '.join(onnxruntime.get_available_providers()))",
 }
+_AT_ONCE = 2
 # featx works without, and then says so.
 _OPTIONAL = ("openvino", "onnxruntime")
 _ADVICE = (
@@ -43,7 +45,9 @@ def check_imports(*, gpu: bool) -> list[Finding]:
     gpu : bool
         Whether there is one, which torch should then use.
     """
-    findings = [check_import(module) for module in _PROBES if module not in _OPTIONAL or _is_there(module)]
+    modules = [module for module in _PROBES if module not in _OPTIONAL or _is_there(module)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        findings = list(pool.map(check_import, modules))
     if not _is_there("openvino"):
         advice = "pip install openvino: encoding on the CPU runs in torch, slower"
         findings.append(Finding("warn", "import openvino", "not installed", advice))

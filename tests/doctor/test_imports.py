@@ -5,16 +5,12 @@ import importlib.metadata
 import pytest
 
 from featx.doctor._finding import Finding
-from featx.doctor._imports import _with_gpu, advise, check_import, check_imports
+from featx.doctor._imports import _with_gpu, advise, check_import
 
 
-def test_every_compiled_package_loads_here():
-    findings = check_imports(gpu=False)
-    assert {finding.status for finding in findings} == {"ok"}
-    assert {f"import {name}" for name in ("numpy", "PIL", "torch", "openvino")} <= {
-        finding.what for finding in findings
-    }
-    assert findings[0].value == importlib.metadata.version("numpy")
+def test_what_loads_tells_its_version():
+    assert str(check_import("numpy")) == f"ok    import numpy: {importlib.metadata.version('numpy')}"
+    assert check_import("PIL").status == "ok"
 
 
 @pytest.fixture
