@@ -38,18 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _let_any_name_through()
             status = parsed.run(parsed)
             sys.stdout.flush()
-        except FeatxError as error:
-            print(f"featx: error: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            return 130
-        except BrokenPipeError:
-            # Else Python writes what is left, and complains, when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
-        except OSError as error:  # a folder that may not be read, a disk that is gone
-            print(f"featx: error: {error}", file=sys.stderr)
-            return 2
+        except (Exception, KeyboardInterrupt) as error:
+            status = _status_of(error)
     return status or 0
 
 
@@ -64,6 +54,27 @@ def _parser() -> argparse.ArgumentParser:
     for command in _COMMANDS:
         command.add(commands)
     return parser
+
+
+def _status_of(error: BaseException) -> int:
+    """Say what went wrong; what is no matter of the user's is raised again."""
+    if _is_interrupt(error):
+        return 130
+    if isinstance(error, BrokenPipeError):
+        # Else Python writes what is left, and complains, when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    if isinstance(error, FeatxError | OSError):  # the system's: a folder that may not be read, a disk that is gone
+        print(f"featx: error: {error}", file=sys.stderr)
+        return 2
+    raise error
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C began it: a compiled module that is just being imported makes another error of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _let_any_name_through() -> None:
