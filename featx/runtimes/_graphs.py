@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-import platformdirs
 
+from featx._cache_folder import user_folder
 from featx._version import __version__
 from featx.encoders import EncoderSpec
 from featx.exceptions import StoreWarning, WeightsError
@@ -69,7 +69,7 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
 
 def graphs_folder() -> Path:
     """Where graphs are kept."""
-    return platformdirs.user_cache_path("featx", appauthor=False) / "graphs"
+    return user_folder() / "graphs"
 
 
 def graph_file(specs: Sequence[EncoderSpec]) -> Path:
