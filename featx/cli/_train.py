@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from featx._new_folder import check_new_folder
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters
 from featx.cli._target import check_target, replacing
-from featx.exceptions import InputError, ParameterError
+from featx.exceptions import ModelError, ParameterError
 
 _EXAMPLES = """
 featx train photos/ -o model/
@@ -95,9 +96,4 @@ def _check_model_folder(folder: Path) -> None:
     """Refuse now what `featx.save` would refuse after the training."""
     if folder.name in ("", ".."):
         raise ParameterError(f"Got {folder}. Expected the name of the folder to write.")
-    if not folder.absolute().parent.is_dir():
-        raise ParameterError(f"Got {folder}, but there is no folder {folder.absolute().parent}. Make it first.")
-    if folder.is_file():
-        raise InputError(f"Got {folder}, which is a file. Expected the name of a folder to write.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.json").is_file():
-        raise InputError(f"Got {folder}, which holds other files than a model's. Expected a new or an empty folder.")
+    check_new_folder(folder.absolute(), marker="model.json", error=ModelError)

@@ -96,7 +96,7 @@ def _compare_labels(expected: Mapping[str, np.ndarray], got: np.ndarray, agreeme
         row = wrong[0]
         agreement.where.append(
             f"labels differ in {len(wrong)} of {len(labels)} rows, first in row {row}: "
-            f"{labels[row].item()!r} became {got[row].item()!r}"
+            f"{labels.tolist()[row]!r} became {got.tolist()[row]!r}"
         )
 
 
