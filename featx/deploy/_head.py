@@ -128,7 +128,9 @@ def convert_head(stripped: Stripped, embedding: np.ndarray, values: Mapping[str,
     reasons: list[str] = []
     for score in [name for name in ("probabilities", "decision") if name in expected] or [None]:
         try:
-            model, outputs = _convert(head, feeds, score)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on attributes that scikit-learn is about to drop
+                model, outputs = _convert(head, feeds, score)
             answers = _answers(model, outputs, feeds, expected)
         except Exception as error:  # a converter says anything of an estimator that it does not know
             reasons.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}")

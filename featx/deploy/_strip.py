@@ -272,5 +272,5 @@ def _forget_names(head: Any) -> Any:
     for part in walk(head):
         if id(part) not in inside_tables:
             for attribute in ("feature_names_in_", "_sklearn_output_config"):
-                vars(part).pop(attribute, None)
+                getattr(part, "__dict__", {}).pop(attribute, None)
     return head
