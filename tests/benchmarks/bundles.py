@@ -119,13 +119,8 @@ def measure(model, X, y, folder: Path) -> tuple[str, ...]:
         f"{agreement.errors[name]:.0e}" if name in agreement.errors else "" for name in ("probabilities", "decision")
     ]
     size = sum(file.stat().st_size for file in bundle.folder.rglob("*") if file.is_file())
-    return (
-        bundle.card["head"],
-        f"{equal:.2%}",
-        str(ties),
-        *("" if error is None else f"{error:.0e}" for error in errors),
-        f"{size / 1e6:.1f}",
-    )
+    shown = ["" if error is None else f"{error:.0e}" for error in errors]
+    return bundle.card["head"], f"{equal:.2%}", str(ties), *shown, f"{size / 1e6:.1f}"
 
 
 def real_images(n: int) -> tuple[list[np.ndarray], np.ndarray]:
