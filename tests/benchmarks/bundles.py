@@ -115,9 +115,7 @@ def measure(model, X, y, folder: Path) -> tuple[str, ...]:
     ties = 0 if equal is None or agreement.where else round((1 - equal) * len(test))
     if equal is None:
         equal = float(np.isclose(expected["label"], got["label"], rtol=1e-4).mean())
-    errors = [
-        f"{agreement.errors[name]:.0e}" if name in agreement.errors else "" for name in ("probabilities", "decision")
-    ]
+    errors = [agreement.errors.get(name) for name in ("probabilities", "decision")]
     size = sum(file.stat().st_size for file in bundle.folder.rglob("*") if file.is_file())
     shown = ["" if error is None else f"{error:.0e}" for error in errors]
     return bundle.card["head"], f"{equal:.2%}", str(ties), *shown, f"{size / 1e6:.1f}"
