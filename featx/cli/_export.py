@@ -32,9 +32,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     import featx
-    from featx._image_folder import find_images
 
-    sample = find_images(parsed.sample) if parsed.sample else None
+    sample = _readable(parsed.sample) if parsed.sample else None
     model = featx.load(parsed.model)
     bundle = featx.export_bundle(model, parsed.bundle, sample=sample, head=parsed.head, quantize=parsed.quantize)
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
@@ -46,3 +45,13 @@ def run(parsed: argparse.Namespace) -> None:
     for name, value in verified.items():
         print(f"{name}: {value:.3g}")
     note(f"Bundle: {bundle.folder} ({size / 1e6:.1f} MB)")
+
+
+def _readable(paths: list[str]) -> list[str]:
+    """The images to compare on; those that cannot be read are told, and left out."""
+    from featx._image_folder import check_images, find_images
+
+    table = check_images(find_images(paths))
+    if bad := int((~table["ok"]).sum()):
+        note(f"featx: warning: unreadable images are left out: {bad:,}")
+    return table.loc[table["ok"], "image"].tolist()

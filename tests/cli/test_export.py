@@ -24,8 +24,11 @@ def images(crops, tmp_path, monkeypatch) -> list[str]:
 
 
 def test_a_model_becomes_a_bundle_that_predicts_the_same(images, capsys):
+    Path("photos", "broken.jpg").write_bytes(b"no image")
     done = featx_command("export", "model", "bundle", "--sample", "photos")
+    Path("photos", "broken.jpg").unlink()
     assert done.returncode == 0, done.stderr
+    assert "unreadable images are left out: 1" in done.stderr
     assert "labels_equal: 1\n" in done.stdout
     assert "Bundle: " in done.stderr
     answers = []
