@@ -16,8 +16,8 @@ from ..exceptions import BundleError, MissingDependencyError
 from ..images._accept import is_missing
 from ._bundle import GRAPH, HEAD, Bundle
 
-# The only packages whose types a head may hold: nothing in a bundle runs code of its own.
-TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.")
+# Beside what skops trusts anyway (arrays, numpy's functions): nothing in a bundle brings code of its own.
+TRUSTED = "sklearn."
 METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
 
 
@@ -99,7 +99,7 @@ def load_head(file: Path) -> Any:
     Raises
     ------
     BundleError
-        If it holds types from anywhere but scikit-learn, numpy and scipy.
+        If it holds types from anywhere but scikit-learn.
     """
     try:
         from skops import io
@@ -110,7 +110,7 @@ def load_head(file: Path) -> Any:
         ) from error
     foreign = [name for name in io.get_untrusted_types(file=file) if not name.startswith(TRUSTED)]
     if foreign:
-        raise BundleError(f"{file} holds {', '.join(foreign)}. Expected types of scikit-learn, numpy and scipy alone.")
+        raise BundleError(f"{file} holds {', '.join(foreign)}. Expected types of scikit-learn alone.")
     return io.load(file, trusted=io.get_untrusted_types(file=file))
 
 

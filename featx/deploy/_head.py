@@ -212,7 +212,7 @@ def dump_head(head: Any, file: Path) -> None:
     Raises
     ------
     ExportError
-        If it holds anything but scikit-learn, numpy and scipy: the box has nothing else.
+        If it holds anything but scikit-learn's own types: the box has nothing else.
     """
     from skops import io
 
