@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from featx.encoders import Encoder, list_encoders
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
     from featx.images import Preprocess
+    from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
 
@@ -34,8 +35,10 @@ _HOMES = {
     "export_bundle": "featx.deploy._export",
     "image_pipeline": "featx._pipeline",
     "list_encoders": "featx.encoders",
+    "load": "featx.persistence",
     "quantize_encoder": "featx.precision",
     "read_image_folder": "featx._image_folder",
+    "save": "featx.persistence",
 }
 
 __all__ = [
@@ -53,8 +56,10 @@ __all__ = [
     "export_bundle",
     "image_pipeline",
     "list_encoders",
+    "load",
     "quantize_encoder",
     "read_image_folder",
+    "save",
 ]
 
 

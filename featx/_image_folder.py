@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,26 @@ def read_image_folder(path: str | Path, *, label: str | None = "parent", split: 
         return pd.DataFrame(columns, dtype=object)
 
 
+def find_images(sources: Sequence[str | Path]) -> list[str]:
+    """List the image files of folders, nested ones too, and of files; each once.
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        Folders, of which files with an image's suffix are taken, and files, which are taken as they are.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If a source is not there, or a folder holds no images.
+    """
+    return list(dict.fromkeys(file for source in sources for file in _files_of(Path(source).expanduser())))
+
+
 def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | None = None) -> pd.DataFrame:
     """Decode every image, and say which ones cannot be used and why.
 
@@ -130,6 +150,14 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     table = pd.DataFrame(records, columns=columns, index=column.index)
     table.insert(0, "image", pd.Series(list(column.sources), table.index, dtype=object))
     return table.astype({"ok": bool, "width": "Int64", "height": "Int64"})
+
+
+def _files_of(source: Path) -> list[str]:
+    if source.is_dir():
+        return read_image_folder(source, label=None, split=None)["image"].tolist()
+    if not source.exists():
+        raise InputError(f"{source.absolute()} is not there. Expected a folder of images, or image files.")
+    return [os.fspath(source)]
 
 
 def _check(source: Any, max_pixels: int) -> tuple:

@@ -14,6 +14,7 @@
         ├── StoreError                  (OSError) a store folder that cannot be used
         ├── ExportError                 (ValueError) a pipeline that cannot leave as a bundle, or whose bundle disagrees
         ├── BundleError                 (ValueError) a bundle that is damaged, or of a format that is not known
+        ├── ModelError                  (ValueError) a model that cannot be saved, a model folder that cannot be loaded
         └── MissingDependencyError      (ImportError) an optional package; the message names the extra
 
     UserWarning
@@ -104,6 +105,10 @@ class ExportError(FeatxError, ValueError):
 
 class BundleError(FeatxError, ValueError):
     """A bundle that is damaged, incomplete, or of a format that is not known."""
+
+
+class ModelError(FeatxError, ValueError):
+    """A model that cannot be saved, or a model's folder that cannot be loaded."""
 
 
 class MissingDependencyError(FeatxError, ImportError):

@@ -22,6 +22,9 @@ STANDARD = {
     "DeviceError": (RuntimeError,),
     "ConversionError": (RuntimeError,),
     "StoreError": (OSError,),
+    "ExportError": (ValueError,),
+    "BundleError": (ValueError,),
+    "ModelError": (ValueError,),
     "MissingDependencyError": (ImportError,),
 }
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import featx
+from featx._image_folder import find_images
 from featx.exceptions import InputError, ParameterError
 
 
@@ -127,6 +128,18 @@ def test_relative_folders_and_the_home_folder_are_understood(folder, monkeypatch
     assert featx.read_image_folder("data")["image"].tolist() == [os.path.join("data", "cat", "1.jpg")]
     monkeypatch.setenv("HOME", str(root.parent))
     assert featx.read_image_folder("~/data")["label"].tolist() == ["cat"]
+
+
+def test_images_of_folders_and_files_are_found_in_order_and_once(folder):
+    root = folder("a/2.jpg", "a/deep/3.jpg", "b/1.jpg", "b/notes.txt")
+    given = [root / "b" / "1.jpg", root / "a", str(root), root / "b" / "notes.txt"]
+    found = [Path(file).relative_to(root).as_posix() for file in find_images(given)]
+    assert found == ["b/1.jpg", "a/2.jpg", "a/deep/3.jpg", "b/notes.txt"]
+
+
+def test_a_source_that_is_not_there_is_named(folder):
+    with pytest.raises(InputError, match=r"nowhere is not there. Expected a folder of images, or image files"):
+        find_images([folder("a/1.jpg"), "nowhere"])
 
 
 def test_good_images_are_described(files):

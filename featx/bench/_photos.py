@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featx._image_folder import check_images, read_image_folder
+from featx._image_folder import check_images, find_images
 from featx.exceptions import InputError
 
 
@@ -49,8 +49,7 @@ def find_photos(sources: Sequence[str | Path], limit: int) -> Photos:
     InputError
         If no image can be read, or a source is not there.
     """
-    files = [file for source in sources for file in _files_of(Path(source).expanduser())]
-    files = list(dict.fromkeys(files))
+    files = find_images(sources)
     n = min(limit, len(files))
     table = check_images([files[i * len(files) // n] for i in range(n)])
     copies = table["ok"] & table["digest"].duplicated()
@@ -60,14 +59,6 @@ def find_photos(sources: Sequence[str | Path], limit: int) -> Photos:
         raise InputError(f"None of {n:,} images can be read. For example {files[0]}: {reasons.iloc[0]}.")
     left_out = zip(table["image"][~used], reasons[~used], strict=True)
     return Photos(tuple(table["image"][used]), tuple(left_out))
-
-
-def _files_of(source: Path) -> list[str]:
-    if source.is_dir():
-        return read_image_folder(source, label=None, split=None)["image"].tolist()
-    if not source.exists():
-        raise InputError(f"{source.absolute()} is not there. Expected a folder of images, or image files.")
-    return [os.fspath(source)]
 
 
 def write_photos(folder: str | Path, n: int) -> list[str]:

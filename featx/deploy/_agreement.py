@@ -57,9 +57,9 @@ def compare(expected: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -
     ["labels differ in 1 of 2 rows, first in row 1: 'b' became 'a'"]
     """
     agreement = Agreement(len(next(iter(expected.values()))))
-    is_regression = not {"probabilities", "decision"} & set(expected) and expected["label"].dtype.kind == "f"
+    is_regression = not {"probabilities", "decision"} & set(expected)
     for name in expected.keys() & got.keys():
-        if name == "label" and not is_regression:
+        if name == "label" and not (is_regression and expected[name].dtype.kind == "f"):
             _compare_labels(expected, got["label"], agreement)
         else:
             _compare_numbers(name, expected[name], got[name], agreement)
@@ -96,7 +96,7 @@ def _compare_labels(expected: Mapping[str, np.ndarray], got: np.ndarray, agreeme
         row = wrong[0]
         agreement.where.append(
             f"labels differ in {len(wrong)} of {len(labels)} rows, first in row {row}: "
-            f"{labels[row].item()!r} became {got[row].item()!r}"
+            f"{labels.tolist()[row]!r} became {got.tolist()[row]!r}"
         )
 
 

@@ -91,7 +91,8 @@ def _only_column(X: Any, name: str) -> Any:
 def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str]) -> np.ndarray:
     """One column; what cannot be read has a reason, and a value that stands for it."""
     kind = entry["kind"]
-    read = np.full((len(values), 1), "" if kind == "category" else 0, _DTYPES[kind])
+    stand_in = (entry["known"] or ["" if kind == "category" else 0])[0]
+    read = np.full((len(values), 1), stand_in, _DTYPES[kind])
     for row, value in enumerate(values):
         try:
             read[row, 0] = _read_value(value, entry)

@@ -6,7 +6,6 @@ Like ``images/_decode.py``, this file also runs, byte for byte, where featx is n
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,8 +62,7 @@ class Engine:
         else:
             (embedding,) = self._session.run(["embedding"], tensors)
             outputs = [self._ask_head(name, embedding, values) for name in names]
-        dtype = None if self.classes is None else self.classes.dtype
-        return {name: polish(name, output, dtype) for name, output in zip(names, outputs, strict=True)}
+        return {name: polish(name, output, self._card["dtype"]) for name, output in zip(names, outputs, strict=True)}
 
     def _tensor(self, name: str) -> str:
         return next(entry["tensor"] for entry in self._card["inputs"] if entry["name"] == name)
@@ -72,16 +70,14 @@ class Engine:
     def _ask_head(self, name: str, embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> np.ndarray:
         if name == "embedding":
             return embedding
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on names of columns that the head does not get
-            return getattr(self._head, METHODS[name])(head_input(embedding, values))
+        return getattr(self._head, METHODS[name])(head_input(embedding, values))
 
 
-def polish(name: str, output: Any, dtype: np.dtype | None) -> np.ndarray:
+def polish(name: str, output: Any, dtype: str) -> np.ndarray:
     """Bring an output into the shape and the dtype that scikit-learn gives; `dtype` is that of the labels."""
     output = np.asarray(output)
     if name == "label":
-        return output.reshape(len(output)).astype(output.dtype if dtype is None else dtype)
+        return output.reshape(len(output)).astype(dtype)
     if name == "decision" and output.ndim == 2 and output.shape[1] <= 2:  # of two classes, the second one's
         return output[:, -1]
     return output

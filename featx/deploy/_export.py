@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
+from featx._new_folder import check_new_folder, new_folder
 from featx._optional import import_optional
 from featx.deploy._agreement import Agreement, compare
 from featx.deploy._bundle import CARD, GRAPH, HEAD, Bundle
@@ -22,14 +22,15 @@ from featx.deploy._columns import Columns, read_columns
 from featx.deploy._engine import METHODS
 from featx.deploy._folder import head_requirements, write_card, write_code
 from featx.deploy._graph import EncoderGraph, assemble
-from featx.deploy._head import convert_head, dump_head
+from featx.deploy._head import check_proven, convert_head, dump_head
 from featx.deploy._predictor import Predictor
 from featx.deploy._reference import Reference
 from featx.deploy._sample import builtin_sample
 from featx.deploy._shrink import shrink
 from featx.deploy._strip import ImageInput, Stripped, strip
-from featx.exceptions import ExportError, FallbackWarning, UnknownNameError
+from featx.exceptions import ExportError, FallbackWarning, ImageWarning, UnknownNameError
 from featx.images import PixelPath
+from featx.precision import decode_some
 from featx.runtimes._onnx import to_onnx
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 HEADS = ("auto", "onnx", "sklearn")
 QUANTIZED = ("int8", "float16")
+_COST = "The bundle needs scikit-learn and skops then: some 150 MB more, and a second more to start."
 
 
 def export_bundle(
@@ -62,7 +64,8 @@ def export_bundle(
     head : {"auto", "onnx", "sklearn"}, default="auto"
         ``"onnx"``: scikit-learn's steps become part of the graph. ``"sklearn"``:
         they stay scikit-learn's, in a skops file, for another 150 MB of packages.
-        ``"auto"``: the first where it gives the same answers, else the second.
+        ``"auto"``: the first where all steps are known to convert rightly and the
+        sample confirms it, else the second, with a warning that says why.
     quantize : {"int8", "float16"}, default=None
         ``"float16"`` halves the encoder's file, ``"int8"`` makes a quarter of it and
         computes with integers, calibrated on `sample`. Both change the answers:
@@ -83,7 +86,7 @@ def export_bundle(
     ImageErrors
         If an image of the sample cannot be read.
     MissingDependencyError
-        Without the extra ``export``.
+        Without the extra ``export``, or ``quantize`` for int8.
 
     Examples
     --------
@@ -98,15 +101,15 @@ def export_bundle(
     if quantize and sample is None:
         raise ExportError(f"Got quantize={quantize!r} without sample. Expected images to measure the agreement on.")
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
-    target = Path(folder).expanduser().absolute()
-    _check_target(target)
+    target = Path(folder).expanduser().resolve()
+    check_new_folder(target, marker=CARD, error=ExportError)
     stripped = strip(pipeline)
     _check_head(stripped)
     rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
     with tempfile.TemporaryDirectory() as scratch:
         reference = Reference(pipeline, stripped, Path(scratch), own_cache=sample is not None)
         plan = _Plan(stripped, reference, rows, quantize)
-    with _published(target) as new:
+    with new_folder(target, marker=CARD, error=ExportError) as new:
         card = plan.write(new, head)
     return Bundle(target, card)
 
@@ -135,19 +138,16 @@ class _Plan:
         """Write the first kind of head that agrees; returns the card."""
         if self._stripped.head is None:
             return self._write(folder, None)
+        if head != "auto":
+            return self._write(folder, head)
         try:
-            return self._write(folder, "sklearn" if head == "sklearn" else "onnx")
+            check_proven(self._stripped.head)
+            return self._write(folder, "onnx")
         except ExportError as error:
-            if head != "auto":
-                raise
-            card = self._write(folder, "sklearn")
-            warnings.warn(
-                f"The head stays scikit-learn's, because {error} The bundle then needs scikit-learn and skops: some "
-                "150 MB more, and a second more to start.",
-                FallbackWarning,
-                stacklevel=3,
-            )
-            return card
+            reason = str(error).rstrip(".")
+        card = self._write(folder, "sklearn")
+        warnings.warn(f"The head stays scikit-learn's: {reason}. {_COST}", FallbackWarning, stacklevel=3)
+        return card
 
     def _write(self, folder: Path, kind: str | None) -> dict[str, Any]:
         heads = convert_head(self._stripped, self._expected["embedding"], self._values) if kind == "onnx" else []
@@ -169,6 +169,7 @@ class _Plan:
             "quantize": self._quantize,
             "inputs": self._inputs,
             "outputs": outputs,
+            "dtype": self._expected["label"].dtype.str if "label" in self._expected else None,
             "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
             "image": {name: getattr(encoder, name) for name in ("on_error", "on_missing", "max_pixels")},
             "versions": {
@@ -187,7 +188,9 @@ class _Plan:
         """
         predictor = Predictor(folder)
         names = [*card["outputs"], "embedding"]
-        got = _stack([predictor.outputs(rows, names) for rows in self._samples])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImageWarning)
+            got = _stack([predictor.outputs(rows, names) for rows in self._samples])
         agreement = compare({name: self._expected[name] for name in names}, got)
         if agreement.where and not self._quantize:
             raise ExportError(f"the bundle disagrees with the pipeline: {'; '.join(agreement.where)}.")
@@ -198,8 +201,7 @@ def _encoder_graph(image: ImageInput, sample: Columns, quantize: str | None) -> 
     graph = to_onnx(image.specs)
     if quantize is None:
         return graph
-    path = PixelPath(image.specs[0].preprocess, image.specs[0].decode, image.encoder.max_pixels)
-    return shrink(graph, quantize, (path(source)[1] for source in sample.images[image.name].sources))
+    return shrink(graph, quantize, decode_some(image.specs[0], sample.images[image.name].sources))
 
 
 def _image_card(image: ImageInput) -> dict[str, Any]:
@@ -230,6 +232,7 @@ def _check_choice(parameter: str, value: Any, choices: Sequence[Any]) -> None:
 def _check_head(stripped: Stripped) -> None:
     head = stripped.head
     if head is not None and not hasattr(head, "predict"):
+        head = head.steps[-1][1] if isinstance(head, Pipeline) else head
         raise ExportError(
             f"Got a pipeline that ends in a {type(head).__name__}, which predicts nothing. Expected a classifier or a "
             "regressor at its end, or an ImageEncoder alone."
@@ -240,25 +243,3 @@ def _check_head(stripped: Stripped) -> None:
 
 def _to_pandas(sample: Any) -> Any:
     return sample.to_pandas() if hasattr(sample, "to_pandas") and hasattr(sample, "columns") else sample
-
-
-def _check_target(target: Path) -> None:
-    """Refuse, before minutes of work, what could not be written or would destroy something."""
-    if not target.parent.is_dir():
-        raise ExportError(f"Got {target}, but there is no folder {target.parent}. Make it first.")
-    if target.exists() and not (target / CARD).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ExportError(f"{target} holds something that is no bundle. Name a new folder, or empty it.")
-
-
-@contextmanager
-def _published(target: Path) -> Iterator[Path]:
-    """A folder beside the target that takes its place once it is whole."""
-    new = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield new
-        if target.exists():
-            shutil.rmtree(target)
-        new.chmod(0o755)
-        new.rename(target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)

@@ -85,8 +85,9 @@ def write_card(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
     card = {"format": FORMAT, "featx": __version__, **card}
     card["files"] = {name: digest_file(folder / name) for name in files if name != CARD}
     card["digest"] = digest_card(card)
-    _write(folder / CARD, _json(card))
-    return card
+    content = (json.dumps(card, indent=2) + "\n").encode()
+    _write(folder / CARD, content)
+    return json.loads(content)
 
 
 def _readme(card: dict[str, Any]) -> str:
@@ -108,10 +109,6 @@ def _shape(entry: dict[str, Any]) -> str:
         size = entry["preprocess"]["size"]
         return f"uint8, n x {size} x {size} x 3, RGB"
     return {"number": "float32", "integer": "int64", "category": "string"}[entry["kind"]] + ", n x 1"
-
-
-def _json(card: dict[str, Any]) -> bytes:
-    return (json.dumps(card, indent=2) + "\n").encode()
 
 
 def _lines(lines: list[str]) -> bytes:

@@ -142,13 +142,17 @@ class Predictor:
         if not len(columns):
             return []
         outputs, reasons, unusable = self._run(columns, names)
+        classes = {} if self.classes_ is None else {label: j for j, label in enumerate(self.classes_.tolist())}
+        labels = outputs["label"].tolist()
         rows = []
         for i in range(len(columns)):
             source = columns.first.sources[i]
             row = {"image": str(source) if isinstance(source, str | Path) else i}
             bad = i in unusable
-            row["label"] = None if bad else outputs["label"][i].item()
-            row["probability"] = None if bad or len(names) == 1 else float(outputs["probabilities"][i].max())
+            row["label"] = None if bad else labels[i]
+            # Not the largest: a tuned threshold may choose another label.
+            known = not bad and "probabilities" in outputs
+            row["probability"] = float(outputs["probabilities"][i, classes[row["label"]]]) if known else None
             rows.append({**row, "error": reasons.get(i, "")})
         return rows
 

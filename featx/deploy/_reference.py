@@ -52,18 +52,16 @@ class Reference:
         ImageErrors
             If an image of the sample cannot be read.
         """
-        embeddings = [encoder.transform(self._column(X, name)) for name, encoder in self._encoders.items()]
-        embedding = np.concatenate([np.asarray(rows, np.float32) for rows in embeddings], axis=1)
-        if not self._has_head:
-            return {"embedding": embedding}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return {**ask(self._pipeline, X), "embedding": embedding}
-        except FeatxError:
-            raise
-        except Exception as error:  # a user's own steps raise what they like
-            raise ExportError(f"The pipeline itself cannot predict the sample: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on rows that become NaN, on unknown categories
+            embeddings = [encoder.transform(self._column(X, name)) for name, encoder in self._encoders.items()]
+            embedding = np.concatenate([np.asarray(rows, np.float32) for rows in embeddings], axis=1)
+            try:
+                return {**(ask(self._pipeline, X) if self._has_head else {}), "embedding": embedding}
+            except FeatxError:
+                raise
+            except Exception as error:  # a user's own steps raise what they like
+                raise ExportError(f"The pipeline itself cannot predict the sample: {error}") from error
 
     def probe(self, X: Any) -> tuple[dict[str, dict[str, Any]], list[Any]]:
         """Find out which odd values the pipeline takes: missing ones, and categories that it has never seen.

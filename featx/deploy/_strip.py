@@ -125,8 +125,8 @@ def strip(model: Any) -> Stripped:
     memo = {id(encoder): FunctionTransformer() for encoder in encoders}
     images, values = _inputs_of_table(tables) if tables else (_only_image(model, encoders), [])
     memo |= {id(table): _rewrite(table, images, values, dict(memo)) for table in tables}
-    head = _drop_identity(copy.deepcopy(_unwrap(model), memo))
-    return Stripped(images, values, head)
+    head = _tidy(copy.deepcopy(_unwrap(model), memo))
+    return Stripped(images, values, _forget_names(head))
 
 
 def _check_fitted(model: Any) -> None:
@@ -253,12 +253,24 @@ def _rewrite(
     return new
 
 
-def _drop_identity(head: Any) -> Any:
-    """A pipeline without the encoder's place, where that is its first step."""
+def _tidy(head: Any) -> Any:
+    """Searches as what they found, and without the encoder's place where it is the first step; None: nothing left."""
+    head = _unwrap(head)
     if isinstance(head, FunctionTransformer) and head.func is None:
         return None
-    while isinstance(head, Pipeline) and _drop_identity(head.steps[0][1]) is None:
-        if len(head.steps) == 1:
-            return None
-        head = Pipeline(head.steps[1:])
+    if not isinstance(head, Pipeline):
+        return head
+    (first_name, first), *others = head.steps
+    first = _tidy(first)
+    steps = [*([] if first is None else [(first_name, first)]), *((name, _unwrap(step)) for name, step in others)]
+    return Pipeline(steps) if steps else None
+
+
+def _forget_names(head: Any) -> Any:
+    """Without the names of columns that it was fitted with: it gets arrays. Only a table's own steps get frames."""
+    inside_tables = {id(part) for table in walk(head) if isinstance(table, ColumnTransformer) for part in walk(table)}
+    for part in walk(head):
+        if id(part) not in inside_tables:
+            for attribute in ("feature_names_in_", "_sklearn_output_config"):
+                getattr(part, "__dict__", {}).pop(attribute, None)
     return head

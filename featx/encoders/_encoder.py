@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,16 @@ class Encoder:
         return self
 
     @property
+    def file(self) -> Path | None:
+        """The state dict that it is read from, where a registered architecture's name is all else that it needs."""
+        recipe = self._recipe
+        return recipe.path if isinstance(recipe, FromCheckpoint) and isinstance(recipe.architecture, str) else None
+
+    def with_file(self, file: Path) -> Encoder:
+        """The same encoder, its `file` lying elsewhere."""
+        return self._changed(_recipe=replace(self._recipe, path=file), _module=None)
+
+    @property
     def module(self) -> torch.nn.Module:
         """The network, in eval mode and frozen."""
         if self._module is None:
@@ -181,6 +192,11 @@ class Encoder:
             # A runtime folds and moves what it gets.
             build=lambda: copy.deepcopy(self.module),
         )
+
+    def _changed(self, **attributes: Any) -> Encoder:
+        changed = object.__new__(type(self))
+        changed.__dict__.update(self.__dict__, **attributes)
+        return changed
 
     def __sklearn_clone__(self) -> Encoder:
         return self

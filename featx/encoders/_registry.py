@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featx.encoders import _efficientnet_lite, _timm, _torchvision
-from featx.encoders._spec import Architecture
+from featx.encoders._spec import Architecture, Weights
 from featx.exceptions import UnknownNameError
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ def get_architecture(name: str) -> Architecture:
     if name not in registry():
         raise UnknownNameError("encoder", name, registry(), "featx.list_encoders() shows all; timm's are 'timm:NAME'.")
     return registry()[name]
+
+
+def published_weights(encoder: str, weights: str | Path) -> Weights | None:
+    """The entry that ``weights=`` names for an encoder; None for a file and for random ones."""
+    entries = get_architecture(encoder).weights
+    if weights == "default":
+        return entries[0]
+    return next((entry for entry in entries if entry.name == weights), None)
 
 
 def list_encoders() -> pd.DataFrame:

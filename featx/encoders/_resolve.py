@@ -11,7 +11,7 @@ from pathlib import Path
 
 from featx.encoders._build import build_from_file, build_published, build_random
 from featx.encoders._encoder import Encoder
-from featx.encoders._registry import get_architecture
+from featx.encoders._registry import get_architecture, published_weights
 from featx.encoders._spec import DECODES, FEATURE, LOGITS, POOLINGS, PRECISIONS, Architecture, EncoderSpec
 from featx.encoders._weights import hash_file, is_weights_path
 from featx.exceptions import ParameterError, UnknownNameError
@@ -50,7 +50,7 @@ def resolve(
         if value not in known:
             raise UnknownNameError(parameter, value, known)
     if base.graph is not None and precision != "float32":
-        raise ParameterError(f"Got precision={precision!r} with the int8 encoder {base.name!r}. Expected 'float32'.")
+        raise ParameterError(f"Got precision={precision!r} with {base.name!r}, a graph in a file. Expected 'float32'.")
     base = replace(base, precision=precision, decode=decode, executor=None if precision == "float32" else executor)
     if pooling is not None and pooling not in POOLINGS:
         raise UnknownNameError("pooling", pooling, POOLINGS)
@@ -63,7 +63,7 @@ def resolve(
         return (base,)
     if base.graph is not None:
         raise ParameterError(
-            f"Got layers={layers!r} with the int8 encoder {base.name!r}, which has its own feature alone."
+            f"Got layers={layers!r} with {base.name!r}, a graph in a file, which has its own feature alone."
         )
     names = [layers] if isinstance(layers, str) else list(layers) if isinstance(layers, Iterable) else []
     if not names or not all(isinstance(name, str) and name for name in names):
@@ -116,10 +116,8 @@ def _resolve_weights(
     default = architecture.weights[0]
     chosen = _check_preprocess(preprocess, default.preprocess)
     licence = default.licence
-    if weights == "default":
-        weights = default.name
     random = _RANDOM.fullmatch(str(weights))
-    published = next((entry for entry in architecture.weights if entry.name == weights), None)
+    published = published_weights(name, weights)
     if random:
         seed = int(random[1] or 0)
         identity = f"random:{seed}:torch-{importlib.metadata.version('torch')}"

@@ -42,6 +42,9 @@ class Weights:
         Whether the weights are on this machine; must not import torch.
     load : callable
         Returns the state dict; may download.
+    file : callable, default=None
+        Where `load` keeps the file that it downloads, as published; its name holds the first digits of its SHA-256.
+        None where a package carries the weights, or keeps them its own way.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Weights:
     licence: str
     is_local: Callable[[], bool] = field(repr=False, compare=False)
     load: Callable[[], dict[str, torch.Tensor]] = field(repr=False, compare=False)
+    file: Callable[[], Path] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ class EncoderSpec:
         Returns the network with its weights, in eval mode.
     graph : Path or None
         An OpenVINO graph that is the encoder, instead of a network to build.
+    graph_digest : str
+        SHA-256 of that graph's content, in hex.
     """
 
     name: str
@@ -130,6 +136,7 @@ class EncoderSpec:
     classifier: str | None = field(default=None, compare=False)
     build: Callable[[], torch.nn.Module] | None = field(default=None, repr=False, compare=False)
     graph: Path | None = field(default=None, compare=False)
+    graph_digest: str = field(default="", compare=False)
 
     def identity(self) -> dict[str, Any]:
         """What the fingerprint is taken over; batch size, threads, paths and, in float32, device are not in it."""

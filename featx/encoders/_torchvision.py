@@ -78,6 +78,7 @@ def _weights(row: dict[str, str]) -> Weights:
         source=_SOURCE,
         licence=row["licence"],
         is_local=lambda: (_checkpoint_folder() / row["file"]).is_file(),
+        file=lambda: _checkpoint_folder() / row["file"],
         load=partial(_load, row["name"], row["weights"], row["file"]),
     )
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-import platformdirs
 
+from featx._cache_folder import user_folder
 from featx._version import __version__
 from featx.encoders import EncoderSpec
 from featx.exceptions import StoreWarning, WeightsError
@@ -69,7 +69,7 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
 
 def graphs_folder() -> Path:
     """Where graphs are kept."""
-    return platformdirs.user_cache_path("featx", appauthor=False) / "graphs"
+    return user_folder() / "graphs"
 
 
 def graph_file(specs: Sequence[EncoderSpec]) -> Path:
@@ -123,10 +123,10 @@ def _read_own(spec: EncoderSpec) -> openvino.Model:
             digest = file.read(_START - 8)[len(_MAGIC) :].hex()
     except OSError as error:
         raise WeightsError(f"The graph of encoder {spec.name!r} cannot be read: {error}") from error
-    model = _read(spec.graph, any_version=True) if spec.weights == f"int8:{digest}" else None
+    model = _read(spec.graph, any_version=True) if spec.graph_digest == digest else None
     if model is None:
         raise WeightsError(
-            f"{spec.graph} is damaged, or is not the graph that encoder {spec.name!r} was made with. Quantise it again."
+            f"{spec.graph} is damaged, or is not the graph that encoder {spec.name!r} was made with. Make it again."
         )
     return model
 

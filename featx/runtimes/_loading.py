@@ -69,7 +69,7 @@ def get_runtime(
 def _where_graphs_run(name: str, runtime: str, device: str | Sequence[str]) -> tuple[str, str]:
     if runtime not in ("auto", "openvino") or device not in ("auto", "cpu", ["cpu"], ("cpu",)):
         raise ParameterError(
-            f"Got runtime={runtime!r} and device={device!r} for {name!r}, which is in int8. Expected runtime='auto' "
+            f"Got runtime={runtime!r} and device={device!r} for {name!r}, an OpenVINO graph. Expected runtime='auto' "
             "and device='cpu': it runs in OpenVINO."
         )
     return "openvino", "cpu"

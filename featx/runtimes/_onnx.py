@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +50,14 @@ def to_onnx(specs: Sequence[EncoderSpec]) -> onnx.ModelProto:
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
         import_optional(module, extra="export", purpose="Writing ONNX")
+    import onnx
+
+    return onnx.load_from_string(_write(tuple(specs)))
+
+
+# Several heads on one encoder leave one after the other, and an export takes seconds.
+@lru_cache(maxsize=2)
+def _write(specs: tuple[EncoderSpec, ...]) -> bytes:
     name = specs[0].name
     if specs[0].graph is not None:
         raise ConversionError(
@@ -68,7 +77,7 @@ def to_onnx(specs: Sequence[EncoderSpec]) -> onnx.ModelProto:
             raise ConversionError(f"{name!r} cannot be written as ONNX ({type(error).__name__}: {reason}).") from error
     if (difference := relative_l2(got, expected)) > TOLERANCE:
         raise ConversionError(f"{name!r} gives other numbers as ONNX: they differ by {difference:.1e} (relative L2).")
-    return model
+    return model.SerializeToString()
 
 
 class _SideBySide(torch.nn.Module):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import platformdirs
 
+from featx._cache_folder import default_location
 from featx._version import __version__
 from featx.exceptions import ParameterError, StoreError, StoreWarning
 from featx.store import _inventory
@@ -237,13 +237,6 @@ class EmbeddingStore:
             pass  # cleared meanwhile
         except (OSError, MemoryError) as error:
             warnings.warn(f"The store {folder.path} could not be tidied: {error}", StoreWarning, stacklevel=4)
-
-
-def default_location() -> Path:
-    """``$FEATX_CACHE``, else this user's cache folder."""
-    if folder := os.environ.get("FEATX_CACHE"):
-        return Path(folder).expanduser().absolute()
-    return platformdirs.user_cache_path("featx", appauthor=False) / "embeddings"
 
 
 def _checked_keys(keys: np.ndarray) -> np.ndarray:

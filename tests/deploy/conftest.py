@@ -1,4 +1,4 @@
-"""Bundles that are served, and a service of one."""
+"""Bundles of the tiny network, which tests share: making one takes seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import featx
@@ -18,36 +18,62 @@ from tests.deploy.serving import HTML_LABEL, Running, as_file
 
 
 @pytest.fixture(scope="session")
+def labels(crops) -> np.ndarray:
+    """Which photo a crop is of."""
+    return np.repeat(["china", "flower"], len(crops) // 2)
+
+
+@pytest.fixture(scope="session")
+def model(tiny, crops, labels) -> Pipeline:
+    """A fitted pipeline of two classes."""
+    return featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, labels)
+
+
+@pytest.fixture(scope="session")
+def bundle(model, tmp_path_factory) -> featx.deploy._bundle.Bundle:
+    return featx.export_bundle(model, tmp_path_factory.mktemp("bundles") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def table(crops) -> pd.DataFrame:
+    """The crops beside a number and a category."""
+    n = len(crops)
+    return pd.DataFrame({"photo": crops, "price": np.linspace(1, 9, n), "colour": ["red", "green"] * (n // 2)})
+
+
+@pytest.fixture(scope="session")
+def table_model(tiny, table, labels) -> Pipeline:
+    columns = make_column_transformer(
+        (featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"),
+        (StandardScaler(), ["price"]),
+        (OneHotEncoder(), ["colour"]),
+    )
+    return make_pipeline(columns, LogisticRegression()).fit(table, labels)
+
+
+@pytest.fixture(scope="session")
+def table_bundle(table_model, tmp_path_factory) -> featx.deploy._bundle.Bundle:
+    return featx.export_bundle(table_model, tmp_path_factory.mktemp("bundles") / "table")
+
+
+@pytest.fixture(scope="session")
 def jpegs(crops) -> list[bytes]:
+    """The crops as files."""
     return [as_file(crop, quality=90) for crop in crops]
 
 
 @pytest.fixture(scope="session")
 def served_bundle(tiny, crops, tmp_path_factory) -> Path:
-    """Two classes, one of them named in HTML."""
-    labels = np.array([HTML_LABEL] * 20 + ["plain"] * 20)
+    """A bundle's folder; one of its two labels is HTML."""
+    labels = np.array([HTML_LABEL, "plain"]).repeat(len(crops) // 2)
     model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, labels)
-    return featx.export_bundle(model, tmp_path_factory.mktemp("served") / "bundle").folder
-
-
-@pytest.fixture(scope="session")
-def table_bundle(tiny, crops, tmp_path_factory) -> Path:
-    """Images, a number and a category."""
-    table = pd.DataFrame({"photo": crops, "price": np.arange(40.0), "shop": ["east", "west"] * 20})
-    columns = make_column_transformer(
-        (featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"),
-        (StandardScaler(), ["price"]),
-        (OneHotEncoder(), ["shop"]),
-    )
-    model = make_pipeline(columns, LogisticRegression()).fit(table, np.arange(40) // 20)
-    return featx.export_bundle(model, tmp_path_factory.mktemp("table") / "bundle").folder
+    return featx.export_bundle(model, tmp_path_factory.mktemp("bundles") / "served").folder
 
 
 @pytest.fixture(scope="session")
 def service(served_bundle, tmp_path_factory) -> Iterator[Running]:
     """A service with limits that a test can reach; its log begins with what it imports."""
     limits = ["--max-images", "4", "--max-bytes", "1MB", "--max-pixels", "1000000", "--timeout", "1"]
-    with Running(
-        served_bundle, tmp_path_factory.mktemp("log") / "log", *limits, python=("-X", "importtime")
-    ) as running:
+    log = tmp_path_factory.mktemp("log") / "log"
+    with Running(served_bundle, log, *limits, python=("-X", "importtime")) as running:
         yield running

@@ -32,8 +32,8 @@ print(cost, int(peak.split()[1]) * 1024 - before)
 """
 
 
-def picture(mode="RGB"):
-    return Image.effect_noise((4000, 2500), 60).convert(mode)
+def picture(mode="RGB", size=(3200, 2000)):
+    return Image.linear_gradient("L").resize(size).convert(mode)
 
 
 FILES = {
@@ -51,7 +51,7 @@ FILES = {
     "GIF": lambda: as_file(picture("P"), "GIF"),
     "WEBP": lambda: as_file(picture(), "WEBP", method=0),
     "TIFF": lambda: as_file(picture(), "TIFF"),
-    "JPEG2000": lambda: as_file(picture(), "JPEG2000"),
+    "JPEG2000": lambda: as_file(picture(size=(2000, 1500)), "JPEG2000"),
     "AVIF": lambda: as_file(picture(), "AVIF", speed=10),
 }
 
@@ -68,9 +68,8 @@ def test_an_image_costs_no_more_than_was_told(kind, root):
 
 
 def test_a_plain_photo_of_50_megapixels_costs_225_megabytes():
-    assert decode_cost(Image.new("RGB", (1, 1)), b"") * 50_000_000 <= 250_000_000
-    header = open_header(as_file(Image.new("RGB", (1000, 1000))))
-    assert decode_cost(header, b"") == 4_500_000
+    photo = as_file(Image.new("RGB", (1000, 1000)))
+    assert 50 * decode_cost(open_header(photo), photo) == 225_000_000
 
 
 @given(

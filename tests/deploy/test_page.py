@@ -67,7 +67,7 @@ def page(opened, service):
 
 @pytest.fixture(scope="module")
 def table_service(table_bundle, tmp_path_factory):
-    with Running(table_bundle, tmp_path_factory.mktemp("log") / "log") as running:
+    with Running(table_bundle.folder, tmp_path_factory.mktemp("log") / "log") as running:
         yield running
 
 
@@ -142,10 +142,10 @@ def test_other_columns_are_asked_for(opened, table_service, jpegs):
     page.set_input_files("#files", photo(jpegs[0]))
     assert "price" in page.locator("#note").inner_text()
     page.fill("[name=price]", "3.5")
-    page.select_option("[name=shop]", "west")
+    page.select_option("[name=colour]", "green")
     page.click("#again")
     answer = answers(page)
-    given = {"price": "3.5", "shop": "west"}
+    given = {"price": "3.5", "colour": "green"}
     expected = table_service.post(files=[("photo", jpegs[0])], data=given).json()["predictions"][0]
     assert answer.locator(".label").inner_text() == str(expected["label"])
     assert answer.locator(".value").first.inner_text() == f"{100 * expected['probability']:.1f} %"
@@ -159,7 +159,7 @@ def test_the_keyboard_reaches_everything(opened, table_service):
         reached.append(
             page.evaluate("document.activeElement.name || document.activeElement.id || document.activeElement.tagName")
         )
-    assert reached == ["price", "shop", "files", "again", "A", "A"]
+    assert reached == ["price", "colour", "files", "again", "A", "A"]
 
 
 def test_a_phone_needs_no_sideways_scrolling(opened, service, jpegs):

@@ -17,6 +17,7 @@ from torch import nn
 
 import featx
 from featx.encoders import resolve
+from featx.encoders._registry import get_architecture
 from featx.exceptions import ParameterError, UnknownNameError, WeightsError
 from tests.networks import TINY, TinyNet, make_tiny, tiny_encoder
 
@@ -367,6 +368,18 @@ def test_identity_changes_with_the_source(tmp_path, root):
         return printed(["mine.py"], tmp_path, root)
 
     assert identity("x.mean((2, 3))") == identity("x.mean((2, 3))") != identity("x.amax((2, 3))")
+
+
+def test_a_checkpoint_of_a_registered_network_may_lie_elsewhere_and_no_other(tmp_path):
+    here, there = tmp_path / "here.safetensors", tmp_path / "there.safetensors"
+    featx.Encoder.from_module(get_architecture("squeezenet1_1").build(224), preprocess=SMALL).save(here)
+    encoder = featx.Encoder.from_checkpoint(here, "squeezenet1_1")
+    here.rename(there)
+    moved = encoder.with_file(there)
+    assert (encoder.file, moved.file) == (here, there)
+    assert fingerprint(moved) == fingerprint(encoder)
+    assert torch.equal(moved.module.features[0].weight, encoder.module.features[0].weight)
+    assert tiny_encoder().file is None
 
 
 def test_identity_does_not_change_with_the_process(root):

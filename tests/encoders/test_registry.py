@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from featx.encoders import build_network, list_encoders, resolve
+from featx.encoders import build_network, list_encoders, published_weights, resolve
 from featx.encoders._registry import get_architecture, registry
 from featx.encoders._spec import LOGITS
 from featx.exceptions import UnknownNameError
@@ -88,3 +88,10 @@ def test_every_row_of_the_list_can_be_named():
 def test_the_list_imports_no_torch():
     code = "import sys, featx; featx.list_encoders(); assert not {'torch', 'torchvision', 'timm'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_weights_that_are_named_are_found_and_files_and_random_ones_are_none():
+    assert published_weights("resnet50", "default").name == "IMAGENET1K_V2"
+    assert published_weights("resnet50", "IMAGENET1K_V1").top1 < 77
+    assert published_weights("resnet50", "random:7") is None
+    assert published_weights("resnet50", "mine.pth") is None

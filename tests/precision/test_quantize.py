@@ -58,6 +58,15 @@ def test_another_process_gets_it_by_its_path(made, crops):
     np.testing.assert_array_equal(*rows)
 
 
+def test_it_is_saved_with_its_file(made, crops, tmp_path):
+    encoder = featx.ImageEncoder(made, cache=False)
+    featx.save(encoder, tmp_path / "model")
+    again = featx.load(tmp_path / "model")
+    assert again.encoder.file.parent == tmp_path / "model" / "weights"
+    assert again._specs()[0].fingerprint() == encoder._specs()[0].fingerprint()
+    np.testing.assert_array_equal(again.transform(crops[:3]), encoder.transform(crops[:3]))
+
+
 def test_another_content_is_another_identity(made, tiny, crops, tmp_path):
     other = featx.quantize_encoder(tiny, crops[:12], path=tmp_path / "other.graph")
     assert other.weights != made.weights
@@ -72,8 +81,7 @@ def test_without_a_path_it_is_named_by_its_content(tiny, crops):
 
 def test_a_damaged_or_missing_file_is_an_error_that_names_it(made, crops, tmp_path, monkeypatch):
     monkeypatch.setattr(_loading, "_loaded", type(_loading._loaded)())
-    broken = pickle.loads(pickle.dumps(made))
-    broken.file = tmp_path / "moved.graph"
+    broken = made.with_file(tmp_path / "moved.graph")
     with pytest.raises(WeightsError, match="cannot be read"):
         featx.ImageEncoder(broken, cache=False).transform(crops[:1])
     content = bytearray(made.file.read_bytes())

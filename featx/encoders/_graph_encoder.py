@@ -1,4 +1,4 @@
-"""An encoder that is a graph of 8-bit integers in a file, not a torch module."""
+"""An encoder that is an OpenVINO graph in a file, not a torch module."""
 
 from __future__ import annotations
 
@@ -14,31 +14,41 @@ if TYPE_CHECKING:
     import torch
 
 
-class QuantizedEncoder(Encoder):
-    """An `Encoder` in int8; `quantize_encoder` makes it.
+class GraphEncoder(Encoder):
+    """An `Encoder` that runs in OpenVINO alone, and pickles as the path of its file.
 
-    It runs in OpenVINO alone, and pickles as the path of its file.
+    `quantize_encoder` makes such ones in int8; `featx.save` makes one of a network that only its author's code builds.
 
     Parameters
     ----------
     file : Path
     digest : str
-        SHA-256 of the file's content, in hex: its identity.
+        SHA-256 of the file's content, in hex.
     spec : EncoderSpec
-        What it was made of.
+        What it is: its name, identities, preprocessing and licence.
     dim : int
     """
 
     def __init__(self, file: Path, digest: str, spec: EncoderSpec, dim: int):
-        self.file = file
-        self.name = f"{spec.name}-int8"
+        self._file = file
+        self.digest = digest
+        self.name = spec.name
         self.version = None
         self.preprocess = spec.preprocess
         self.dim = dim
         self.architecture = spec.architecture
-        self.weights = f"int8:{digest}"
+        self.weights = spec.weights
         self.classifier = None
         self._licence = spec.licence
+
+    @property
+    def file(self) -> Path:
+        """Where the graph lies."""
+        return self._file
+
+    def with_file(self, file: Path) -> GraphEncoder:
+        """The same encoder, its graph lying elsewhere."""
+        return self._changed(_file=file)
 
     @property
     def module(self) -> torch.nn.Module:
@@ -55,7 +65,7 @@ class QuantizedEncoder(Encoder):
         if (preprocess.size, preprocess.mean, preprocess.std) != (own.size, own.mean, own.std):
             raise ParameterError(
                 f"Got {preprocess} for {self.name!r}. Expected size={own.size}, mean={own.mean} and std={own.std}: "
-                "they are part of its graph; quantise the encoder again with that preprocess."
+                "they are part of its graph; make the graph again with that preprocess."
             )
         return EncoderSpec(
             name=self.name,
@@ -65,10 +75,11 @@ class QuantizedEncoder(Encoder):
             dim=self.dim,
             licence=self._licence,
             graph=self.file,
+            graph_digest=self.digest,
         )
 
     def __getstate__(self) -> dict:
         return dict(self.__dict__)
 
     def _refuse(self, why: str) -> NoReturn:
-        raise ParameterError(f"The int8 encoder {self.name!r} {why}.")
+        raise ParameterError(f"The encoder {self.name!r}, an OpenVINO graph, {why}.")

@@ -1,52 +1,23 @@
-"""The command line: parse -> one public call -> print."""
+"""``featx bench``: how fast featx is here."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from featx._version import __version__
-from featx.exceptions import FeatxError, ParameterError
+from featx.cli._command import add_command
+from featx.cli._target import check_target, replacing
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Parameters
-    ----------
-    arguments : sequence of str, default=None
-        None is the process's own.
-
-    Returns
-    -------
-    int
-        The exit status: 0, 2 for an error that featx raises on purpose, 130 for Ctrl-C.
-    """
-    parsed = _parser().parse_args(arguments)
-    try:
-        parsed.run(parsed)
-    except FeatxError as error:
-        print(f"featx: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="featx", description="Pretrained vision for scikit-learn.")
-    parser.add_argument("--version", action="version", version=f"featx {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
-    _add_bench(commands)
-    return parser
-
-
-def _add_bench(commands: argparse._SubParsersAction) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     help_ = "how fast featx is here: its parts, its limit, and other libraries on the same images"
-    command = commands.add_parser("bench", help=help_, description=f"Measure {help_}.")
+    command = add_command(
+        *(commands, "bench", run),
+        help=help_,
+        description=f"Measure {help_}.",
+        examples="featx bench photos/ --encoder resnet50 --chart bench.png\nfeatx bench --no-peers",
+    )
     add = command.add_argument
     add("paths", nargs="*", metavar="FOLDER", help="folders or image files; photos are made up where there are none")
     add("--encoder", default="efficientnet_lite0", metavar="NAME", help="default: %(default)s")
@@ -61,14 +32,13 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     add("--peers", action=argparse.BooleanOptionalAction, default=True, help="measure other libraries too")
     add("--json", type=Path, metavar="FILE", help="keep all that was measured")
     add("--chart", type=Path, metavar="FILE", help="draw it: .png, .svg or .pdf")
-    command.set_defaults(run=_bench)
 
 
-def _bench(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> None:
     from featx.bench import check_chart, draw_chart, format_table, run_bench
 
     for file in filter(None, (parsed.json, parsed.chart)):
-        _check_writable(file)
+        check_target(file)
     if parsed.chart:
         check_chart(parsed.chart)
     names = ("precision", "runtime", "device", "batch_size")
@@ -84,12 +54,7 @@ def _bench(parsed: argparse.Namespace) -> None:
     )
     print(format_table(result))
     if parsed.json:
-        parsed.json.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
+        with replacing(parsed.json) as file:
+            file.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
     if parsed.chart:
         draw_chart([result], parsed.chart)
-
-
-def _check_writable(file: Path) -> None:
-    """Refuse now what could not be written after minutes of measuring."""
-    if not file.parent.is_dir():
-        raise ParameterError(f"Got {file}, but there is no folder {file.parent.absolute()}. Make it first.")

@@ -1,27 +1,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-import featx
 from featx.cli import main
-from tests.test_init import HEAVY, modules_after
-
-
-def featx_command(*arguments: str, **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "featx", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
-
-
-def test_the_version_needs_nothing_heavy():
-    assert featx_command("--version").stdout == f"featx {featx.__version__}\n"
-    modules = modules_after("from featx.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass")
-    assert not modules & {"sklearn", "pandas", "numpy", "PIL", *HEAVY}
+from tests.cli.processes import featx_command
 
 
 def test_bench_measures_a_folder_with_broken_files_in_it(files, tmp_path):
@@ -62,13 +48,3 @@ def test_an_error_is_one_line_and_exit_code_2(arguments, message, capsys, monkey
     assert message in shown.err
     assert shown.err.count("\n") == 1
     assert shown.out == ""
-
-
-def test_an_unknown_option_shows_the_usage(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["bench", "--fast"])
-    assert "usage: featx" in capsys.readouterr().err
-
-
-def test_the_command_is_installed_under_its_name(root):
-    assert 'featx = "featx.cli:main"' in (root / "pyproject.toml").read_text()

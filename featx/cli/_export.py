@@ -1,0 +1,48 @@
+"""``featx export``: a model's folder -> a bundle."""
+
+from __future__ import annotations
+
+import argparse
+
+from featx.cli._command import add_command, add_json, note, print_json
+
+_EXAMPLES = """
+featx export model/ bundle/
+featx export model/ bundle/ --sample photos/
+featx export model/ bundle/ --sample photos/ --quantize int8
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = add_command(
+        *(commands, "export", run),
+        help="make a bundle of a model: it predicts without torch and without featx",
+        description="Write a model as a bundle: a folder that needs numpy, Pillow and ONNX Runtime alone. Model and "
+        "bundle are held\nagainst each other on the sample; a bundle that disagrees is not written.",
+        examples=_EXAMPLES,
+    )
+    add_ = command.add_argument
+    add_("model", metavar="MODEL", help="the folder of a model, as featx train writes it")
+    add_("bundle", metavar="BUNDLE", help="the folder to write; an older bundle is replaced")
+    add_("--sample", nargs="+", metavar="FOLDER|FILE", help="images to compare the two on; default: built-in ones")
+    add_("--head", default="auto", metavar="NAME", help="auto, onnx or sklearn; default: %(default)s")
+    add_("--quantize", metavar="KIND", help="int8 or float16: a smaller encoder, less exact; needs --sample")
+    add_json(command)
+
+
+def run(parsed: argparse.Namespace) -> None:
+    import featx
+    from featx._image_folder import find_images
+
+    sample = find_images(parsed.sample) if parsed.sample else None
+    model = featx.load(parsed.model)
+    bundle = featx.export_bundle(model, parsed.bundle, sample=sample, head=parsed.head, quantize=parsed.quantize)
+    size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
+    verified = bundle.card["verified"]
+    if parsed.json:
+        kept = ("task", "head", "quantize", "inputs", "outputs")
+        print_json({"bundle": str(bundle.folder), "bytes": size, **{k: bundle.card[k] for k in kept}, **verified})
+        return
+    for name, value in verified.items():
+        print(f"{name}: {value:.3g}")
+    note(f"Bundle: {bundle.folder} ({size / 1e6:.1f} MB)")

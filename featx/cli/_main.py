@@ -1,0 +1,88 @@
+"""The command ``featx``: its parser, its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from featx._version import __version__
+from featx.cli import _bench, _cache, _check, _doctor, _embed, _encoders, _export, _predict, _serve, _train
+from featx.exceptions import FeatxError
+
+# A file a command, each with `add(commands)`, in the order of --help.
+_COMMANDS = (_embed, _check, _train, _predict, _export, _serve, _encoders, _cache, _bench, _doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, default=None
+        None is the process's own.
+
+    Returns
+    -------
+    int
+        The exit status: 0; 1 where the command asks whether something is bad, and it is; 2 for an error that
+        featx raises on purpose, or of the system (a folder that may not be read); 130 for Ctrl-C; 141 for a pipe
+        whose reader left.
+    """
+    parsed = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            _let_any_name_through()
+            status = parsed.run(parsed)
+            sys.stdout.flush()
+        except (Exception, KeyboardInterrupt) as error:
+            status = _status_of(error)
+    return status or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="featx",
+        description="Pretrained vision for scikit-learn.",
+        epilog="featx COMMAND --help tells more of each, with examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"featx {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for command in _COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def _status_of(error: BaseException) -> int:
+    """Say what went wrong; what is no matter of the user's is raised again."""
+    if _is_interrupt(error):
+        return 130
+    if isinstance(error, BrokenPipeError):
+        # Else Python writes what is left, and complains, when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    if isinstance(error, FeatxError | OSError):  # the system's: a folder that may not be read, a disk that is gone
+        print(f"featx: error: {error}", file=sys.stderr)
+        return 2
+    raise error
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C began it: a compiled module that is just being imported makes another error of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _let_any_name_through() -> None:
+    """A file's name need not be UTF-8; it goes out as it came, or spelled out where stdout takes less than UTF-8."""
+    if hasattr(sys.stdout, "reconfigure"):
+        whole = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if whole else "backslashreplace")
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"featx: warning: {message}", file=sys.stderr)

@@ -1,0 +1,37 @@
+"""``featx serve``: a bundle -> an HTTP service, by the bundle's own ``serve.py``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+from featx.cli._command import add_command
+
+_EXAMPLES = """
+featx serve bundle/
+featx serve bundle/ --port 9000 --threads 2 --memory 512MB
+featx serve bundle/ --help
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = add_command(
+        *(commands, "serve", run),
+        help="serve a bundle over HTTP, with a page to try it",
+        description="Run the bundle's own serve.py, which needs neither featx nor torch; its options come after the "
+        "bundle.",
+        examples=_EXAMPLES,
+    )
+    command.add_argument("bundle", metavar="BUNDLE", help="the folder of a bundle, as featx export writes it")
+    command.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="as BUNDLE --help tells")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from featx.deploy._bundle import read_bundle
+
+    command = [sys.executable, str(read_bundle(parsed.bundle).folder / "serve.py"), *parsed.options]
+    if os.name == "posix":  # the service gets the terminal's signals itself
+        os.execv(sys.executable, command)
+    return subprocess.call(command)

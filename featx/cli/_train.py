@@ -1,0 +1,99 @@
+"""``featx train``: a folder of labelled images -> scores and a model folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from featx._new_folder import check_new_folder
+from featx.cli._command import add_command, add_json, note, print_json
+from featx.cli._csv import write_csv
+from featx.cli._encoder import add_encoder, encoder_parameters
+from featx.cli._target import check_target, replacing
+from featx.exceptions import ModelError, ParameterError
+
+_EXAMPLES = """
+featx train photos/ -o model/
+featx train photos/ -o model/ --head svm --encoder resnet50 --cv 10
+featx train photos/ -o model/ --json > scores.json
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = add_command(
+        *(commands, "train", run),
+        help="train a model on a folder of labelled images, and score it",
+        description="Train a head on the embeddings of photos/<label>/..., score it by cross-validation, and write "
+        "a model that was\nfitted on all images. Of photos/{train,val,test}/<label>/... the model is fitted and "
+        "cross-validated on train,\nand scored on the others too. Unreadable images are left out, and listed in a "
+        "file.",
+        examples=_EXAMPLES,
+    )
+    add_ = command.add_argument
+    add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...")
+    add_("-o", "--output", required=True, metavar="MODEL", help="the folder to write; an older model is replaced")
+    add_("--head", default="logistic", metavar="NAME", help="logistic, svm, or ridge for labels that are numbers")
+    add_("--cv", type=int, default=5, metavar="N", help="folds; 0 is no cross-validation; default: %(default)s")
+    add_("--bad-images", metavar="FILE", help="where unreadable images are listed; default: MODEL-bad_images.csv")
+    add_json(command)
+    add_encoder(command)
+
+
+def run(parsed: argparse.Namespace) -> None:
+    if parsed.cv < 0 or parsed.cv == 1:
+        raise ParameterError(f"Got --cv {parsed.cv}. Expected 2 folds or more, or 0.")
+    folder = Path(parsed.output)
+    _check_model_folder(folder)
+    bad_file = Path(parsed.bad_images or folder.with_name(f"{folder.name}-bad_images.csv"))
+    check_target(bad_file)
+    import featx
+    from featx.cli._training import train
+
+    trained = train(parsed.folder, parsed.head, parsed.cv, encoder_parameters(parsed))
+    for text in trained.notes:
+        note(f"featx: warning: {text}")
+    if len(trained.bad):
+        with replacing(bad_file) as file:
+            write_csv(trained.bad, file)
+        note(f"featx: warning: unreadable images are left out: {len(trained.bad):,}, listed in {bad_file}")
+    featx.save(trained.model, folder)
+    _print(parsed, trained, bad_file)
+    note(f"Model: {folder}")
+
+
+def _print(parsed: argparse.Namespace, trained: Any, bad_file: Path) -> None:
+    from featx.cli._scores import format_scores
+
+    if not parsed.json:
+        print(f"{sum(trained.labels.values()):,} images, {len(trained.labels):,} labels")
+        if len(trained.folds) or len(trained.splits):
+            print(format_scores(trained.folds, trained.splits))
+        return
+    folds, means = trained.folds, trained.folds.drop(columns="images", errors="ignore")
+    print_json(
+        {
+            "model": parsed.output,
+            "encoder": parsed.encoder,
+            "head": parsed.head,
+            "labels": trained.labels,
+            "folds": _records(folds, "records"),
+            "mean": _records(means.mean(), "index"),
+            "std": _records(means.std(ddof=0), "index"),
+            "splits": _records(trained.splits, "index"),
+            "bad_images": {"count": len(trained.bad), "file": str(bad_file) if len(trained.bad) else None},
+        }
+    )
+
+
+def _records(scores: Any, orient: str) -> Any:
+    """As JSON has it: NaN is null."""
+    return json.loads(scores.to_json(orient=orient, double_precision=15))
+
+
+def _check_model_folder(folder: Path) -> None:
+    """Refuse now what `featx.save` would refuse after the training."""
+    if folder.name in ("", ".."):
+        raise ParameterError(f"Got {folder}. Expected the name of the folder to write.")
+    check_new_folder(folder.absolute(), marker="model.json", error=ModelError)

@@ -1,0 +1,114 @@
+"""load: a folder that `save` wrote -> the model."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sklearn
+
+from featx._image_encoder import ImageEncoder
+from featx.encoders import Encoder, published_weights
+from featx.exceptions import FeatxWarning, ModelError
+from featx.persistence import _skops
+from featx.persistence._published import place_published
+from featx.persistence._rebuild import rebuild
+from featx.persistence._record import MODEL, RECORD, read_record
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+
+def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimator:
+    """Load a model that `save` wrote: offline, without a GPU, and without running code that came with it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        It is still needed afterwards where it holds weights, and may be moved between two loads.
+    trusted : iterable of str or type, default=()
+        Types to allow beside those of featx and those that skops trusts; an error lists what a model has. Name them
+        only if you trust who saved it: a tree (``"sklearn.tree._tree.Tree"``), for one, can be made to crash.
+
+    Returns
+    -------
+    estimator
+        Predicts what the saved one did. Published weights are put where their library looks for them.
+
+    Warns
+    -----
+    FeatxWarning
+        If another version of scikit-learn saved it.
+
+    Raises
+    ------
+    ModelError
+        If the folder is none of `save`, of a later format, damaged, incomplete, or holds types that are not trusted.
+    MissingDependencyError
+        If an encoder's weights come with a package that is not installed.
+
+    See Also
+    --------
+    save : The way there.
+
+    Examples
+    --------
+    >>> import featx, tempfile
+    >>> folder = tempfile.mkdtemp() + "/encoder"
+    >>> featx.save(featx.ImageEncoder("resnet18", weights="random:7"), folder)
+    >>> featx.load(folder).weights
+    'random:7'
+    """
+    folder = Path(folder).expanduser().absolute()
+    record = read_record(folder)
+    if MODEL not in record["files"]:
+        raise ModelError(f"{folder / RECORD} names no {MODEL}. Have the model saved again.")
+    model = _skops.load(folder / MODEL, trusted)
+    model = rebuild(model, _Unpacker(folder, record["files"]))
+    saved = record.get("versions", {}).get("scikit-learn")
+    if saved != sklearn.__version__:
+        warnings.warn(
+            f"{folder} was saved with scikit-learn {saved}, this is {sklearn.__version__}: check its predictions, or "
+            f"install scikit-learn=={saved}.",
+            FeatxWarning,
+            stacklevel=2,
+        )
+    return model
+
+
+class _Unpacker:
+    """Gives encoders the files of the folder, for `rebuild`."""
+
+    def __init__(self, folder: Path, files: Collection[str]):
+        self._folder = folder
+        self._files = files
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, Encoder):
+            return value.with_file(Path(self._find(value.file)))
+        if isinstance(value, ImageEncoder) and isinstance(value.encoder, str):
+            return self._find_weights(value)
+        return value
+
+    def _find_weights(self, encoder: ImageEncoder) -> ImageEncoder:
+        if encoder.weights in self._files:
+            encoder = copy.copy(encoder)
+            encoder.weights = self._find(encoder.weights)
+        elif not str(encoder.weights).startswith("random"):
+            self._place(encoder)
+        return encoder
+
+    def _place(self, encoder: ImageEncoder) -> None:
+        published = published_weights(encoder.encoder, encoder.weights)
+        if published is None:
+            self._find(encoder.weights)
+        else:
+            place_published(published, self._folder)
+
+    def _find(self, name: object) -> str:
+        if not isinstance(name, str) or name not in self._files:
+            raise ModelError(f"An encoder's file {name!r} is none of those that {self._folder / RECORD} names.")
+        return str(self._folder / name)

@@ -1,0 +1,168 @@
+"""A model's objects -> what another machine can have in their place, and the files that these need."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import sys
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from featx._image_encoder import ImageEncoder
+from featx.encoders import Encoder, EncoderSpec, GraphEncoder, hash_file, published_weights
+from featx.exceptions import ModelError
+from featx.persistence._published import keep_published
+from featx.persistence._record import WEIGHTS
+
+
+class Packer:
+    """Changes a model's objects, for `rebuild`.
+
+    Parameters
+    ----------
+    model : estimator
+    folder : Path
+        Where weights are kept.
+
+    Attributes
+    ----------
+    encoders : list of dict
+        Name, weights, file, fingerprints and licence of each encoder that was met.
+    notes : list of str
+        What became another value.
+    """
+
+    def __init__(self, model: Any, folder: Path):
+        self.encoders: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self._model = model
+        self._folder = folder
+        self._packed: dict[Hashable, Encoder] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, FunctionType | type):
+            self._check_importable(value)
+        elif isinstance(value, ImageEncoder):
+            return self._pack_image_encoder(value)
+        elif isinstance(value, Encoder):
+            return self._pack_encoder(value, (value.spec(value.preprocess),))
+        elif isinstance(value, BaseEstimator) and getattr(value, "memory", None) is not None:
+            return self._with(value, memory=None)
+        elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+            return value.detach().cpu().numpy()  # a head that was trained on a GPU predicts on any machine
+        return value
+
+    def _check_importable(self, value: Any) -> None:
+        if value.__module__ != "__main__" and "<" not in value.__qualname__:
+            return
+        parameters = self._model.get_params().items()
+        steps = [repr(name) for name, given in parameters if value is given or value is type(given)]
+        raise ModelError(
+            f"{value.__qualname__!r} of {', '.join(steps) or type(self._model).__name__} cannot be saved: nobody else "
+            f"could import it. Expected a {'class' if isinstance(value, type) else 'function'} of a module; move it "
+            "into one that the reader has too."
+        )
+
+    def _pack_image_encoder(self, encoder: ImageEncoder) -> ImageEncoder:
+        specs, changes = encoder._specs(), {}
+        if not isinstance(encoder.cache, bool | None):
+            changes["cache"] = True
+        if "cuda" in str(encoder.device):
+            changes["device"] = "auto"
+        if isinstance(encoder.encoder, Encoder):
+            changes["encoder"] = self._pack_encoder(encoder.encoder, specs)
+        else:
+            changes |= self._keep_named(encoder, specs)
+        if isinstance(changes.get("encoder"), GraphEncoder) and encoder.runtime == "torch":
+            changes["runtime"] = "auto"
+        return self._with(encoder, **changes)
+
+    def _with(self, estimator: BaseEstimator, **changes: Any) -> BaseEstimator:
+        changed = copy.copy(estimator)
+        for name, value in changes.items():
+            setattr(changed, name, value)
+            note = f"{type(estimator).__name__}: {name} is {value!r}, for it was this machine's own"
+            if name in ("cache", "device", "memory", "runtime") and note not in self.notes:
+                self.notes.append(note)
+        return changed
+
+    def _keep_named(self, encoder: ImageEncoder, specs: Sequence[EncoderSpec]) -> dict[str, Any]:
+        published = published_weights(encoder.encoder, encoder.weights)
+        file, changes = None, {}
+        if published is None and specs[0].weights.startswith("sha256:"):
+            file = changes["weights"] = self._keep(Path(encoder.weights).expanduser())
+        elif published is not None and published.file is not None:
+            file = keep_published(published, self._folder)
+        elif published is not None and not published.identity.startswith("sha256:"):
+            # What only its package knows how to fetch.
+            return {"encoder": self._graph(specs, specs[0].fingerprint()), "weights": "default"}
+        self._tell(specs, file)
+        return changes
+
+    def _pack_encoder(self, encoder: Encoder, specs: Sequence[EncoderSpec]) -> Encoder:
+        if any(encoder is packed for packed in self._packed.values()):
+            return encoder
+        if encoder.file is None:
+            return self._graph(specs, (id(encoder), specs[0].preprocess))
+        if id(encoder) not in self._packed:
+            self._packed[id(encoder)] = self._keep_file(encoder, specs)
+        return self._packed[id(encoder)]
+
+    def _keep_file(self, encoder: Encoder, specs: Sequence[EncoderSpec]) -> Encoder:
+        kept = self._keep(encoder.file)
+        self._tell(specs, kept)
+        copied = encoder.with_file(self._folder / kept)
+        if isinstance(copied, GraphEncoder):
+            from featx.runtimes._graphs import load_graph
+
+            load_graph([copied.spec(copied.preprocess)])
+        else:
+            copied.module  # noqa: B018 - raises if the file is no longer the one that it was made with
+        return encoder.with_file(kept)
+
+    def _graph(self, specs: Sequence[EncoderSpec], key: Hashable) -> Encoder:
+        """Keep a network whose code is not featx's as the graph that it is converted to, once for each key."""
+        self._check_graph(specs)
+        if key not in self._packed:
+            self._packed[key] = self._convert(specs)
+        return self._packed[key]
+
+    def _check_graph(self, specs: Sequence[EncoderSpec]) -> None:
+        spec = specs[0]
+        if len(specs) > 1 or spec.layer != "feature" or spec.precision != "float32":
+            raise ModelError(
+                f"The encoder {spec.name!r} can be saved with its own feature in float32 alone, as a graph: got "
+                f"layers={[spec.layer for spec in specs]} and precision={spec.precision!r}. Leave them out, or make "
+                "the encoder with featx.Encoder.from_checkpoint(path, NAME) of a registered architecture."
+            )
+
+    def _convert(self, specs: Sequence[EncoderSpec]) -> GraphEncoder:
+        from featx.runtimes._graphs import load_graph, write_graph
+
+        graph = load_graph(specs)
+        file, digest = write_graph(self._folder / WEIGHTS / "network", graph, name_by_content=True)
+        name = file.relative_to(self._folder).as_posix()
+        self._tell(specs, name)
+        return GraphEncoder(name, digest, specs[0], graph.outputs[0].get_partial_shape()[1].get_length())
+
+    def _keep(self, file: Path) -> str:
+        """Copy a file of weights, named by its content; returns its name, a str, for skops has no paths."""
+        name = f"{WEIGHTS}/{hash_file(file.absolute())[:16]}{file.suffix}"
+        (self._folder / WEIGHTS).mkdir(exist_ok=True)
+        shutil.copyfile(file, self._folder / name)
+        return name
+
+    def _tell(self, specs: Sequence[EncoderSpec], file: str | None) -> None:
+        told = {
+            "name": specs[0].name,
+            "weights": specs[0].weights,
+            "file": file,
+            "fingerprints": [spec.fingerprint() for spec in specs],
+            "licence": specs[0].licence,
+        }
+        if told not in self.encoders:
+            self.encoders.append(told)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import argparse
+import inspect
+
+import pytest
+
+import featx
+from featx.cli._encoder import add_encoder, encoder_parameters
+
+
+def parameters(*arguments: str) -> dict:
+    parser = argparse.ArgumentParser()
+    add_encoder(parser)
+    return encoder_parameters(parser.parse_args(arguments))
+
+
+def test_what_is_not_chosen_stays_the_default():
+    assert parameters() == {"encoder": "efficientnet_lite0"}
+
+
+def test_every_option_is_a_parameter_of_the_image_encoder():
+    chosen = parameters(
+        *("--encoder", "resnet18", "--weights", "random", "--layers", "layer1,layer2", "--pooling", "gem"),
+        *("--preprocess", "pad", "--precision", "float32", "--decode", "fast", "--device", "cuda:0,cuda:1"),
+        *("--batch-size", "3", "--cache", "somewhere"),
+    )
+    assert chosen == {
+        "encoder": "resnet18",
+        "weights": "random",
+        "layers": ["layer1", "layer2"],
+        "pooling": "gem",
+        "preprocess": "pad",
+        "precision": "float32",
+        "decode": "fast",
+        "device": ["cuda:0", "cuda:1"],
+        "batch_size": 3,
+        "cache": "somewhere",
+    }
+    assert chosen.keys() <= inspect.signature(featx.ImageEncoder).parameters.keys()
+
+
+def test_a_single_layer_and_device_need_no_list():
+    assert parameters("--layers", "logits", "--device", "cpu") == {
+        "encoder": "efficientnet_lite0",
+        "layers": "logits",
+        "device": "cpu",
+    }
+
+
+def test_no_cache_and_a_cache_contradict(capsys):
+    assert parameters("--no-cache")["cache"] is False
+    with pytest.raises(SystemExit, match="2"):
+        parameters("--no-cache", "--cache", "x")
+    assert "not allowed with" in capsys.readouterr().err

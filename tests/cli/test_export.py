@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import featx
+from featx.cli import main
+from tests.cli.processes import featx_command
+from tests.test_pipeline import photo_folder
+
+
+@pytest.fixture
+def images(crops, tmp_path, monkeypatch) -> list[str]:
+    """Twelve images below photos/, and a model that was fitted on them."""
+    monkeypatch.chdir(tmp_path)
+    photo_folder(Path("photos"), crops, 12)
+    table = featx.read_image_folder("photos")
+    model = featx.image_pipeline(encoder="squeezenet1_1", weights="random")
+    featx.save(model.fit(table["image"], table["label"]), "model")
+    return table["image"].tolist()
+
+
+def test_a_model_becomes_a_bundle_that_predicts_the_same(images, capsys):
+    done = featx_command("export", "model", "bundle", "--sample", "photos")
+    assert done.returncode == 0, done.stderr
+    assert "labels_equal: 1\n" in done.stdout
+    assert "Bundle: " in done.stderr
+    answers = []
+    for folder in ("model", "bundle"):
+        assert main(["predict", folder, "photos", "nowhere.jpg"]) == 2  # no such file is no image among others
+        capsys.readouterr()
+        assert main(["predict", folder, "photos"]) == 0
+        answers.append(list(csv.DictReader(capsys.readouterr().out.splitlines())))
+    assert [row["label"] for row in answers[0]] == [row["label"] for row in answers[1]]
+    for ours, theirs in zip(*answers, strict=True):
+        assert float(ours["probability"]) == pytest.approx(float(theirs["probability"]), abs=1e-4)
+
+
+def test_a_smaller_bundle_tells_how_far_it_agrees(images, capsys):
+    assert main(["export", "model", "bundle", "--quantize", "float16", "--sample", "photos", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["quantize"] == "float16"
+    assert told["rows"] == 12
+    assert told["bytes"] < 4e6  # squeezenet has 1.2 million weights
+    assert 0 < told["probabilities_error"] < 0.1
+
+
+def test_what_cannot_leave_is_told_and_nothing_is_written(images, capsys):
+    assert main(["export", "nowhere", "bundle"]) == 2
+    assert main(["export", "model", "photos"]) == 2
+    assert main(["export", "model", "bundle", "--quantize", "int8"]) == 2
+    assert "without sample" in capsys.readouterr().err
+    assert not Path("bundle").exists()

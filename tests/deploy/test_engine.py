@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from featx.deploy._engine import Engine, as_tensor, count_processors, head_input, load_head, polish
+from featx.deploy._head import dump_head
+from featx.exceptions import BundleError
+
+
+def test_only_what_is_asked_for_is_computed(bundle, model):
+    engine = Engine(bundle, threads=1)
+    pixels = np.zeros((3, 32, 32, 3), np.uint8)
+    outputs = engine.run({"image": pixels}, {}, ["label", "embedding"])
+    assert list(outputs) == ["label", "embedding"]
+    assert outputs["label"].shape == (3,)
+    assert outputs["embedding"].shape == (3, 8)
+    np.testing.assert_array_equal(engine.classes, model.classes_)
+
+
+def test_outputs_have_scikit_learns_shapes():
+    assert polish("label", np.array([[1.5], [2.5]], "float32"), "<f8").tolist() == [1.5, 2.5]
+    assert polish("label", np.array(["a", "b"], object), "<U1").dtype == "<U1"
+    assert polish("decision", np.array([[-1.0, 1.0]]), "<U1").tolist() == [1.0]
+    assert polish("decision", np.array([[-1.0, 1.0, 0.0]]), "<U1").shape == (1, 3)
+    assert polish("probabilities", np.array([[0.2, 0.8]]), "<U1").shape == (1, 2)
+
+
+def test_a_head_alone_gets_an_array_and_one_of_several_columns_a_frame():
+    embedding = np.ones((2, 3), np.float32)
+    assert head_input(embedding, {}) is embedding
+    frame = head_input(embedding, {"price": np.array([[1.0], [2.0]]), "colour": np.array([["a"], [None]], object)})
+    assert frame.columns.tolist() == ["embedding_0", "embedding_1", "embedding_2", "price", "colour"]
+    assert frame["price"].tolist() == [1.0, 2.0]
+    assert pd.isna(frame["colour"][1])
+
+
+def test_values_become_tensors():
+    assert as_tensor(np.array([[1.5]])).dtype == np.float32
+    assert as_tensor(np.array([[3]])).dtype == np.int64
+    assert as_tensor(np.array([["a"], [np.nan], [""]], object)).tolist() == [["a"], ["nan"], [""]]
+
+
+def test_a_head_of_scikit_learn_comes_back_as_it_was(tmp_path):
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    head = LogisticRegression().fit(X, X[:, 0] > 0)
+    dump_head(head, tmp_path / "head.skops")
+    np.testing.assert_array_equal(load_head(tmp_path / "head.skops").predict_proba(X), head.predict_proba(X))
+
+
+class Foreign(LogisticRegression):
+    """An estimator of somebody's own."""
+
+
+def test_a_head_with_foreign_types_is_not_loaded(tmp_path):
+    from skops import io
+
+    io.dump(Foreign(), tmp_path / "head.skops")
+    with pytest.raises(BundleError, match="Foreign"):
+        load_head(tmp_path / "head.skops")
+
+
+def test_a_graph_that_is_none_is_named(bundle, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match=r"model\.onnx cannot be run by ONNX Runtime"):
+        Engine(type(bundle)(tmp_path, bundle.card), threads=1)
+
+
+def test_processors_are_counted():
+    assert count_processors() >= 1

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import featx
+from featx.deploy._bundle import digest_file
+from featx.deploy._folder import COPIED, head_requirements
+
+PACKAGE = Path(featx.__file__).parent
+
+
+def test_what_reads_a_bundle_is_copied_byte_for_byte(bundle):
+    for name in COPIED:
+        assert (bundle.folder / "predictor" / name).read_bytes() == (PACKAGE / name).read_bytes(), name
+    assert (bundle.folder / "serve.py").read_bytes() == (PACKAGE / "deploy" / "_server.py").read_bytes()
+    assert (bundle.folder / "page.html").read_bytes() == (PACKAGE / "deploy" / "page.html").read_bytes()
+
+
+def test_the_card_has_the_digest_of_every_file_but_itself(bundle):
+    files = {path.relative_to(bundle.folder).as_posix() for path in bundle.folder.rglob("*") if path.is_file()}
+    card = json.loads((bundle.folder / "bundle.json").read_text())
+    assert set(card["files"]) == files - {"bundle.json"}
+    for name, digest in card["files"].items():
+        assert digest_file(bundle.folder / name) == digest
+    assert card == bundle.card
+
+
+def test_requirements_are_three_packages_and_a_service_needs_three_more(bundle):
+    needed = (bundle.folder / "requirements.txt").read_text().split()
+    assert [line.partition(">=")[0] for line in needed] == ["numpy", "onnxruntime", "pillow"]
+    serve = (bundle.folder / "requirements-serve.txt").read_text().splitlines()
+    assert serve[0] == "-r requirements.txt"
+    assert [line.partition(">=")[0] for line in serve[1:]] == ["fastapi", "python-multipart", "uvicorn"]
+
+
+def test_a_head_of_scikit_learn_needs_the_very_version():
+    import sklearn
+
+    assert head_requirements(False)[0] == f"scikit-learn=={sklearn.__version__}"
+    assert any(line.startswith("pandas") for line in head_requirements(True))
+
+
+def test_the_readmes_command_runs(bundle, table_bundle, files, tmp_path):
+    for made in (bundle, table_bundle):
+        readme = (made.folder / "README.md").read_text()
+        line = next(line for line in readme.splitlines() if line.startswith("python -c"))
+        code = line.split("'", 1)[1].rsplit("'", 1)[0].replace("new.jpg", files[0]).replace('"..."', '"red"')
+        done = subprocess.run([sys.executable, "-c", code], cwd=made.folder, capture_output=True, text=True, check=True)
+        assert "'error': ''" in done.stdout
+        for entry in made.card["inputs"]:
+            assert f"`{entry['tensor']}`" in readme

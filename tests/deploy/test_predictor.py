@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from PIL import Image
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+
+import featx
+from featx.exceptions import BundleError, ImageErrors, ImageWarning, InputError, ParameterError
+
+
+@pytest.fixture(scope="module")
+def predictor(bundle) -> featx.Predictor:
+    return featx.Predictor(bundle)
+
+
+def test_it_answers_as_the_pipeline_does(predictor, model, crops):
+    np.testing.assert_array_equal(predictor.predict(crops), model.predict(crops))
+    assert predictor.predict(crops).dtype == model.predict(crops).dtype
+    np.testing.assert_allclose(predictor.predict_proba(crops), model.predict_proba(crops), atol=1e-5)
+    np.testing.assert_allclose(predictor.decision_function(crops), model.decision_function(crops), atol=1e-4)
+    np.testing.assert_allclose(predictor.embed(crops), model[0].transform(crops), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(predictor.classes_, model.classes_)
+
+
+def test_it_takes_what_the_pipeline_takes(predictor, model, files, crops, tmp_path):
+    expected = model.predict_proba(files)
+    paths = [Path(file) for file in files]
+    series = pd.Series(files, index=[f"row {i}" for i in range(len(files))])
+    data = [path.read_bytes() for path in paths]
+    images = [Image.open(path) for path in paths]
+    for X in (files, paths, data, images, np.array(files), series, series.to_frame(), pl.Series(files)):
+        np.testing.assert_allclose(predictor.predict_proba(X), expected, atol=1e-5)
+    same_size = np.stack(crops[:5])
+    np.testing.assert_allclose(predictor.predict_proba(same_size), model.predict_proba(same_size), atol=1e-5)
+
+
+def test_the_order_of_rows_is_kept_whatever_the_threads_do(bundle, crops):
+    expected = featx.Predictor(bundle, threads=1).embed(crops)
+    many = crops * 5
+    np.testing.assert_allclose(
+        featx.Predictor(bundle, threads=3).embed(many), np.tile(expected, (5, 1)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_threads_may_share_one(predictor, crops):
+    expected = predictor.predict_proba(crops)
+    barrier = threading.Barrier(6)
+
+    def ask(i: int) -> np.ndarray:
+        barrier.wait()
+        return predictor.predict_proba(crops[i : i + 9])
+
+    with ThreadPoolExecutor(6) as pool:
+        for i, answer in enumerate(pool.map(ask, range(6))):
+            np.testing.assert_allclose(answer, expected[i : i + 9], atol=1e-6)
+
+
+def test_a_table_of_answers_has_a_row_each_also_for_what_is_bad(predictor, files, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    rows = predictor.predict_table([files[0], str(tmp_path / "notes.txt"), None, "nowhere.jpg"])
+    assert list(rows[0]) == ["image", "label", "probability", "error"]
+    assert rows[0]["image"] == files[0]
+    assert rows[0]["label"] == predictor.predict(files[:1])[0]
+    assert rows[0]["probability"] == pytest.approx(predictor.predict_proba(files[:1]).max())
+    assert [row["label"] for row in rows[1:]] == [None] * 3
+    assert [row["probability"] for row in rows[1:]] == [None] * 3
+    assert "not an image" in rows[1]["error"]
+    assert rows[2]["error"] == "missing (None)"
+    assert rows[3]["error"] == "no such file"
+    json.dumps(rows)
+
+
+def test_a_table_of_nothing_is_empty_and_predictions_of_nothing_are_refused(predictor):
+    assert predictor.predict_table([]) == []
+    with pytest.raises(InputError, match="no rows"):
+        predictor.predict([])
+
+
+def test_bad_images_raise_one_error_that_names_all(predictor, files):
+    series = pd.Series([files[0], "nowhere.jpg", None], index=["a", "b", "c"])
+    with pytest.raises(ImageErrors) as caught:
+        predictor.predict(series)
+    assert caught.value.table["index"].tolist() == ["b", "c"]
+    assert caught.value.table["reason"].tolist() == ["no such file", "missing (nan)"]
+
+
+def test_a_single_image_is_refused_as_everywhere(predictor, files, crops):
+    for one in (files[0], crops[0], Path(files[0]).read_bytes()):
+        with pytest.raises(InputError, match="Pass it in a list"):
+            predictor.predict(one)
+
+
+def test_a_tolerant_pipeline_stays_tolerant(tiny, crops, labels, tmp_path):
+    steps = (SimpleImputer(), LogisticRegression())
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0, on_error="nan", on_missing="nan")
+    model = make_pipeline(encoder, *steps).fit(crops, labels)
+    predictor = featx.Predictor(featx.export_bundle(model, tmp_path / "bundle"))
+    X = [crops[0], None, b"no image"]
+    with pytest.warns(ImageWarning, match="row 2"):
+        got = predictor.predict_proba(X)
+    with pytest.warns(ImageWarning):
+        np.testing.assert_allclose(got, model.predict_proba(X), atol=1e-5)
+    rows = predictor.predict_table(X)
+    assert all(row["label"] in labels for row in rows)
+    assert [bool(row["error"]) for row in rows] == [False, True, True]
+    with pytest.raises(ImageErrors):
+        featx.Predictor(tmp_path / "bundle", on_error="raise", on_missing="raise").predict(X)
+
+
+def test_a_strict_pipeline_has_no_rule_for_nan(bundle):
+    with pytest.raises(ParameterError, match="exported with 'raise'"):
+        featx.Predictor(bundle, on_error="nan")
+
+
+@pytest.mark.parametrize("wrong", [{"threads": 0}, {"max_pixels": True}, {"on_missing": "drop"}])
+def test_wrong_parameters_are_named(bundle, wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        featx.Predictor(bundle, **wrong)
+
+
+def test_an_image_above_the_limit_is_refused_before_it_is_decoded(bundle, crops):
+    with pytest.raises(ImageErrors, match="more than max_pixels=100"):
+        featx.Predictor(bundle, max_pixels=100).predict(crops[:1])
+
+
+def test_several_columns_come_as_a_frame_or_a_dict(table_bundle, table_model, table):
+    predictor = featx.Predictor(table_bundle)
+    expected = table_model.predict_proba(table)
+    for X in (table, table.to_dict("list"), table.iloc[:, ::-1], table.assign(unused=1)):
+        np.testing.assert_allclose(predictor.predict_proba(X), expected, atol=1e-5)
+    shown = table.drop(columns="photo").assign(photo=[f"{i}.jpg" for i in range(len(table))])
+    assert "no such file" in predictor.predict_table(shown)[0]["error"]
+
+
+def test_a_value_that_the_pipeline_does_not_know_is_its_rows_error(table_bundle, table_model, table):
+    predictor = featx.Predictor(table_bundle)
+    odd = table.iloc[:4].copy()
+    odd["colour"] = ["red", "violet", "green", "red"]
+    odd["price"] = [1.0, 2.0, np.nan, 4.0]
+    rows = predictor.predict_table(odd)
+    assert [row["label"] is None for row in rows] == [False, True, True, False]
+    assert "expected one of 'green', 'red'" in rows[1]["error"]
+    assert "price: missing" in rows[2]["error"]
+    assert rows[3]["label"] == table_model.predict(odd.iloc[3:])[0]
+    with pytest.raises(ImageErrors, match="violet"):
+        predictor.predict(odd)
+    with pytest.raises(InputError, match="Expected also 'price'"):
+        predictor.predict(table.drop(columns="price"))
+
+
+def test_regression_gives_numbers_and_no_probabilities(tiny, crops, tmp_path):
+    y = np.linspace(0, 10, len(crops))
+    model = make_pipeline(featx.ImageEncoder(tiny, cache=False, verbose=0), Ridge()).fit(crops, y)
+    predictor = featx.Predictor(featx.export_bundle(model, tmp_path / "bundle"))
+    np.testing.assert_allclose(predictor.predict(crops), model.predict(crops), rtol=1e-4)
+    assert predictor.classes_ is None
+    row = predictor.predict_table(crops[:1])[0]
+    assert row["probability"] is None
+    assert row["label"] == pytest.approx(model.predict(crops[:1])[0], rel=1e-4)
+    with pytest.raises(ParameterError, match=r"gives no probabilities\. It gives embedding, label"):
+        predictor.predict_proba(crops)
+
+
+def test_a_damaged_bundle_is_refused(bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "copy")
+    graph = tmp_path / "copy" / "model.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(BundleError, match=r"model\.onnx is damaged"):
+        featx.Predictor(tmp_path / "copy")
+
+
+ALONE = """
+import json, sys
+from predictor import Predictor
+
+predictor = Predictor()
+rows = predictor.predict_table(sys.argv[1:])
+unwanted = {"featx", "torch", "sklearn", "pandas", "openvino", "torchvision", "scipy"} & set(sys.modules)
+print(json.dumps([rows, predictor.predict_proba(sys.argv[1:]).tolist(), sorted(unwanted)]))
+"""
+
+
+def test_inside_the_bundle_nothing_else_is_needed(bundle, model, files, tmp_path):
+    shutil.copytree(bundle, tmp_path / "box")
+    # From another folder, with no way to the checkout: -P keeps the working folder off the path.
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'box')!r})\n{ALONE}", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    rows, probabilities, unwanted = json.loads(done.stdout)
+    assert unwanted == []
+    assert [row["label"] for row in rows] == model.predict(files).tolist()
+    np.testing.assert_allclose(probabilities, model.predict_proba(files), atol=1e-5)

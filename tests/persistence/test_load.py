@@ -1,0 +1,208 @@
+"""A saved model works on a machine that has nothing but its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import featx
+from featx.exceptions import FeatxError, FeatxWarning, ModelError
+from featx.persistence._record import RECORD
+from tests.networks import tiny_encoder
+from tests.persistence.test_record import rewrite
+
+ARTIFACT = Path(__file__).parent.parent / "artifacts" / "model_v1"
+LABELS = ["china"] * 20 + ["flower"] * 20
+
+ELSEWHERE = """
+import json, socket, sys
+import numpy as np
+
+def refuse(*_, **__):
+    raise OSError("there is no network")
+
+socket.socket.connect = socket.getaddrinfo = refuse
+import featx
+
+model = featx.load(sys.argv[1])
+native = [name for name in ("torch", "openvino") if name in sys.modules]
+crops = list(np.load(sys.argv[2]))
+print(json.dumps({"native": native, "labels": model.predict(crops).tolist()}))
+"""
+
+
+def make_artifact(folder: Path) -> None:
+    """How ``tests/artifacts/model_v1`` was made, once, by featx 0.1.0."""
+    images, labels = artifact_content()
+    model = featx.image_pipeline("logistic", encoder=tiny_encoder(), cache=False, verbose=0)
+    featx.save(model.fit(images, labels), folder)
+
+
+def artifact_content() -> tuple[list[np.ndarray], list[str]]:
+    # The numbers of RandomState are frozen by numpy, those of newer generators are not.
+    rng = np.random.RandomState(20240601)
+    images = [rng.randint(150 * (i % 2), 150 * (i % 2) + 100, (32, 32, 3)).astype(np.uint8) for i in range(20)]
+    return images, ["dark", "light"] * 10
+
+
+def predict_elsewhere(folder: Path, crops: list[np.ndarray], root: Path, empty: Path) -> dict:
+    """Load in a process with an empty home, another working directory and no network."""
+    (empty / "home").mkdir(parents=True)
+    np.save(empty / "crops.npy", np.stack(crops))
+    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
+    arguments = [sys.executable, "-c", ELSEWHERE, str(folder), str(empty / "crops.npy")]
+    environment = {**kept, "HOME": str(empty / "home"), "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env=environment, cwd=empty / "home", check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """A small model's folder, to be damaged."""
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("small")
+    patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    featx.save(make_pipeline(featx.ImageEncoder(tiny_encoder(), cache=False), LogisticRegression()), folder / "model")
+    patch.undo()
+    return folder / "model"
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet_lite0", "tiny"])
+def test_another_machine_predicts_the_same_without_torch_or_network(encoder, tiny, crops, tmp_path, root):
+    here = tmp_path / "here"
+    here.mkdir()
+    model = featx.image_pipeline(encoder=tiny if encoder == "tiny" else encoder, cache=here / "store")
+    expected = model.fit(crops, LABELS).predict(crops).tolist()
+    featx.save(model, here / "model")
+    shutil.move(here / "model", tmp_path / "there")
+    shutil.rmtree(here)
+    answer = predict_elsewhere(tmp_path / "there", crops, root, tmp_path / "empty")
+    assert answer == {"native": [], "labels": expected}
+
+
+def nested(case: str, encoder: featx.ImageEncoder):
+    pipeline = make_pipeline(encoder, StandardScaler(), LogisticRegression())
+    return {
+        "search": GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1]}, cv=2, scoring="f1_macro"),
+        "encoders": GridSearchCV(pipeline, {"imageencoder__encoder": [encoder.encoder, tiny_encoder(1)]}, cv=2),
+        "threshold": TunedThresholdClassifierCV(pipeline, cv=2),
+        "calibrated": CalibratedClassifierCV(pipeline, cv=2),
+        "union": make_pipeline(FeatureUnion([("a", encoder), ("b", encoder)]), LogisticRegression()),
+    }[case]
+
+
+@pytest.mark.parametrize("case", ["search", "encoders", "threshold", "calibrated", "union"])
+def test_encoders_in_searches_unions_and_calibrations_come_along(case, tiny, crops, tmp_path, caplog):
+    model = nested(case, featx.ImageEncoder(tiny)).fit(crops, LABELS)
+    featx.save(model, tmp_path / "model")
+    loaded = featx.load(tmp_path / "model")
+    caplog.set_level("INFO", "featx")
+    np.testing.assert_array_equal(loaded.predict_proba(crops), model.predict_proba(crops))
+    assert "encoded=0" in caplog.text
+    assert "encoded=40" not in caplog.text  # the fingerprints are the same: the store stays warm
+    np.testing.assert_array_equal(loaded.fit(crops, LABELS).predict(crops), model.predict(crops))
+
+
+def test_a_table_with_an_image_column_comes_along(tiny, crops, tmp_path, files):
+    table = pd.DataFrame({"photo": files, "price": np.arange(12.0)})
+    columns = make_column_transformer((featx.ImageEncoder(tiny), "photo"), (StandardScaler(), ["price"]))
+    model = make_pipeline(columns.set_output(transform="pandas"), LogisticRegression()).fit(table, [0, 1] * 6)
+    featx.save(model, tmp_path / "model")
+    loaded = featx.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(table), model.predict_proba(table))
+    assert list(loaded[0].transform(table)) == list(model[0].transform(table))
+
+
+def test_an_unfitted_model_can_be_fitted_there(tiny, crops, tmp_path):
+    model = featx.image_pipeline("svm", encoder=tiny)
+    featx.save(model, tmp_path / "model")
+    loaded = featx.load(tmp_path / "model").fit(crops, LABELS)
+    np.testing.assert_array_equal(loaded.predict(crops), model.fit(crops, LABELS).predict(crops))
+
+
+def test_no_file_of_it_holds_a_path_of_the_machine_that_saved_it(tiny, crops, tmp_path, root):
+    encoder = featx.ImageEncoder(tiny, cache=tmp_path / "store")
+    model = make_pipeline(encoder, LogisticRegression(), memory=str(tmp_path / "steps"))
+    featx.save(model.fit(crops, LABELS), tmp_path / "model")
+    content = b"".join(file.read_bytes() for file in (tmp_path / "model").rglob("*") if file.is_file())
+    for path in (tmp_path, root, Path.home(), Path(sys.prefix)):
+        assert str(path).encode() + b"/" not in content
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_byte_anywhere_is_refused(small, data, own_folders):
+    path = data.draw(st.sampled_from(sorted(file for file in small.rglob("*") if file.is_file())))
+    sound = path.read_bytes()
+    i = data.draw(st.integers(0, len(sound) - 1))
+    path.write_bytes(sound[:i] + bytes([sound[i] ^ data.draw(st.integers(1, 255))]) + sound[i + 1 :])
+    try:
+        with pytest.raises(FeatxError, match=path.name):
+            featx.load(small)
+    finally:
+        path.write_bytes(sound)
+
+
+def test_a_missing_file_is_named(small, tmp_path):
+    shutil.copytree(small, tmp_path / "model")
+    (graph,) = (tmp_path / "model" / "weights").iterdir()
+    graph.unlink()
+    with pytest.raises(ModelError, match=f"{graph.name} is missing"):
+        featx.load(tmp_path / "model")
+
+
+def test_an_encoders_file_must_be_one_that_was_checked(small, tmp_path):
+    shutil.copytree(small, tmp_path / "model")
+    record = json.loads((small / RECORD).read_text())
+    rewrite(tmp_path / "model", files={"model.skops": record["files"]["model.skops"]})
+    with pytest.raises(ModelError, match=r"is none of those that .*model\.json names"):
+        featx.load(tmp_path / "model")
+    rewrite(tmp_path / "model", files={})
+    with pytest.raises(ModelError, match=r"names no model\.skops"):
+        featx.load(tmp_path / "model")
+
+
+def test_another_scikit_learn_is_one_warning(small, tmp_path):
+    shutil.copytree(small, tmp_path / "model")
+    rewrite(tmp_path / "model", versions={"scikit-learn": "1.0.2"})
+    with pytest.warns(FeatxWarning, match=r"saved with scikit-learn 1\.0\.2") as caught:
+        featx.load(tmp_path / "model")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.filterwarnings("ignore::featx.FeatxWarning")  # scikit-learn goes on
+def test_format_version_1_still_loads_and_predicts(tmp_path):
+    shutil.copytree(ARTIFACT, tmp_path / "model")
+    images, labels = artifact_content()
+    model = featx.load(tmp_path / "model")
+    assert model.predict(images).tolist() == labels
+    fingerprints = json.loads((ARTIFACT / RECORD).read_text())["encoders"][0]["fingerprints"]
+    assert [spec.fingerprint() for spec in model[0]._specs()] == fingerprints
+
+
+def test_what_is_written_today_is_still_format_version_1(tmp_path):
+    make_artifact(tmp_path / "model")
+    old, new = (json.loads((folder / RECORD).read_text()) for folder in (ARTIFACT, tmp_path / "model"))
+    assert new.keys() == old.keys()
+    assert new["format"] == old["format"] == 1
+    assert [told.keys() for told in new["encoders"]] == [told.keys() for told in old["encoders"]]

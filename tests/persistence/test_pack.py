@@ -1,0 +1,259 @@
+"""What of a model another machine gets in its place, and what cannot travel."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import __main__
+import featx
+from featx.encoders import GraphEncoder, _timm
+from featx.encoders._registry import get_architecture
+from featx.exceptions import ConversionError, ModelError, ParameterError, WeightsError
+from featx.persistence._pack import Packer
+from featx.persistence._rebuild import rebuild
+from tests.networks import TINY, Unconvertible, make_tiny, tiny_encoder
+
+NETWORK = "squeezenet1_1"
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory) -> Path:
+    """A state dict of a registered architecture, as a file."""
+    path = tmp_path_factory.mktemp("state") / "mine.pth"
+    torch.save(get_architecture(NETWORK).build(224).state_dict(), path)
+    return path
+
+
+def pack(model, folder: Path):
+    packer = Packer(model, folder)
+    return rebuild(model, packer), packer
+
+
+def travel(model, folder: Path):
+    """Save, move, load."""
+    featx.save(model, folder / "model")
+    (folder / "model").rename(folder / "moved")
+    return featx.load(folder / "moved")
+
+
+def fingerprint(encoder: featx.ImageEncoder) -> str:
+    return encoder._specs()[0].fingerprint()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_weights_file_comes_along_and_stays_the_same_encoder(suffix, state, tmp_path):
+    own = tmp_path / f"own{suffix}"
+    if suffix == ".pth":
+        shutil.copy(state, own)
+    else:
+        save_file(torch.load(state), own)
+    encoder = featx.ImageEncoder(NETWORK, weights=own, layers=["features.2", "features.9"], pooling="max")
+    expected = [spec.fingerprint() for spec in encoder._specs()]
+    featx.save(encoder, tmp_path / "model")
+    own.unlink()
+    again = featx.load(tmp_path / "model")
+    assert Path(again.weights).parent == tmp_path / "model" / "weights"
+    assert Path(again.weights).suffix == suffix
+    assert [spec.fingerprint() for spec in again._specs()] == expected
+
+
+def test_a_checkpoint_of_a_registered_network_comes_along(state, tmp_path, crops):
+    own = tmp_path / "own.pth"
+    shutil.copy(state, own)
+    encoder = featx.ImageEncoder(featx.Encoder.from_checkpoint(own, NETWORK), layers="features.3", cache=False)
+    rows, print_ = encoder.transform(crops[:2]), fingerprint(encoder)
+    featx.save(encoder, tmp_path / "model")
+    own.unlink()
+    again = featx.load(tmp_path / "model")
+    assert fingerprint(again) == print_
+    assert again.encoder.file.parent == tmp_path / "model" / "weights"
+    np.testing.assert_array_equal(again.transform(crops[:2]), rows)
+    assert torch.equal(again.encoder.module.features[0].weight, encoder.encoder.module.features[0].weight)
+
+
+def test_a_checkpoint_that_is_another_by_now_is_refused(state, tmp_path):
+    own = tmp_path / "own.pth"
+    shutil.copy(state, own)
+    encoder = featx.ImageEncoder(featx.Encoder.from_checkpoint(own, NETWORK))
+    torch.save(get_architecture(NETWORK).build(224).state_dict(), own)
+    with pytest.raises(WeightsError, match="not those it was made with"):
+        featx.save(encoder, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_network_of_ones_own_becomes_a_graph_of_the_same_fingerprint_and_numbers(tmp_path, crops):
+    saved = tiny_encoder(3)
+    saved.save(tmp_path / "tiny.safetensors")
+    makers = [
+        tiny_encoder(1),
+        featx.Encoder.from_factory(partial(make_tiny, 2), preprocess=TINY),
+        saved,
+        featx.Encoder.from_checkpoint(tmp_path / "tiny.safetensors", make_tiny, preprocess=TINY),
+    ]
+    for i, own in enumerate(makers):
+        encoder = featx.ImageEncoder(own, cache=False, runtime="torch", device="cpu")
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        again = travel(encoder, folder)
+        assert isinstance(again.encoder, GraphEncoder)
+        assert fingerprint(again) == fingerprint(encoder)
+        rows, wanted = again.transform(crops[:5]), encoder.transform(crops[:5])
+        assert np.linalg.norm(rows - wanted) <= 1e-4 * np.linalg.norm(wanted)
+
+
+def test_another_preprocess_than_the_networks_own_is_in_its_graph(tiny, tmp_path, crops):
+    wide = featx.ImageEncoder(tiny, preprocess=featx.Preprocess(size=48), cache=False)
+    again = travel(wide, tmp_path)
+    assert fingerprint(again) == fingerprint(wide)
+    np.testing.assert_array_equal(again.transform(crops[:3]), wide.transform(crops[:3]))
+
+
+def test_one_network_under_two_fits_stays_two_encoders(tiny, tmp_path, crops):
+    fits = [("a", featx.ImageEncoder(tiny, preprocess="crop")), ("b", featx.ImageEncoder(tiny))]
+    model = FeatureUnion(fits)
+    again = travel(model, tmp_path)
+    for (_, loaded), (_, given) in zip(again.transformer_list, fits, strict=True):
+        assert fingerprint(loaded) == fingerprint(given)
+    np.testing.assert_array_equal(again.transform(crops[:3]), model.transform(crops[:3]))
+
+
+def test_an_encoder_that_is_a_graph_already_is_copied(tiny, tmp_path, crops):
+    first = travel(featx.ImageEncoder(tiny, cache=False), tmp_path)
+    (tmp_path / "second").mkdir()
+    second = travel(first, tmp_path / "second")
+    shutil.rmtree(tmp_path / "moved")
+    assert fingerprint(second) == fingerprint(featx.ImageEncoder(tiny))
+    np.testing.assert_array_equal(second.transform(crops[:2]), first.transform(crops[:2]))
+
+
+def test_published_weights_of_timm_become_a_graph_that_needs_no_timm(tmp_path, crops, monkeypatch):
+    timm = pytest.importorskip("timm", reason="needs pip install 'featx[timm]'")
+    state = timm.create_model("test_byobnet", pretrained=False).state_dict()
+    monkeypatch.setattr(_timm, "_load", lambda _name: state)  # a download is what this machine may not do
+    _timm.architecture.cache_clear()
+    encoder = featx.ImageEncoder("timm:test_byobnet", cache=False, runtime="openvino", device="cpu")
+    again = travel(encoder, tmp_path)
+    _timm.architecture.cache_clear()
+    assert (again.encoder.name, again.weights) == ("timm:test_byobnet", "default")
+    assert fingerprint(again) == fingerprint(encoder)
+    np.testing.assert_array_equal(again.transform(crops[:2]), encoder.transform(crops[:2]))
+
+
+def test_a_graph_that_is_damaged_is_refused(tiny, tmp_path):
+    loaded = travel(featx.ImageEncoder(tiny), tmp_path)
+    content = bytearray(loaded.encoder.file.read_bytes())
+    content[-9] ^= 1
+    loaded.encoder.file.write_bytes(content)
+    with pytest.raises(WeightsError, match="is damaged"):
+        featx.save(loaded, tmp_path / "again")
+
+
+@pytest.mark.parametrize("parameters", [{"layers": "conv1"}, {"layers": ["conv1", "conv2"]}, {"precision": "bfloat16"}])
+def test_a_graph_has_its_own_feature_in_float32_alone(parameters, tiny, tmp_path):
+    with pytest.raises(ModelError, match=r"featx\.Encoder\.from_checkpoint"):
+        featx.save(featx.ImageEncoder(tiny, device="cpu", **parameters), tmp_path / "model")
+
+
+def test_a_network_that_cannot_be_a_graph_is_said(tmp_path):
+    own = featx.Encoder.from_module(Unconvertible(), preprocess=TINY)
+    with pytest.raises(ConversionError, match="cannot be converted"):
+        featx.save(featx.ImageEncoder(own), tmp_path / "model")
+
+
+def test_the_default_encoder_and_random_weights_need_no_file(tmp_path):
+    model = FeatureUnion([("a", featx.ImageEncoder()), ("b", featx.ImageEncoder("resnet18", weights="random:7"))])
+    _, packer = pack(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    names = {told["name"]: told for told in packer.encoders}
+    assert names["efficientnet_lite0"]["weights"].startswith("sha256:579344248a93e230")
+    assert names["efficientnet_lite0"]["licence"] == "Apache-2.0"
+    assert names["resnet18"]["weights"].startswith("random:7:torch-")
+    assert [told["file"] for told in packer.encoders] == [None, None]
+
+
+def test_every_encoder_is_found_however_deep_and_each_network_is_kept_once(tiny, tmp_path):
+    other = tiny_encoder(1)
+    columns = make_column_transformer((featx.ImageEncoder(tiny), "photo"), (featx.ImageEncoder(other), "sketch"))
+    model = GridSearchCV(make_pipeline(columns, LogisticRegression()), {"columntransformer__n_jobs": [tiny, other]})
+    packed, packer = pack(model, tmp_path)
+    files = sorted(file.name for file in (tmp_path / "weights").iterdir())
+    assert [file.rpartition(".")[2] for file in files] == ["graph", "graph"]
+    assert sorted(told["name"] for told in packer.encoders) == ["tiny0", "tiny1"]
+    encoder = packed.estimator[0].transformers[0][1].encoder
+    assert encoder is packed.param_grid["columntransformer__n_jobs"][0]
+
+
+def test_what_is_this_machines_own_is_replaced_noted_and_left_as_it_was(tiny, tmp_path):
+    store = featx.EmbeddingStore(tmp_path / "store")
+    model = make_pipeline(featx.ImageEncoder(cache=store, device=["cuda:0", "cuda:1"]), memory=str(tmp_path / "steps"))
+    before = pickle.dumps(model)
+    packed, packer = pack(model, tmp_path)
+    assert (packed.memory, packed[0].cache, packed[0].device) == (None, True, "auto")
+    assert sorted(note.partition(",")[0] for note in packer.notes) == [
+        "ImageEncoder: cache is True",
+        "ImageEncoder: device is 'auto'",
+        "Pipeline: memory is None",
+    ]
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("cache", [True, False, None])
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_what_any_machine_has_stays_as_it_is(cache, device, tmp_path):
+    packed, packer = pack(featx.ImageEncoder(cache=cache, device=device), tmp_path)
+    assert (packed.cache, packed.device, packer.notes) == (cache, device, [])
+
+
+def test_a_head_that_was_trained_on_tensors_predicts_on_arrays(tmp_path):
+    head = Ridge().fit(np.eye(3), np.arange(3.0))
+    head.coef_, head.intercept_ = torch.tensor(head.coef_), torch.tensor(head.intercept_)
+    featx.save(head, tmp_path / "model")
+    loaded = featx.load(tmp_path / "model")
+    assert isinstance(head.coef_, torch.Tensor)
+    np.testing.assert_allclose(loaded.predict(np.eye(3)), Ridge().fit(np.eye(3), np.arange(3.0)).predict(np.eye(3)))
+
+
+def double(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize("where", ["lambda", "local", "script"])
+def test_a_function_that_nobody_else_could_import_is_refused_by_its_steps_name(where, tmp_path, monkeypatch):
+    def local(x):
+        return x
+
+    monkeypatch.setattr(__main__, "double", double, raising=False)
+    script = type(double)(double.__code__, {}, "double")
+    script.__module__ = "__main__"
+    function = {"lambda": lambda x: x, "local": local, "script": script}[where]
+    model = make_pipeline(featx.ImageEncoder(), FunctionTransformer(function), LogisticRegression())
+    with pytest.raises(ModelError, match="'functiontransformer__func' cannot be saved: nobody else could import it"):
+        featx.save(model, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_of_a_script_is_refused_too(tmp_path):
+    class Mine(LogisticRegression):
+        pass
+
+    with pytest.raises(ModelError, match="of 'mine' cannot be saved"):
+        featx.save(make_pipeline(Mine()), tmp_path / "model")
+
+
+def test_a_parameter_that_is_not_accepted_is_said_at_once(tmp_path):
+    with pytest.raises(ParameterError):
+        featx.save(clone(featx.ImageEncoder(encoder="resnet5")), tmp_path / "model")

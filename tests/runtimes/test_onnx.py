@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import featx
+from featx.exceptions import ConversionError
+from featx.runtimes import _onnx
+from featx.runtimes._onnx import OPSET, to_onnx
+from tests.networks import TINY, Unconvertible
+
+
+def embed(model, pixels: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(["embedding"], {"pixels": pixels})[0]
+
+
+def specs_of(encoder, **parameters):
+    return featx.ImageEncoder(encoder, **parameters)._specs()
+
+
+def test_the_default_encoder_gives_its_own_numbers(crops):
+    encoder = featx.ImageEncoder(cache=False, verbose=0)
+    pixels = np.stack([encoder._specs()[0].preprocess(_rgb(crop)) for crop in crops[:3]])
+    got, expected = embed(to_onnx(encoder._specs()), pixels), encoder.transform(crops[:3])
+    assert np.linalg.norm(got - expected) / np.linalg.norm(expected) < 1e-5
+
+
+def _rgb(crop):
+    from PIL import Image
+
+    return Image.fromarray(crop)
+
+
+def test_any_number_of_images_goes_through(tiny):
+    model = to_onnx(specs_of(tiny))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), "uint8")
+    whole = embed(model, pixels)
+    assert whole.shape == (5, 8)
+    np.testing.assert_allclose(np.concatenate([embed(model, pixels[i : i + 1]) for i in range(5)]), whole, rtol=1e-5)
+
+
+def test_layers_lie_side_by_side(tiny, crops):
+    encoder = featx.ImageEncoder(tiny, layers=["conv1", "conv2"], cache=False, verbose=0)
+    pixels = np.stack([TINY(_rgb(crop)) for crop in crops[:4]])
+    np.testing.assert_allclose(
+        embed(to_onnx(encoder._specs()), pixels), encoder.transform(crops[:4]), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_graph_is_of_one_opset_and_tells_nothing_of_the_sources(tiny):
+    model = to_onnx(specs_of(tiny))
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+    assert b".py" not in model.SerializeToString()
+
+
+def test_a_transformer_converts_too():
+    specs = specs_of("vit_b_16", weights="random")
+    assert to_onnx(specs).graph.output[0].type.tensor_type.shape.dim[1].dim_value == 768
+
+
+def test_a_second_export_of_the_same_encoder_is_its_own(tiny):
+    first = to_onnx(specs_of(tiny))
+    del first.graph.node[:]
+    assert len(to_onnx(specs_of(tiny)).graph.node)
+
+
+def test_what_cannot_be_written_says_so():
+    encoder = featx.Encoder.from_module(Unconvertible(), preprocess=TINY)
+    with pytest.raises(ConversionError, match="cannot be written as ONNX"):
+        to_onnx(specs_of(encoder))
+
+
+def test_other_numbers_are_noticed(tiny, monkeypatch):
+    monkeypatch.setattr(_onnx, "_run", lambda model, pixels: np.zeros((3, 8), np.float32))
+    _onnx._write.cache_clear()
+    with pytest.raises(ConversionError, match="gives other numbers"):
+        to_onnx(specs_of(tiny))
