@@ -62,6 +62,14 @@ def test_a_value_that_cannot_be_used_is_its_rows_error(app, table_bundle, jpegs)
     assert "blue" in errors[3]
 
 
+@pytest.mark.parametrize("price", [10**400, [1], {}, "1e999", True])
+def test_any_value_of_json_gets_an_answer_without_nan(app, table_bundle, jpegs, price):
+    body = {"images": as_base64(jpegs[0]), "columns": {"price": [price], "colour": ["red"]}}
+    response = ask(app(table_bundle), "/predict", json=body)
+    assert response.status_code in (200, 422)
+    json.loads(response.text, parse_constant=pytest.fail)
+
+
 @pytest.mark.parametrize("values", [{}, {"price": [1]}, {"price": [1, 2], "colour": ["red"]}])
 def test_columns_that_are_absent_or_of_other_lengths_are_422(app, table_bundle, jpegs, values):
     response = ask(app(table_bundle), "/predict", json={"images": as_base64(jpegs[0]), "columns": values})
