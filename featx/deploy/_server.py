@@ -68,7 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # uvicorn raises a signal again once it has stopped in good order.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    config = uvicorn.Config(
+    _Server(_configure(app, parsed)).run()
+    app.state.service.close()
+    return 0
+
+
+def _configure(app: Any, parsed: argparse.Namespace) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         host=parsed.host,
         port=parsed.port,
@@ -79,9 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(parsed.timeout)),
     )
-    _Server(config).run()
-    app.state.service.close()
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
