@@ -36,7 +36,14 @@ FLOORS = {
 }
 NETWORK = "_efficientnet_lite_network.py"  # imported inside the function that builds it
 # What a copied file imports beside that, when it is asked to.
-OPTIONAL_THERE = {"exceptions.py": {"pandas"}, "deploy/_engine.py": {"onnxruntime", "pandas", "skops"}}
+OPTIONAL_THERE = {
+    "exceptions.py": {"pandas"},
+    "deploy/_engine.py": {"onnxruntime", "pandas", "skops"},
+    "deploy/_form.py": {"python_multipart"},
+    "deploy/_request.py": {"starlette"},
+    "deploy/_schema.py": {"pydantic"},
+    "deploy/_service.py": {"fastapi", "starlette"},
+}
 # Copied byte for byte to machines that have neither featx nor torch; relative imports hold in both places.
 COPIED = (
     "exceptions.py",
@@ -47,7 +54,13 @@ COPIED = (
     "deploy/_bundle.py",
     "deploy/_columns.py",
     "deploy/_engine.py",
+    "deploy/_form.py",
+    "deploy/_memory.py",
     "deploy/_predictor.py",
+    "deploy/_request.py",
+    "deploy/_schema.py",
+    "deploy/_service.py",
+    "deploy/_workers.py",
 )
 
 

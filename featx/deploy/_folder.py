@@ -20,7 +20,13 @@ COPIED = (
     "deploy/_bundle.py",
     "deploy/_columns.py",
     "deploy/_engine.py",
+    "deploy/_form.py",
+    "deploy/_memory.py",
     "deploy/_predictor.py",
+    "deploy/_request.py",
+    "deploy/_schema.py",
+    "deploy/_service.py",
+    "deploy/_workers.py",
 )
 _PACKAGE = Path(__file__).parent.parent
 _INIT = '''"""Predict with this bundle; no featx, no torch."""

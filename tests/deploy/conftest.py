@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import featx
+from tests.deploy.serving import HTML_LABEL, Running, as_file
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +54,26 @@ def table_model(tiny, table, labels) -> Pipeline:
 @pytest.fixture(scope="session")
 def table_bundle(table_model, tmp_path_factory) -> featx.deploy._bundle.Bundle:
     return featx.export_bundle(table_model, tmp_path_factory.mktemp("bundles") / "table")
+
+
+@pytest.fixture(scope="session")
+def jpegs(crops) -> list[bytes]:
+    """The crops as files."""
+    return [as_file(crop, quality=90) for crop in crops]
+
+
+@pytest.fixture(scope="session")
+def served_bundle(tiny, crops, tmp_path_factory) -> Path:
+    """A bundle's folder; one of its two labels is HTML."""
+    labels = np.array([HTML_LABEL, "plain"]).repeat(len(crops) // 2)
+    model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, labels)
+    return featx.export_bundle(model, tmp_path_factory.mktemp("bundles") / "served").folder
+
+
+@pytest.fixture(scope="session")
+def service(served_bundle, tmp_path_factory) -> Iterator[Running]:
+    """A service with limits that a test can reach; its log begins with what it imports."""
+    limits = ["--max-images", "4", "--max-bytes", "1MB", "--max-pixels", "1000000", "--timeout", "1"]
+    log = tmp_path_factory.mktemp("log") / "log"
+    with Running(served_bundle, log, *limits, python=("-X", "importtime")) as running:
+        yield running

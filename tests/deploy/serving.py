@@ -1,0 +1,86 @@
+"""A bundle's service in a process of its own, and what is sent to it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import numpy as np
+from PIL import Image
+
+HTML_LABEL = "<b onclick=x>bold</b>"
+
+
+class Running:
+    """``python serve.py`` in a bundle's folder, with nothing of the checkout on its path."""
+
+    def __init__(self, bundle: Path, log: Path, *options: str, python: tuple[str, ...] = ()):
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        command = [sys.executable, *python, "serve.py", "--port", "0", *options]
+        self._log = log
+        with open(log, "wb") as file:
+            self.process = subprocess.Popen(command, cwd=bundle, env=environment, stderr=file)
+        wait_for(lambda: "running on" in self.log or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log
+        self.port = int(self.log.split("http://127.0.0.1:")[1].split()[0])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        assert self.process.wait(30) == 0, self.log
+        assert "Traceback" not in self.log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def post(self, path: str = "/predict", **body) -> httpx.Response:
+        return httpx.post(self.url + path, timeout=60, **body)
+
+    def healthy(self) -> bool:
+        return httpx.get(self.url + "/health", timeout=60).json()["status"] == "ready"
+
+    def raw(self, data: bytes = b"") -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection.sendall(data)
+        return connection
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def memory(self, entry: str) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split(f"{entry}:")[1].split()[0]) * 1024 / 1e6
+
+
+def wait_for(happens, seconds: float = 60) -> None:
+    ends = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.05)
+
+
+def as_file(pixels: np.ndarray | Image.Image, kind: str = "JPEG", **options) -> bytes:
+    image, file = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels), BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def as_form(*images: bytes, name: str = "image") -> list[tuple[str, tuple[str, bytes]]]:
+    return [(name, ("photo.jpg", image)) for image in images]
+
+
+def as_base64(*images: bytes) -> list[str]:
+    return [base64.b64encode(image).decode() for image in images]

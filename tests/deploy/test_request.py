@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from featx.deploy._memory import Lease, Room
+from featx.deploy._request import Limits, Reader, Refusal, Unreadable
+from tests.deploy.serving import as_base64
+
+IMAGE = {"name": "photo", "kind": "image"}
+COUNT = {"name": "count", "kind": "integer", "missing": True, "known": None}
+SHOP = {"name": "shop", "kind": "category", "missing": True, "known": None}
+FORM = "multipart/form-data; boundary=edge"
+
+
+def read(body, kind="application/json", *, inputs=(IMAGE,), limits=None, room=10**6, cuts=1, headers=()):
+    """Read a body that arrives in pieces."""
+    size = max(1, -(-len(body) // cuts))
+    pieces = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
+    left = [{"type": "http.request", "body": p, "more_body": i + 1 < len(pieces)} for i, p in enumerate(pieces)]
+
+    async def receive():
+        if not left:
+            await asyncio.sleep(3600)
+        return left.pop(0)
+
+    async def reading():
+        scope = {"type": "http", "headers": [(b"content-type", kind.encode()), *headers]}
+        with Lease(room if isinstance(room, Room) else Room(room)) as lease:
+            return await Reader(inputs, limits or Limits()).read(Request(scope, receive), lease)
+
+    return asyncio.run(reading())
+
+
+def refused(*arguments, **options) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        read(*arguments, **options)
+    return caught.value
+
+
+def form_of(*fields):
+    head = b'--edge\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    return b"".join(head % (name.encode(), content) for name, content in fields) + b"--edge--\r\n"
+
+
+@given(st.lists(st.binary(min_size=1, max_size=100), min_size=1, max_size=5), st.integers(1, 9))
+def test_images_come_back_from_both_kinds_of_body(images, cuts):
+    body = json.dumps({"images": as_base64(*images)}).encode()
+    assert read(body, cuts=cuts) == {"photo": images}
+    assert read(form_of(*(("photo", image) for image in images)), FORM, cuts=cuts) == {"photo": images}
+
+
+CONTENT = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["images", "columns", "photo", "x"]), inner),
+)
+
+
+@given(CONTENT)
+def test_any_json_is_read_or_refused_as_malformed(content):
+    status = 200
+    try:
+        read(json.dumps(content).encode())
+    except Refusal as error:
+        status = error.status
+    assert status in (200, 422)
+
+
+def test_data_urls_are_base64_too():
+    (encoded,) = as_base64(b"image")
+    body = json.dumps({"images": [f"data:image/png;base64,{encoded}", None, "*", 3]}).encode()
+    image, missing, *bad = read(body)["photo"]
+    assert image == b"image"
+    assert missing is None
+    assert all(isinstance(value, Unreadable) for value in bad)
+
+
+@pytest.mark.parametrize("name", ["photo", "image", "images", "file", "files"])
+def test_the_only_column_of_images_has_other_names(name):
+    assert read(form_of((name, b"x")), FORM) == {"photo": [b"x"]}
+
+
+def test_two_columns_of_images_have_no_other_names():
+    inputs = [IMAGE, {"name": "back", "kind": "image"}]
+    assert "unknown column 'file'" in str(refused(form_of(("photo", b"x"), ("file", b"x")), FORM, inputs=inputs))
+
+
+def test_fields_become_what_their_column_holds():
+    fields = [("photo", b"x")] * 3
+    fields += [("count", value) for value in (b"7", b"", b"many")] + [("shop", value) for value in (b"", b"1", b"\xe9")]
+    columns = read(form_of(*fields), FORM, inputs=[IMAGE, COUNT, SHOP])
+    assert columns["count"] == [7, None, "many"]
+    assert columns["shop"] == ["", "1", "\ufffd"]
+
+
+def test_columns_are_in_the_bundles_order():
+    body = json.dumps({"columns": {"shop": ["a"], "count": [1]}, "images": ["eA=="]}).encode()
+    assert list(read(body, inputs=[IMAGE, COUNT, SHOP])) == ["photo", "count", "shop"]
+
+
+def test_a_client_that_leaves_is_let_go():
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def reading():
+        request = Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, receive)
+        with Lease(Room(100)) as lease:
+            await Reader([IMAGE], Limits()).read(request, lease)
+
+    with pytest.raises(Refusal, match="left"):
+        asyncio.run(reading())
+
+
+def test_a_body_beyond_the_limit_is_refused_while_it_is_read():
+    error = refused(bytes(1000), limits=Limits(max_bytes=100), cuts=20)
+    assert error.status == 413
+    assert error.unread
+    assert "100 bytes" in str(error)
+
+
+def test_a_declared_length_beyond_the_limit_is_refused_at_once():
+    error = refused(b"", limits=Limits(max_bytes=100), headers=[(b"content-length", b"101")])
+    assert error.status == 413
+    assert error.unread
+
+
+def test_a_body_for_which_there_is_no_room_is_429_and_gives_back_what_it_took():
+    room = Room(100)
+    assert refused(bytes(1000), room=room, cuts=50).status == 429
+    assert room.free == 100
+
+
+def test_a_body_that_does_not_come_is_408():
+    async def receive():
+        await asyncio.sleep(3600)
+
+    async def reading():
+        request = Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, receive)
+        with Lease(Room(100)) as lease:
+            await Reader([IMAGE], Limits(timeout=0.05)).read(request, lease)
+
+    with pytest.raises(Refusal, match=r"0\.05 seconds") as caught:
+        asyncio.run(reading())
+    assert caught.value.status == 408

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import warnings
+
+import httpx
+import numpy as np
+import pytest
+
+import featx
+from featx.deploy._memory import share
+from featx.deploy._request import Limits
+from featx.deploy._service import create_app
+from tests.deploy.serving import as_base64, as_form
+
+SHARES = share(1_000_000_000, 200_000_000, 2)
+
+
+def ask(app, path, method="POST", **body) -> httpx.Response:
+    async def send():
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.request(method, path, **body)
+
+    return asyncio.run(send())
+
+
+@pytest.fixture
+def app(request):
+    """A function from a bundle to its application, whose threads end with the test."""
+    apps = []
+
+    def make(bundle, **options):
+        apps.append(create_app(featx.Predictor(bundle, threads=1, **options), Limits(), SHARES))
+        return apps[-1]
+
+    yield make
+    for made in apps:
+        made.state.service.close()
+
+
+def test_columns_come_as_form_fields_or_as_json(app, table_bundle, jpegs):
+    values = {"price": [1.5, 2, 7], "colour": ["red", "green", "red"]}
+    expected = featx.Predictor(table_bundle).predict_proba({"photo": jpegs[:3], **values})
+    service = app(table_bundle)
+    form = ask(service, "/predict", files=as_form(*jpegs[:3], name="photo"), data=values)
+    as_json = ask(service, "/predict", json={"images": as_base64(*jpegs[:3]), "columns": values})
+    named = ask(service, "/predict", json={"images": {"photo": as_base64(*jpegs[:3])}, "columns": values})
+    for response in (form, as_json, named):
+        got = [list(row["probabilities"].values()) for row in response.json()["predictions"]]
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_a_value_that_cannot_be_used_is_its_rows_error(app, table_bundle, jpegs):
+    values = {"price": [1, "cheap", None, 2], "colour": ["red", "green", "red", "blue"]}
+    answer = ask(app(table_bundle), "/predict", json={"images": as_base64(*jpegs[:4]), "columns": values})
+    errors = [row["error"] for row in answer.json()["predictions"]]
+    assert errors[0] == ""
+    assert "price" in errors[1]
+    assert "price" in errors[2]
+    assert "blue" in errors[3]
+
+
+@pytest.mark.parametrize("price", [10**400, [1], {}, "1e999", True])
+def test_any_value_of_json_gets_an_answer_without_nan(app, table_bundle, jpegs, price):
+    body = {"images": as_base64(jpegs[0]), "columns": {"price": [price], "colour": ["red"]}}
+    response = ask(app(table_bundle), "/predict", json=body)
+    assert response.status_code in (200, 422)
+    json.loads(response.text, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("values", [{}, {"price": [1]}, {"price": [1, 2], "colour": ["red"]}])
+def test_columns_that_are_absent_or_of_other_lengths_are_422(app, table_bundle, jpegs, values):
+    response = ask(app(table_bundle), "/predict", json={"images": as_base64(jpegs[0]), "columns": values})
+    assert response.status_code == 422
+    assert "Expected" in response.json()["error"]
+
+
+def test_a_class_that_is_a_number_stays_one(app, tiny, crops, jpegs, tmp_path):
+    model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, np.arange(40) // 20)
+    service = app(featx.export_bundle(model, tmp_path / "bundle").folder)
+    (row,) = ask(service, "/predict", files=as_form(jpegs[0])).json()["predictions"]
+    assert row["label"] in (0, 1)
+    assert set(row["probabilities"]) == {"0", "1"}
+
+
+def test_the_probability_is_that_of_the_label(app, served_bundle, jpegs):
+    rows = ask(app(served_bundle), "/predict", files=as_form(*jpegs[:10])).json()["predictions"]
+    assert all(row["probability"] == row["probabilities"][row["label"]] for row in rows)
+
+
+def test_a_bundle_that_embeds_has_no_predictions(app, tiny, crops, jpegs, tmp_path):
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    service = app(featx.export_bundle(encoder.fit(crops), tmp_path / "bundle").folder)
+    rows = ask(service, "/embed", files=as_form(*jpegs[:2])).json()["embeddings"]
+    np.testing.assert_allclose([row["embedding"] for row in rows], encoder.transform(jpegs[:2]), atol=1e-5)
+    assert ask(service, "/predict", files=as_form(jpegs[0])).status_code == 404
+    assert "/predict" not in ask(service, "/openapi.json", "GET").json()["paths"]
+
+
+def test_regression_and_missing_images_hold_no_nan(app, tiny, crops, jpegs, tmp_path):
+    model = featx.image_pipeline("ridge", encoder=tiny, cache=False, verbose=0, on_missing="nan")
+    service = app(featx.export_bundle(model.fit(crops, np.arange(40.0)), tmp_path / "bundle").folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        response = ask(service, "/predict", json={"images": [*as_base64(jpegs[0]), None]})
+    rows = json.loads(response.text, parse_constant=pytest.fail)["predictions"]
+    assert [row["probabilities"] for row in rows] == [None, None]
+    assert isinstance(rows[1]["label"], float)  # the pipeline has a rule for missing ones
+    assert "missing" in rows[1]["error"]
+
+
+def test_a_failure_of_the_service_tells_clients_nothing_of_its_inside(app, served_bundle, jpegs, monkeypatch):
+    service = app(served_bundle)
+    monkeypatch.setattr(service.state.service._predictor, "_engine", None)
+    response = ask(service, "/predict", files=as_form(jpegs[0]))
+    assert response.status_code == 500
+    assert response.json() == {"error": "The service failed. Its log says why."}
+    assert service.state.service.active == 0
+
+
+def test_health_is_503_once_a_service_stops(app, served_bundle):
+    service = app(served_bundle)
+    assert ask(service, "/health", "GET").json() == {"status": "ready", "requests": 0}
+    service.state.service.stopping = True
+    assert ask(service, "/health", "GET").status_code == 503
+
+
+def test_the_page_allows_no_foreign_script(app, served_bundle):
+    response = ask(app(served_bundle), "/", "GET")
+    assert response.text.startswith("<!doctype html>")
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_room_for_bodies_is_given_back_whatever_comes(app, served_bundle, jpegs):
+    service = app(served_bundle)
+    for body in ({"files": as_form(jpegs[0])}, {"files": as_form(b"bad")}, {"content": b"x"}, {"json": {"images": 1}}):
+        ask(service, "/predict", **body)
+    bodies = service.state.service._bodies
+    assert bodies.free == bodies.size == SHARES.bodies
