@@ -17,7 +17,7 @@ from ..images._accept import is_missing
 from ._bundle import GRAPH, HEAD, Bundle
 
 # Beside what skops trusts anyway (arrays, numpy's functions): nothing in a bundle brings code of its own.
-TRUSTED = "sklearn."
+TRUSTED = ("sklearn.", "numpy.dtype")
 METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
 
 

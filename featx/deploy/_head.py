@@ -52,7 +52,7 @@ class HeadGraph:
     Attributes
     ----------
     model : onnx.ModelProto
-        Takes ``embedding`` and the values by their names.
+        Takes ``embedding`` and the values by their tensors' names.
     outputs : dict of str to str
         ``label``, ``probabilities``, ``decision`` -> the graph's own name of it.
     """
@@ -120,7 +120,7 @@ def convert_head(stripped: Stripped, embedding: np.ndarray, values: Mapping[str,
     if wrong := [_name(part) for part in _steps(stripped.head) if _name(part).endswith("ThresholdClassifierCV")]:
         raise ExportError(f"{wrong[0]} loses its threshold in ONNX")
     head = _with_equivalent(stripped.head)
-    feeds = {"embedding": embedding, **{name: as_tensor(column) for name, column in values.items()}}
+    feeds = {"embedding": embedding, **{value.tensor: as_tensor(values[value.name]) for value in stripped.values}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on names of columns
         expected = ask(stripped.head, head_input(embedding, values))

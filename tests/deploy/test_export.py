@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+import featx
+from featx.deploy import _export
+from featx.exceptions import (
+    ConversionError,
+    ExportError,
+    FallbackWarning,
+    ImageErrors,
+    MissingDependencyError,
+    UnknownNameError,
+)
+
+
+@pytest.fixture
+def encoder(tiny) -> featx.ImageEncoder:
+    return featx.ImageEncoder(tiny, cache=False, verbose=0)
+
+
+def assert_same_answers(bundle, model, X) -> None:
+    predictor = featx.Predictor(bundle)
+    expected = model.predict(X)
+    got = predictor.predict(X)
+    assert got.dtype == expected.dtype
+    if expected.dtype.kind == "f":
+        np.testing.assert_allclose(got, expected, rtol=1e-4)
+    else:
+        np.testing.assert_array_equal(got, expected)
+    for method in ("predict_proba", "decision_function"):
+        if hasattr(model, method):
+            np.testing.assert_allclose(getattr(predictor, method)(X), getattr(model, method)(X), atol=2e-4)
+
+
+@pytest.mark.parametrize("classes", ["str", "int", "bool", "object"])
+@pytest.mark.parametrize("head", [LogisticRegression(), SVC(), LinearSVC()], ids=lambda head: type(head).__name__)
+def test_labels_of_every_kind_come_back_as_they_were(head, classes, encoder, crops, tmp_path):
+    y = {
+        "str": np.repeat(["a", "b", "c", "d"], 10),
+        "int": np.repeat([7, 3, 5, 1], 10),
+        "bool": np.repeat([True, False], 20),
+        "object": np.repeat(np.array(["one", "twenty"], object), 20),
+    }[classes]
+    model = make_pipeline(encoder, StandardScaler(), head).fit(crops, y)
+    bundle = featx.export_bundle(model, tmp_path / "bundle")
+    assert bundle.card["head"] == "onnx"
+    assert bundle.card["verified"]["labels_equal"] == 1
+    assert_same_answers(bundle, model, crops)
+
+
+def test_a_search_leaves_as_what_it_found(encoder, crops, labels, tmp_path):
+    inner = GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, cv=2)
+    outer = GridSearchCV(make_pipeline(encoder, SVC()), {"svc__C": [0.1, 1]}, cv=2)
+    for name, model in (("inner", make_pipeline(encoder, StandardScaler(), inner)), ("outer", outer)):
+        bundle = featx.export_bundle(model.fit(crops, labels), tmp_path / name)
+        assert bundle.card["head"] == "onnx"
+        assert_same_answers(bundle, model, crops)
+
+
+@pytest.mark.parametrize(
+    "name", ["boosting", "tuned inside", "tuned around", "calibrated around", "function", "target"]
+)
+def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_says_what_it_costs(
+    name, encoder, crops, labels, tmp_path
+):
+    head = make_pipeline(encoder, StandardScaler(), LogisticRegression())
+    y = np.linspace(1, 9, len(crops)) if name == "target" else labels
+    model = {
+        "boosting": make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=3)),
+        "tuned inside": make_pipeline(encoder, TunedThresholdClassifierCV(LogisticRegression(), cv=2)),
+        "tuned around": TunedThresholdClassifierCV(head, cv=2),
+        "calibrated around": CalibratedClassifierCV(head, method="isotonic", cv=2),
+        "function": make_pipeline(encoder, FunctionTransformer(np.sqrt), LogisticRegression()),
+        "target": make_pipeline(encoder, TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1)),
+    }[name].fit(crops, y)
+    with pytest.warns(FallbackWarning, match=r"stays scikit-learn's.*150 MB more") as told:
+        bundle = featx.export_bundle(model, tmp_path / "bundle")
+    assert len([w for w in told if issubclass(w.category, featx.FeatxWarning)]) == 1
+    assert Path(told[0].filename).name == "test_export.py"
+    assert bundle.card["head"] == "sklearn"
+    assert "skops" in (bundle.folder / "requirements.txt").read_text()
+    assert_same_answers(bundle, model, crops)
+
+
+def test_a_head_that_is_to_be_onnx_is_that_or_nothing(encoder, crops, labels, tmp_path):
+    tuned = make_pipeline(encoder, TunedThresholdClassifierCV(LogisticRegression(), cv=2)).fit(crops, labels)
+    with pytest.raises(ExportError, match="loses its threshold"):
+        featx.export_bundle(tuned, tmp_path / "bundle", head="onnx")
+    assert not (tmp_path / "bundle").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_head_may_stay_scikit_learns_by_choice(model, crops, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bundle = featx.export_bundle(model, tmp_path / "bundle", head="sklearn")
+    assert_same_answers(bundle, model, crops)
+
+
+def test_layers_and_other_preprocessing_go_along(tiny, crops, labels, tmp_path):
+    encoder = featx.ImageEncoder(
+        tiny, layers=["conv1", "conv2"], preprocess="pad", decode="fast", cache=False, verbose=0
+    )
+    model = make_pipeline(encoder, StandardScaler(), SVC()).fit(crops, labels)
+    assert_same_answers(featx.export_bundle(model, tmp_path / "bundle"), model, crops)
+
+
+def test_an_encoder_alone_makes_a_bundle_that_embeds(encoder, crops, tmp_path):
+    bundle = featx.export_bundle(encoder, tmp_path / "bundle")
+    assert (bundle.card["task"], bundle.card["outputs"]) == ("embedding", [])
+    np.testing.assert_allclose(featx.Predictor(bundle).embed(crops), encoder.transform(crops), rtol=1e-4, atol=1e-5)
+
+
+def test_a_table_of_two_images_a_number_and_a_category_leaves(tiny, crops, labels, tmp_path):
+    n = len(crops)
+    table = pd.DataFrame({"front": crops, "back": crops[::-1], "price": np.linspace(0, 1, n), "label": ["x", "y"] * 20})
+    table.loc[3, "price"] = np.nan
+    columns = make_column_transformer(
+        (featx.ImageEncoder(tiny, cache=False, verbose=0), "front"),
+        (make_pipeline(featx.ImageEncoder(tiny, layers=["conv1"], cache=False, verbose=0), PCA(2)), "back"),
+        (SimpleImputer(), ["price"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["label"]),
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(table, labels)
+    for sample in (None, table):
+        bundle = featx.export_bundle(model, tmp_path / "bundle", sample=sample)
+        assert bundle.card["head"] == "onnx"
+        assert [entry["kind"] for entry in bundle.card["inputs"]] == ["image", "image", "number", "category"]
+        assert_same_answers(bundle, model, table)
+    odd = table.assign(label="never seen")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, on unknown categories
+        assert_same_answers(bundle, model, odd)
+
+
+def test_the_model_is_left_as_it_was(model, tiny, crops, tmp_path):
+    before = model.predict_proba(crops)
+    parameters = {name: repr(value) for name, value in model.get_params().items()}
+    featx.export_bundle(model, tmp_path / "bundle")
+    np.testing.assert_array_equal(model.predict_proba(crops), before)
+    assert {name: repr(value) for name, value in model.get_params().items()} == parameters
+
+
+def test_the_users_cache_serves_his_sample_and_not_the_built_in_one(tiny, crops, labels, store, tmp_path):
+    model = featx.image_pipeline(encoder=tiny, cache=store, verbose=0).fit(
+        crops[:30], labels[:30].tolist()[:29] + ["flower"]
+    )
+    rows = store.info()["rows"].sum()
+    featx.export_bundle(model, tmp_path / "built in")
+    assert store.info()["rows"].sum() == rows
+    featx.export_bundle(model, tmp_path / "own", sample=crops)
+    assert store.info()["rows"].sum() == rows + 10
+
+
+def test_a_bundle_that_disagrees_is_not_written(model, crops, tmp_path, monkeypatch):
+    original = _export.Predictor.outputs
+
+    def other(self, X, names):
+        outputs = original(self, X, names)
+        outputs["label"] = outputs["label"][::-1]
+        return outputs
+
+    monkeypatch.setattr(_export.Predictor, "outputs", other)
+    with pytest.raises(
+        ExportError, match=r"disagrees with the pipeline: labels differ in \d+ of 40 rows, first in row 0"
+    ):
+        featx.export_bundle(model, tmp_path / "bundle", sample=crops, head="onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8"])
+def test_a_smaller_bundle_says_how_far_it_agrees(kind, model, crops, tmp_path):
+    bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops, quantize=kind)
+    verified = bundle.card["verified"]
+    assert verified["rows"] == 40
+    assert verified["labels_equal"] > 0.8
+    assert 0 < verified["embedding_error"] < 0.2
+    assert bundle.card["quantize"] == kind
+
+
+def test_shrinking_needs_a_sample(model, tmp_path):
+    with pytest.raises(ExportError, match="without sample"):
+        featx.export_bundle(model, tmp_path / "bundle", quantize="int8")
+
+
+def test_a_bundle_is_replaced_and_nothing_else_is(model, tmp_path):
+    featx.export_bundle(model, tmp_path / "bundle")
+    (tmp_path / "bundle" / "left over").touch()
+    featx.export_bundle(model, tmp_path / "bundle")
+    assert not (tmp_path / "bundle" / "left over").exists()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    with pytest.raises(ExportError, match="something else"):
+        featx.export_bundle(model, tmp_path / "photos")
+    assert (tmp_path / "photos" / "a.jpg").exists()
+
+
+def test_a_sample_that_cannot_be_read_or_predicted_is_told(model, table_model, table, crops, tmp_path):
+    with pytest.raises(ImageErrors, match=r"nowhere\.jpg"):
+        featx.export_bundle(model, tmp_path / "bundle", sample=[crops[0], "nowhere.jpg"])
+    with pytest.raises(ExportError, match="cannot predict the sample"):
+        featx.export_bundle(table_model, tmp_path / "bundle", sample=table.assign(colour="violet"))
+
+
+def own(x):
+    return x
+
+
+def test_what_cannot_leave_is_named(encoder, crops, labels, tmp_path):
+    cases = {
+        "not fitted": make_pipeline(encoder, LogisticRegression()),
+        "ends in a PCA": make_pipeline(encoder, PCA(2)).fit(crops),
+        "several encoders on one column": make_pipeline(
+            make_union(encoder, featx.ImageEncoder(encoder.encoder, layers=["conv1"], cache=False, verbose=0)),
+            LogisticRegression(),
+        ).fit(crops, labels),
+        "without an ImageEncoder": LogisticRegression().fit([[0], [1]], [0, 1]),
+        "<lambda>": make_pipeline(encoder, FunctionTransformer(lambda x: x), LogisticRegression()).fit(crops, labels),
+        r"test_export\.own": make_pipeline(encoder, FunctionTransformer(own), LogisticRegression()).fit(crops, labels),
+        "Expected a fitted scikit-learn Pipeline": object(),
+    }
+    for reason, model in cases.items():
+        with pytest.raises(ExportError, match=reason):
+            featx.export_bundle(model, tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_choices_are_named(model, tmp_path):
+    with pytest.raises(UnknownNameError, match=r"head 'onxx'\. Did you mean 'onnx'"):
+        featx.export_bundle(model, tmp_path / "bundle", head="onxx")
+    with pytest.raises(UnknownNameError, match="quantize 'int4'"):
+        featx.export_bundle(model, tmp_path / "bundle", quantize="int4")
+
+
+def test_clusters_leave_too(encoder, crops, tmp_path):
+    model = make_pipeline(encoder, KMeans(3, random_state=0)).fit(crops)
+    with pytest.warns(FallbackWarning):
+        assert_same_answers(featx.export_bundle(model, tmp_path / "bundle"), model, crops)
+
+
+def test_a_quantised_encoder_says_what_to_export_instead(crops, labels, tiny, tmp_path):
+    small = featx.quantize_encoder(tiny, crops, path=tmp_path / "int8")
+    model = featx.image_pipeline(encoder=small, cache=False, verbose=0).fit(crops, labels)
+    with pytest.raises(ConversionError, match='quantize="int8"'):
+        featx.export_bundle(model, tmp_path / "bundle")
+
+
+def test_the_default_encoder_answers_the_same_on_real_photos(files, tmp_path):
+    y = np.arange(len(files)) % 2
+    model = featx.image_pipeline(cache=False, verbose=0).fit(files, y)
+    bundle = featx.export_bundle(model, tmp_path / "bundle", sample=files)
+    assert_same_answers(bundle, model, files)
+    assert json.dumps(bundle.card["inputs"][0]["fingerprints"]).count("20fe3cb4") == 1
+
+
+def test_without_the_extra_its_name_is_told(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingDependencyError, match=r"featx\[export\]"):
+        featx.export_bundle(model, tmp_path / "bundle")
+
+
+def test_naming_it_imports_nothing_heavy():
+    code = "import sys, featx; featx.Predictor; print({'torch', 'sklearn', 'pandas', 'openvino'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
