@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from featx._image_encoder import ImageEncoder
     from featx._image_folder import check_images, read_image_folder
     from featx._pipeline import image_pipeline
-    from featx.deploy._export import export_bundle
     from featx.deploy._predictor import Predictor
+    from featx.deploy.export import export_bundle
     from featx.encoders import Encoder, list_encoders
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
     from featx.images import Preprocess
@@ -32,7 +32,7 @@ _HOMES = {
     "Preprocess": "featx.images",
     "check_images": "featx._image_folder",
     "compare_precisions": "featx.precision",
-    "export_bundle": "featx.deploy._export",
+    "export_bundle": "featx.deploy.export",
     "image_pipeline": "featx._pipeline",
     "list_encoders": "featx.encoders",
     "load": "featx.persistence",

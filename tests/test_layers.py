@@ -39,10 +39,10 @@ NETWORK = "_efficientnet_lite_network.py"  # imported inside the function that b
 OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
     "deploy/_engine.py": {"onnxruntime", "pandas", "skops"},
-    "deploy/_form.py": {"python_multipart"},
-    "deploy/_request.py": {"starlette"},
-    "deploy/_schema.py": {"pydantic"},
-    "deploy/_service.py": {"fastapi", "starlette"},
+    "deploy/service/_form.py": {"python_multipart"},
+    "deploy/service/_request.py": {"starlette"},
+    "deploy/service/_schema.py": {"pydantic"},
+    "deploy/service/_service.py": {"fastapi", "starlette"},
 }
 # Copied byte for byte to machines that have neither featx nor torch; relative imports hold in both places.
 COPIED = (
@@ -54,13 +54,13 @@ COPIED = (
     "deploy/_bundle.py",
     "deploy/_columns.py",
     "deploy/_engine.py",
-    "deploy/_form.py",
-    "deploy/_memory.py",
     "deploy/_predictor.py",
-    "deploy/_request.py",
-    "deploy/_schema.py",
-    "deploy/_service.py",
-    "deploy/_workers.py",
+    "deploy/service/_form.py",
+    "deploy/service/_memory.py",
+    "deploy/service/_request.py",
+    "deploy/service/_schema.py",
+    "deploy/service/_service.py",
+    "deploy/service/_workers.py",
 )
 
 

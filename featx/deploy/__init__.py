@@ -1,1 +1,1 @@
-"""A fitted pipeline -> a bundle (`_export.py`); a bundle -> predictions (`_predictor.py`), never torch."""
+"""Out of the notebook: bundle -> predictions, never torch (here); pipeline -> bundle (export); over HTTP (service)."""

@@ -141,7 +141,7 @@ class Predictor:
         columns = read_columns(X, self.card["inputs"])
         if not len(columns):
             return []
-        outputs, reasons, unusable = self._run(columns, names)
+        outputs, reasons, unusable = self.run(columns, names)
         classes = {} if self.classes_ is None else {label: j for j, label in enumerate(self.classes_.tolist())}
         labels = outputs["label"].tolist()
         rows = []
@@ -181,7 +181,7 @@ class Predictor:
         columns = read_columns(X, self.card["inputs"])
         if not len(columns):
             raise InputError("Got no rows. Expected at least one.")
-        outputs, reasons, unusable = self._run(columns, names)
+        outputs, reasons, unusable = self.run(columns, names)
         first = columns.first
         rows = [(i, first.label(i), first.sources[i], reasons[i]) for i in sorted(reasons)]
         if unusable:
@@ -190,8 +190,23 @@ class Predictor:
             warnings.warn("\n".join(["Images became NaN rows:", *list_rows(rows)]), ImageWarning, stacklevel=3)
         return outputs
 
-    def _run(self, columns: Columns, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[int, str], set[int]]:
-        """Outputs of all rows; the reasons of bad ones; and those among them whose outputs mean nothing."""
+    def run(self, columns: Columns, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[int, str], set[int]]:
+        """Compute outputs, whatever is wrong with some rows.
+
+        Parameters
+        ----------
+        columns : Columns
+            Of one row at least.
+        names : sequence of str
+
+        Returns
+        -------
+        outputs : dict of str to ndarray
+        reasons : dict of int to str
+            Why rows are bad.
+        unusable : set of int
+            Those among them whose outputs mean nothing.
+        """
         chunks = [range(i, min(i + _BATCH_SIZE, len(columns))) for i in range(0, len(columns), _BATCH_SIZE)]
         if len(chunks) == 1:
             parts = [self._run_chunk(columns, chunks[0], names)]

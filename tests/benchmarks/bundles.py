@@ -32,8 +32,8 @@ from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
 
 import featx
-from featx.deploy._agreement import compare
-from featx.deploy._head import ask
+from featx.deploy.export._agreement import compare
+from featx.deploy.export._head import ask
 from tests.benchmarks.fashion import read_fashion
 
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import featx
-from tests.deploy.serving import HTML_LABEL, Running, as_file
+from tests.deploy.service.serving import HTML_LABEL, Running, as_file
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from featx.deploy._engine import Engine, as_tensor, count_processors, head_input, load_head, polish
-from featx.deploy._head import dump_head
+from featx.deploy.export._head import dump_head
 from featx.exceptions import BundleError
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.deploy.serving import HTML_LABEL, Running
+from tests.deploy.service.serving import HTML_LABEL, Running
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")

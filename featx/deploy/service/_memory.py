@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..exceptions import ParameterError
+from ...exceptions import ParameterError
 
 MEGABYTE = 1_000_000
 # Images that cost less are decoded as soon as a thread is free.
@@ -51,7 +51,7 @@ def decode_cost(image: Image.Image, data: bytes) -> int:
     Examples
     --------
     >>> from PIL import Image
-    >>> from featx.deploy._memory import decode_cost
+    >>> from featx.deploy.service._memory import decode_cost
     >>> decode_cost(Image.new("RGB", (1000, 1000)), b"")
     4500000
     """
@@ -181,7 +181,7 @@ def share(memory: int, used: int, threads: int) -> Shares:
 
     Examples
     --------
-    >>> from featx.deploy._memory import share
+    >>> from featx.deploy.service._memory import share
     >>> share(512_000_000, 170_000_000, 2)
     Shares(workers=2, bodies=63280000, decoding=237120000)
     """

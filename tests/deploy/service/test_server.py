@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import featx
-from tests.deploy.serving import Running, as_base64, as_file, as_form, wait_for
+from tests.deploy.service.serving import Running, as_base64, as_file, as_form, wait_for
 
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from Linux's /proc")
 

@@ -17,8 +17,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from .._predictor import Predictor
 from ._memory import Lease, Room, Shares
-from ._predictor import Predictor
 from ._request import Limits, Reader, Refusal
 from ._schema import REFUSALS, Embeddings, Health, Predictions, describe_body
 from ._workers import Answer, Workers

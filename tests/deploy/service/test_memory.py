@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from featx.deploy._memory import SMALL, Lease, Room, decode_cost, resident, share
+from featx.deploy.service._memory import SMALL, Lease, Room, decode_cost, resident, share
 from featx.exceptions import ParameterError
 from featx.images._decode import open_header
-from tests.deploy.serving import as_file
+from tests.deploy.service.serving import as_file
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from Linux's /proc")
 TURNED = Image.Exif()
@@ -20,7 +20,7 @@ TURNED[0x112] = 6
 DECODE = """
 import sys
 from pathlib import Path
-from featx.deploy._memory import decode_cost, resident
+from featx.deploy.service._memory import decode_cost, resident
 from featx.images._decode import decode, open_header
 data = sys.stdin.buffer.read()
 size = open_header(data).size
@@ -158,7 +158,8 @@ def test_what_a_process_takes_is_known():
 
 @linux
 def test_a_guarded_process_gets_no_more_than_its_memory():
-    code = "from featx.deploy._memory import guard\nguard(200_000_000)\nbytearray(50_000_000)\nbytearray(300_000_000)"
+    guarded = "from featx.deploy.service._memory import guard\nguard(200_000_000)\n"
+    code = guarded + "bytearray(50_000_000)\nbytearray(300_000_000)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip().endswith("MemoryError")
     assert "line 4" in done.stderr

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from featx.deploy._memory import Lease, Room
-from featx.deploy._request import Limits, Reader, Refusal, Unreadable
-from tests.deploy.serving import as_base64
+from featx.deploy.service._memory import Lease, Room
+from featx.deploy.service._request import Limits, Reader, Refusal, Unreadable
+from tests.deploy.service.serving import as_base64
 
 IMAGE = {"name": "photo", "kind": "image"}
 COUNT = {"name": "count", "kind": "integer", "missing": True, "known": None}

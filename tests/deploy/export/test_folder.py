@@ -7,7 +7,7 @@ from pathlib import Path
 
 import featx
 from featx.deploy._bundle import digest_file
-from featx.deploy._folder import COPIED, head_requirements
+from featx.deploy.export._folder import COPIED, head_requirements
 
 PACKAGE = Path(featx.__file__).parent
 
@@ -15,8 +15,8 @@ PACKAGE = Path(featx.__file__).parent
 def test_what_reads_a_bundle_is_copied_byte_for_byte(bundle):
     for name in COPIED:
         assert (bundle.folder / "predictor" / name).read_bytes() == (PACKAGE / name).read_bytes(), name
-    assert (bundle.folder / "serve.py").read_bytes() == (PACKAGE / "deploy" / "_server.py").read_bytes()
-    assert (bundle.folder / "page.html").read_bytes() == (PACKAGE / "deploy" / "page.html").read_bytes()
+    assert (bundle.folder / "serve.py").read_bytes() == (PACKAGE / "deploy" / "service" / "_server.py").read_bytes()
+    assert (bundle.folder / "page.html").read_bytes() == (PACKAGE / "deploy" / "service" / "page.html").read_bytes()
 
 
 def test_the_card_has_the_digest_of_every_file_but_itself(bundle):

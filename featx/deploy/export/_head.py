@@ -14,16 +14,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from featx._optional import import_optional
-from featx.deploy._agreement import compare
 from featx.deploy._engine import METHODS, TRUSTED, as_tensor, head_input, polish
-from featx.deploy._strip import walk
+from featx.deploy.export._agreement import compare
+from featx.deploy.export._strip import walk
 from featx.exceptions import ExportError
 from featx.runtimes._onnx import OPSET
 
 if TYPE_CHECKING:
     import onnx
 
-    from featx.deploy._strip import Stripped
+    from featx.deploy.export._strip import Stripped
 
 _ML_OPSET = 3
 # What skl2onnx was seen to convert rightly: `python -m tests.benchmarks.bundles` prints the table.

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.deploy._memory import Room
-from featx.deploy._request import Unreadable
-from featx.deploy._workers import Workers
-from tests.deploy.serving import as_file
+from featx.deploy.service._memory import Room
+from featx.deploy.service._request import Unreadable
+from featx.deploy.service._workers import Workers
+from tests.deploy.service.serving import as_file
 
 
 @pytest.fixture

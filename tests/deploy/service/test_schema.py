@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from featx.deploy._memory import share
 from featx.deploy._predictor import Predictor
-from featx.deploy._request import Limits
-from featx.deploy._schema import Embedding, Prediction, describe_body
-from featx.deploy._service import create_app
-from tests.deploy.serving import as_form
-from tests.deploy.test_service import ask
+from featx.deploy.service._memory import share
+from featx.deploy.service._request import Limits
+from featx.deploy.service._schema import Embedding, Prediction, describe_body
+from featx.deploy.service._service import create_app
+from tests.deploy.service.serving import as_form
+from tests.deploy.service.test_service import ask
 
 IMAGE = {"name": "photo", "kind": "image"}
 PRICE = {"name": "price", "kind": "number", "missing": True, "known": None}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx.deploy._head import HeadGraph
+from featx.deploy.export._head import HeadGraph
 
 if TYPE_CHECKING:
     import onnx

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import featx
-from featx.deploy._memory import share
-from featx.deploy._request import Limits
-from featx.deploy._service import create_app
-from tests.deploy.serving import as_base64, as_form
+from featx.deploy.service._memory import share
+from featx.deploy.service._request import Limits
+from featx.deploy.service._service import create_app
+from tests.deploy.service.serving import as_base64, as_form
 
 SHARES = share(1_000_000_000, 200_000_000, 2)
 

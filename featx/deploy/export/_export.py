@@ -16,18 +16,18 @@ from sklearn.pipeline import Pipeline
 
 from featx._new_folder import check_new_folder, new_folder
 from featx._optional import import_optional
-from featx.deploy._agreement import Agreement, compare
 from featx.deploy._bundle import CARD, GRAPH, HEAD, Bundle
 from featx.deploy._columns import Columns, read_columns
 from featx.deploy._engine import METHODS
-from featx.deploy._folder import head_requirements, write_card, write_code
-from featx.deploy._graph import EncoderGraph, assemble
-from featx.deploy._head import check_proven, convert_head, dump_head
 from featx.deploy._predictor import Predictor
-from featx.deploy._reference import Reference
-from featx.deploy._sample import builtin_sample
-from featx.deploy._shrink import shrink
-from featx.deploy._strip import ImageInput, Stripped, strip
+from featx.deploy.export._agreement import Agreement, compare
+from featx.deploy.export._folder import head_requirements, write_card, write_code
+from featx.deploy.export._graph import EncoderGraph, assemble
+from featx.deploy.export._head import check_proven, convert_head, dump_head
+from featx.deploy.export._reference import Reference
+from featx.deploy.export._sample import builtin_sample
+from featx.deploy.export._shrink import shrink
+from featx.deploy.export._strip import ImageInput, Stripped, strip
 from featx.exceptions import ExportError, FallbackWarning, ImageWarning, UnknownNameError
 from featx.images import PixelPath
 from featx.precision import decode_some

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..exceptions import InputError
-from ..images._decode import DecodeError, open_header
-from ._columns import read_columns
+from ...exceptions import InputError
+from ...images._decode import DecodeError, open_header
+from .._columns import read_columns
+from .._predictor import Predictor
 from ._memory import MEGABYTE, SMALL, Room, decode_cost
-from ._predictor import Predictor
 from ._request import Unreadable
 
 
@@ -119,6 +119,6 @@ class Workers:
             columns = read_columns({name: [value] for name, value in row.items()}, self._predictor.card["inputs"])
         except (InputError, OverflowError) as error:  # a number may be larger than any column's
             return Answer(error=str(error))
-        outputs, reasons, unusable = self._predictor._run(columns, names)
+        outputs, reasons, unusable = self._predictor.run(columns, names)
         reason = reasons.get(0, "")
         return Answer(error=reason) if unusable else Answer({name: outputs[name][0] for name in names}, reason)

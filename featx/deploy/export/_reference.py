@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from featx._image_encoder import ImageEncoder
-from featx.deploy._head import ask
-from featx.deploy._strip import Stripped, ValueInput, in_float32, walk
+from featx.deploy.export._head import ask
+from featx.deploy.export._strip import Stripped, ValueInput, in_float32, walk
 from featx.exceptions import ExportError, FeatxError
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.deploy._strip import Stripped, ValueInput
+from featx.deploy.export._strip import Stripped, ValueInput
 
 _SIDES = (64, 120, 200, 320)
 _NUMBERS = (0.0, 1.0, -1.0, 0.5, 2.0, 10.0, 100.0)

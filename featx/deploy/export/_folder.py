@@ -20,15 +20,15 @@ COPIED = (
     "deploy/_bundle.py",
     "deploy/_columns.py",
     "deploy/_engine.py",
-    "deploy/_form.py",
-    "deploy/_memory.py",
     "deploy/_predictor.py",
-    "deploy/_request.py",
-    "deploy/_schema.py",
-    "deploy/_service.py",
-    "deploy/_workers.py",
+    "deploy/service/_form.py",
+    "deploy/service/_memory.py",
+    "deploy/service/_request.py",
+    "deploy/service/_schema.py",
+    "deploy/service/_service.py",
+    "deploy/service/_workers.py",
 )
-_PACKAGE = Path(__file__).parent.parent
+_PACKAGE = Path(__file__).parents[2]
 _INIT = '''"""Predict with this bundle; no featx, no torch."""
 
 from .deploy._predictor import Predictor
@@ -64,10 +64,10 @@ def write_code(folder: Path, requirements: list[str]) -> None:
     for name in COPIED:
         _write(folder / "predictor" / name, (_PACKAGE / name).read_bytes())
     _write(folder / "predictor" / "__init__.py", _INIT.encode())
-    for room in ("images", "deploy"):
+    for room in ("images", "deploy", "deploy/service"):
         _write(folder / "predictor" / room / "__init__.py", b"")
-    _write(folder / "serve.py", (_PACKAGE / "deploy" / "_server.py").read_bytes())
-    _write(folder / "page.html", (_PACKAGE / "deploy" / "page.html").read_bytes())
+    _write(folder / "serve.py", (_PACKAGE / "deploy" / "service" / "_server.py").read_bytes())
+    _write(folder / "page.html", (_PACKAGE / "deploy" / "service" / "page.html").read_bytes())
     _write(folder / "requirements.txt", _lines(sorted([*_REQUIREMENTS, *requirements])))
     _write(folder / "requirements-serve.txt", _lines(_REQUIREMENTS_SERVE))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import FeatxError
+from ...exceptions import FeatxError
 from ._form import FormReader, TooManyParts
 from ._memory import MEGABYTE, Lease
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featx.deploy._form import FormReader, TooManyParts
+from featx.deploy.service._form import FormReader, TooManyParts
 
 TYPE = "multipart/form-data; boundary=edge"
 

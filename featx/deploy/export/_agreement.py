@@ -52,7 +52,7 @@ def compare(expected: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -
     Examples
     --------
     >>> import numpy as np
-    >>> from featx.deploy._agreement import compare
+    >>> from featx.deploy.export._agreement import compare
     >>> compare({"label": np.array(["a", "b"])}, {"label": np.array(["a", "a"])}).where
     ["labels differ in 1 of 2 rows, first in row 1: 'b' became 'a'"]
     """

@@ -1,0 +1,1 @@
+"""A bundle -> answers over HTTP; copied into it, as ``serve.py`` and beside its Predictor."""
