@@ -81,10 +81,10 @@ class Reference:
         """
         rules, probes = {}, []
         for value in self._values:
-            rules[value.name] = {"missing": False, "known": value.categories if value.kind != "number" else None}
+            rules[value.name] = {"missing": False, "known": value.categories}
             for name, rule, odd in _odd_values(value):
                 row = X.iloc[[0]].copy()
-                row[value.name] = [odd] if isinstance(odd, float) else np.array([odd], object)
+                row[value.name] = np.array([odd], object if value.kind == "category" else None)
                 if self._accepts(row):
                     rules[value.name][name] = rule
                     probes.append(row)
@@ -103,9 +103,7 @@ class Reference:
 
 def _odd_values(value: ValueInput) -> list[tuple[str, Any, Any]]:
     """Rule, what it becomes where the value is taken, and the value."""
-    missing = ("missing", True, np.nan)
-    if value.kind == "number":
-        return [missing]
-    if value.kind == "integer":
-        return [("known", None, max(value.categories or [0]) + 1)]
-    return [missing, ("known", None, _UNKNOWN)]
+    odd = [] if value.kind == "integer" else [("missing", True, np.nan)]
+    if value.kind == "category":
+        return [*odd, ("known", None, _UNKNOWN)]
+    return [*odd, ("known", None, max(value.categories) + 1)] if value.categories else odd
