@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ..exceptions import BundleError
@@ -62,7 +63,13 @@ def read_bundle(folder: str | Path) -> Bundle:
         )
     if card.get("digest") != digest_card(card):
         raise BundleError(f"{folder / CARD} is damaged: it does not match its own digest. Copy the bundle again.")
+    if not isinstance(card.get("files"), dict):
+        raise BundleError(f"{folder / CARD} is damaged: it lists no files. Copy the bundle again.")
     for name, expected in card["files"].items():
+        if PurePath(name).anchor or ".." in PurePath(name).parts:
+            raise BundleError(
+                f"{folder / CARD} lists {name!r}, which lies outside. Expected files of the bundle alone."
+            )
         if digest_file(folder / name) != expected:
             raise BundleError(f"{folder / name} is damaged: its SHA-256 is not the one in {CARD}. Copy it again.")
     return Bundle(folder, card)
@@ -70,6 +77,8 @@ def read_bundle(folder: str | Path) -> Bundle:
 
 def digest_file(file: Path) -> str:
     """SHA-256 of a file, in hex."""
+    if not os.path.isfile(file):  # a pipe would be waited for
+        raise BundleError(f"{file} is not there, or no file. Copy the bundle again, whole.")
     try:
         with open(file, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -90,7 +99,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{folder} {what}. Expected a folder that featx.export_bundle wrote.")
     try:
         card = json.loads(file.read_bytes())
-    except ValueError as error:  # JSON and Unicode alike
+    except (ValueError, OSError, RecursionError) as error:  # JSON and Unicode alike
         raise BundleError(f"{file} is damaged: {error}. Copy the bundle again.") from error
     if not isinstance(card, dict):
         raise BundleError(f"{file} is damaged: it holds no object. Copy the bundle again.")

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..exceptions import InputError
+from ..exceptions import InputError, describe
 from ..images._accept import ImageColumn, as_column, is_missing
 
 _DTYPES = {"number": np.float64, "integer": np.int64, "category": object}
+_LARGEST = {"number": float(np.finfo(np.float32).max), "integer": int(np.iinfo(np.int64).max)}
 
 
 @dataclass
@@ -64,8 +65,8 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     InputError
         If a column is not there, or columns differ in length.
     """
-    if len(inputs) == 1:
-        X = {inputs[0]["name"]: _only_column(X, inputs[0]["name"])}
+    if len(inputs) == 1 and not _has_column(X, inputs[0]["name"]):
+        X = {inputs[0]["name"]: X}
     elif not isinstance(X, Mapping) and not hasattr(X, "columns"):
         raise InputError(f"Got a {type(X).__name__}. Expected a frame or a dict with {_listed(inputs)}.")
     given = list(X.keys() if isinstance(X, Mapping) else X.columns)
@@ -75,49 +76,63 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     columns = Columns(images)
     for entry in inputs:
         if entry["kind"] != "image":
-            columns.values[entry["name"]] = _read_values(list(X[entry["name"]]), entry, columns.reasons)
+            values = _as_list(X[entry["name"]], entry["name"])
+            columns.values[entry["name"]] = _read_values(values, entry, columns.reasons)
     lengths = {name: len(column) for name, column in (images | columns.values).items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"Got columns of different lengths: {lengths}. Expected one value a row in each.")
     return columns
 
 
-def _only_column(X: Any, name: str) -> Any:
-    """The one column of images, also where it stands in a table with others."""
-    several = len(X) if isinstance(X, Mapping) else len(getattr(X, "columns", ()))
-    return X[name] if isinstance(X, Mapping) or (several > 1 and name in X.columns) else X
+def _has_column(X: Any, name: str) -> bool:
+    """Whether it is a table, and no column of images by itself."""
+    return isinstance(X, Mapping) or (len(getattr(X, "columns", ())) > 1 and name in X.columns)
+
+
+def _as_list(column: Any, name: str) -> list[Any]:
+    is_array = hasattr(column, "__array__") and len(getattr(column, "shape", (0,))) == 1
+    if not is_array and (isinstance(column, str | bytes) or not isinstance(column, Sequence)):
+        raise InputError(
+            f"Got a {type(column).__name__} as column {name!r}. Expected a list, an array or a Series: one value a row."
+        )
+    return list(column)
 
 
 def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str]) -> np.ndarray:
     """One column; what cannot be read has a reason, and a value that stands for it."""
-    kind = entry["kind"]
-    stand_in = (entry["known"] or ["" if kind == "category" else 0])[0]
-    read = np.full((len(values), 1), stand_in, _DTYPES[kind])
+    # One that a head takes: a bad row must not cost the others.
+    stand_in = (entry["known"] or ["" if entry["kind"] == "category" else 0])[0]
+    read = np.full((len(values), 1), stand_in, _DTYPES[entry["kind"]])
     for row, value in enumerate(values):
         try:
             read[row, 0] = _read_value(value, entry)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             reasons.setdefault(row, f"{entry['name']}: {error}")
     return read
 
 
 def _read_value(value: Any, entry: Mapping[str, Any]) -> Any:
     kind = entry["kind"]
-    if is_missing(value) and not (value == "" and kind == "category"):
+    if is_missing(value) and not (isinstance(value, str) and kind == "category"):
         if not entry["missing"]:
             raise ValueError(f"missing ({value!r}), which this pipeline does not take")
-        return np.nan if kind == "number" else value
-    if kind == "number":
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"got {value!r}, expected a number") from None
-    if kind == "integer" and (isinstance(value, str) or int(value) != value):
-        raise ValueError(f"got {value!r}, expected an integer")
-    value = int(value) if kind == "integer" else str(value)
+        return np.nan
+    value = str(value) if kind == "category" else _to_number(value, kind)
     if entry["known"] is not None and value not in entry["known"]:
         raise ValueError(f"got {value!r}, expected one of {_quoted(entry['known'][:20])}")
     return value
+
+
+def _to_number(value: Any, kind: str) -> float | int:
+    """What float32, or int64, can hold."""
+    try:
+        number = float(value) if kind == "number" else int(value)
+        fits = abs(number) <= _LARGEST[kind] and (kind == "number" or number == value)
+    except (TypeError, ValueError, ArithmeticError):
+        fits = False
+    if not fits:
+        raise ValueError(f"got {describe(value)}, expected {'a finite number' if kind == 'number' else 'an integer'}")
+    return number
 
 
 def _listed(inputs: Sequence[Mapping[str, Any]]) -> str:

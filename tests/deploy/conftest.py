@@ -18,15 +18,15 @@ from tests.deploy.service.serving import HTML_LABEL, Running, as_file
 
 
 @pytest.fixture(scope="session")
-def labels(crops) -> np.ndarray:
+def places(crops) -> np.ndarray:
     """Which photo a crop is of."""
     return np.repeat(["china", "flower"], len(crops) // 2)
 
 
 @pytest.fixture(scope="session")
-def model(tiny, crops, labels) -> Pipeline:
+def model(tiny, crops, places) -> Pipeline:
     """A fitted pipeline of two classes."""
-    return featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, labels)
+    return featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, places)
 
 
 @pytest.fixture(scope="session")
@@ -35,20 +35,20 @@ def bundle(model, tmp_path_factory) -> featx.deploy._bundle.Bundle:
 
 
 @pytest.fixture(scope="session")
-def table(crops) -> pd.DataFrame:
+def goods(crops) -> pd.DataFrame:
     """The crops beside a number and a category."""
     n = len(crops)
     return pd.DataFrame({"photo": crops, "price": np.linspace(1, 9, n), "colour": ["red", "green"] * (n // 2)})
 
 
 @pytest.fixture(scope="session")
-def table_model(tiny, table, labels) -> Pipeline:
+def table_model(tiny, goods, places) -> Pipeline:
     columns = make_column_transformer(
         (featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"),
         (StandardScaler(), ["price"]),
         (OneHotEncoder(), ["colour"]),
     )
-    return make_pipeline(columns, LogisticRegression()).fit(table, labels)
+    return make_pipeline(columns, LogisticRegression()).fit(goods, places)
 
 
 @pytest.fixture(scope="session")
@@ -65,8 +65,8 @@ def jpegs(crops) -> list[bytes]:
 @pytest.fixture(scope="session")
 def served_bundle(tiny, crops, tmp_path_factory) -> Path:
     """A bundle's folder; one of its two labels is HTML."""
-    labels = np.array([HTML_LABEL, "plain"]).repeat(len(crops) // 2)
-    model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, labels)
+    places = np.array([HTML_LABEL, "plain"]).repeat(len(crops) // 2)
+    model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, places)
     return featx.export_bundle(model, tmp_path_factory.mktemp("bundles") / "served").folder
 
 

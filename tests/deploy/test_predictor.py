@@ -103,10 +103,10 @@ def test_a_single_image_is_refused_as_everywhere(predictor, files, crops):
             predictor.predict(one)
 
 
-def test_a_tolerant_pipeline_stays_tolerant(tiny, crops, labels, tmp_path):
+def test_a_tolerant_pipeline_stays_tolerant(tiny, crops, places, tmp_path):
     steps = (SimpleImputer(), LogisticRegression())
     encoder = featx.ImageEncoder(tiny, cache=False, verbose=0, on_error="nan", on_missing="nan")
-    model = make_pipeline(encoder, *steps).fit(crops, labels)
+    model = make_pipeline(encoder, *steps).fit(crops, places)
     predictor = featx.Predictor(featx.export_bundle(model, tmp_path / "bundle"))
     X = [crops[0], None, b"no image"]
     with pytest.warns(ImageWarning, match="row 2"):
@@ -114,7 +114,7 @@ def test_a_tolerant_pipeline_stays_tolerant(tiny, crops, labels, tmp_path):
     with pytest.warns(ImageWarning):
         np.testing.assert_allclose(got, model.predict_proba(X), atol=1e-5)
     rows = predictor.predict_table(X)
-    assert all(row["label"] in labels for row in rows)
+    assert all(row["label"] in places for row in rows)
     assert [bool(row["error"]) for row in rows] == [False, True, True]
     with pytest.raises(ImageErrors):
         featx.Predictor(tmp_path / "bundle", on_error="raise", on_missing="raise").predict(X)
@@ -136,18 +136,18 @@ def test_an_image_above_the_limit_is_refused_before_it_is_decoded(bundle, crops)
         featx.Predictor(bundle, max_pixels=100).predict(crops[:1])
 
 
-def test_several_columns_come_as_a_frame_or_a_dict(table_bundle, table_model, table):
+def test_several_columns_come_as_a_frame_or_a_dict(table_bundle, table_model, goods):
     predictor = featx.Predictor(table_bundle)
-    expected = table_model.predict_proba(table)
-    for X in (table, table.to_dict("list"), table.iloc[:, ::-1], table.assign(unused=1)):
+    expected = table_model.predict_proba(goods)
+    for X in (goods, goods.to_dict("list"), goods.iloc[:, ::-1], goods.assign(unused=1)):
         np.testing.assert_allclose(predictor.predict_proba(X), expected, atol=1e-5)
-    shown = table.drop(columns="photo").assign(photo=[f"{i}.jpg" for i in range(len(table))])
+    shown = goods.drop(columns="photo").assign(photo=[f"{i}.jpg" for i in range(len(goods))])
     assert "no such file" in predictor.predict_table(shown)[0]["error"]
 
 
-def test_a_value_that_the_pipeline_does_not_know_is_its_rows_error(table_bundle, table_model, table):
+def test_a_value_that_the_pipeline_does_not_know_is_its_rows_error(table_bundle, table_model, goods):
     predictor = featx.Predictor(table_bundle)
-    odd = table.iloc[:4].copy()
+    odd = goods.iloc[:4].copy()
     odd["colour"] = ["red", "violet", "green", "red"]
     odd["price"] = [1.0, 2.0, np.nan, 4.0]
     rows = predictor.predict_table(odd)
@@ -158,7 +158,7 @@ def test_a_value_that_the_pipeline_does_not_know_is_its_rows_error(table_bundle,
     with pytest.raises(ImageErrors, match="violet"):
         predictor.predict(odd)
     with pytest.raises(InputError, match="Expected also 'price'"):
-        predictor.predict(table.drop(columns="price"))
+        predictor.predict(goods.drop(columns="price"))
 
 
 def test_regression_gives_numbers_and_no_probabilities(tiny, crops, tmp_path):

@@ -59,7 +59,9 @@ def compare(expected: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -
     agreement = Agreement(len(next(iter(expected.values()))))
     is_regression = not {"probabilities", "decision"} & set(expected)
     for name in expected.keys() & got.keys():
-        if name == "label" and not (is_regression and expected[name].dtype.kind == "f"):
+        if expected[name].shape != got[name].shape:
+            agreement.where.append(f"{name} has shape {got[name].shape}, expected {expected[name].shape}")
+        elif name == "label" and not (is_regression and expected[name].dtype.kind == "f"):
             _compare_labels(expected, got["label"], agreement)
         else:
             _compare_numbers(name, expected[name], got[name], agreement)
@@ -67,13 +69,11 @@ def compare(expected: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -
 
 
 def _compare_numbers(name: str, expected: np.ndarray, got: np.ndarray, agreement: Agreement) -> None:
-    if expected.shape != got.shape:
-        agreement.where.append(f"{name} has shape {got.shape}, expected {expected.shape}")
+    odd = ~np.isfinite(expected)
+    if not np.array_equal(odd, ~np.isfinite(got)) or not np.array_equal(expected[odd], got[odd], equal_nan=True):
+        agreement.where.append(f"{name} is not finite in the same places")
         return
-    if not np.array_equal(np.isfinite(expected), np.isfinite(got)):
-        agreement.where.append(f"{name} is not finite in the same rows")
-        return
-    expected, got = np.nan_to_num(expected), np.nan_to_num(got)
+    expected, got = np.where(odd, 0, expected), np.where(odd, 0, got)
     unit = 1.0 if name == "probabilities" else max(1.0, float(np.abs(expected).max(initial=0)))
     differences = np.abs(expected - got).reshape(len(expected), -1).max(axis=1) / unit
     error = float(differences.max(initial=0))

@@ -117,8 +117,8 @@ def _add_encoder(graph: _Assembly, encoder: EncoderGraph, prefix: str) -> None:
 
 
 def _add_head(graph: _Assembly, head: HeadGraph, prefix: str) -> None:
-    names = [entry.name for entry in head.model.graph.input]
-    part = graph.add(head.model, prefix, {name: name for name in names})
+    names = [head.inputs[entry.name] for entry in head.model.graph.input]
+    part = graph.add(head.model, prefix, head.inputs)
     for name, entry in zip(names, part.input, strict=True):
         if name != "embedding" and name not in graph.inputs:
             entry.name = name

@@ -31,17 +31,18 @@ _PROVEN = """
     ColumnTransformer FunctionTransformer Pipeline
     MaxAbsScaler MinMaxScaler Normalizer OneHotEncoder OrdinalEncoder PCA RobustScaler SimpleImputer StandardScaler
     CalibratedClassifierCV DecisionTreeClassifier ExtraTreesClassifier GaussianNB GradientBoostingClassifier
-    KNeighborsClassifier LinearDiscriminantAnalysis LinearSVC LogisticRegression LogisticRegressionCV MLPClassifier
+    LinearDiscriminantAnalysis LinearSVC LogisticRegression LogisticRegressionCV MLPClassifier
     RandomForestClassifier RidgeClassifier SGDClassifier SVC
-    DecisionTreeRegressor ElasticNet ExtraTreesRegressor GradientBoostingRegressor KNeighborsRegressor Lasso
+    DecisionTreeRegressor ElasticNet ExtraTreesRegressor GradientBoostingRegressor Lasso
     LinearRegression LinearSVR MLPRegressor RandomForestRegressor Ridge RidgeCV SGDRegressor SVR
 """
 # Of these only with the parameters that were tried.
 _PROVEN_WITH = {
     "CalibratedClassifierCV": {"method": "sigmoid"},
     "FunctionTransformer": {"func": None},
-    "KNeighborsClassifier": {"metric": "minkowski", "p": 2, "weights": "uniform"},
-    "KNeighborsRegressor": {"metric": "minkowski", "p": 2, "weights": "uniform"},
+    "Normalizer": {"norm": "l2"},
+    "SimpleImputer": {"add_indicator": False},
+    "SVC": {"break_ties": False},
 }
 
 
@@ -52,12 +53,15 @@ class HeadGraph:
     Attributes
     ----------
     model : onnx.ModelProto
-        Takes ``embedding`` and the values by their tensors' names.
+        Takes ``embedding`` and the values.
+    inputs : dict of str to str
+        The graph's own name of each input -> the bundle's.
     outputs : dict of str to str
         ``label``, ``probabilities``, ``decision`` -> the graph's own name of it.
     """
 
     model: onnx.ModelProto
+    inputs: dict[str, str]
     outputs: dict[str, str]
 
 
@@ -89,6 +93,8 @@ def _name(step: Any) -> str:
 def ask(head: Any, X: Any) -> dict[str, np.ndarray]:
     """What an estimator answers: its label and whichever scores it has."""
     answers = {name: getattr(head, method)(X) for name, method in METHODS.items() if hasattr(head, method)}
+    if getattr(answers["label"], "ndim", 1) != 1:
+        raise ExportError("Got a head of several outputs. Expected one: export a pipeline for each.")
     return {name: answer for name, answer in answers.items() if isinstance(answer, np.ndarray)}
 
 
@@ -120,7 +126,7 @@ def convert_head(stripped: Stripped, embedding: np.ndarray, values: Mapping[str,
     if wrong := [_name(part) for part in _steps(stripped.head) if _name(part).endswith("ThresholdClassifierCV")]:
         raise ExportError(f"{wrong[0]} loses its threshold in ONNX")
     head = _with_equivalent(stripped.head)
-    feeds = {"embedding": embedding, **{value.tensor: as_tensor(values[value.name]) for value in stripped.values}}
+    inputs, feeds = _feeds(stripped, embedding, values)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on names of columns
         expected = ask(stripped.head, head_input(embedding, values))
@@ -140,12 +146,22 @@ def convert_head(stripped: Stripped, embedding: np.ndarray, values: Mapping[str,
             if where := compare(expected, {name: answers[name]}).where:
                 reasons += where
                 del outputs[name]
-        graphs.append(HeadGraph(model, {name: outputs[name] for name in outputs.keys() - known}))
+        graphs.append(HeadGraph(model, inputs, {name: outputs[name] for name in outputs.keys() - known}))
     known = {name for graph in graphs for name in graph.outputs}
     # Of decision values beside probabilities nobody's answer depends.
     if lacking := expected.keys() - known - ({"decision"} if "probabilities" in known else set()):
         raise ExportError(f"it does not give the {' and the '.join(sorted(lacking))} in ONNX ({'; '.join(reasons)})")
     return [graph for graph in graphs if graph.outputs]
+
+
+def _feeds(
+    stripped: Stripped, embedding: np.ndarray, values: Mapping[str, np.ndarray]
+) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Inputs of a conversion, own name -> the bundle's, and what they get."""
+    # Converters change names with spaces or accents, and a column may be called "embedding".
+    inputs = {"embedding": "embedding", **{f"column{i}": value.tensor for i, value in enumerate(stripped.values)}}
+    columns = [as_tensor(values[value.name]) for value in stripped.values]
+    return inputs, dict(zip(inputs, [embedding, *columns], strict=True))
 
 
 def _convert(head: Any, feeds: Mapping[str, np.ndarray], score: str | None) -> tuple[onnx.ModelProto, dict[str, str]]:
@@ -186,7 +202,7 @@ def _answers(
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is told below
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     answers = dict(zip(outputs, session.run(list(outputs.values()), dict(feeds)), strict=True))
     return {name: polish(name, answer, expected["label"].dtype.str) for name, answer in answers.items()}

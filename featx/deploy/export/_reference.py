@@ -68,27 +68,43 @@ class Reference:
 
         Parameters
         ----------
-        X : DataFrame
+        X : container of images, or DataFrame
             A sample.
 
         Returns
         -------
         rules : dict of str to dict
-            For each column that is no image: ``missing``, a bool, and ``known``, the
-            categories, None where others are taken too.
-        probes : list of DataFrame
+            For each column ``missing``, a bool; where it is no image also ``known``,
+            the categories, None where others are taken too.
+        probes : list
             A row with each odd value that is taken: the bundle must take it alike.
         """
         rules, probes = {}, []
+        for name, encoder in self._encoders.items():
+            rules[name] = {"missing": False}
+            if "nan" not in (encoder.on_missing, encoder.on_error):
+                continue
+            # An empty file is one that cannot be read.
+            row = self._with_image(X, name, None if encoder.on_missing == "nan" else b"")
+            if self._accepts(row):
+                rules[name]["missing"] = True
+                probes.append(row)
         for value in self._values:
-            rules[value.name] = {"missing": False, "known": value.categories if value.kind != "number" else None}
+            rules[value.name] = {"missing": False, "known": value.categories}
             for name, rule, odd in _odd_values(value):
                 row = X.iloc[[0]].copy()
-                row[value.name] = [odd] if isinstance(odd, float) else np.array([odd], object)
+                row[value.name] = np.array([odd], object if value.kind == "category" else None)
                 if self._accepts(row):
                     rules[value.name][name] = rule
                     probes.append(row)
         return rules, probes
+
+    def _with_image(self, X: Any, name: str, source: Any) -> Any:
+        if self._column(X, name) is X:
+            return [source]
+        row = X.iloc[[0]].copy()
+        row[name] = np.array([source], object)
+        return row
 
     def _accepts(self, X: Any) -> bool:
         try:
@@ -103,9 +119,7 @@ class Reference:
 
 def _odd_values(value: ValueInput) -> list[tuple[str, Any, Any]]:
     """Rule, what it becomes where the value is taken, and the value."""
-    missing = ("missing", True, np.nan)
-    if value.kind == "number":
-        return [missing]
-    if value.kind == "integer":
-        return [("known", None, max(value.categories or [0]) + 1)]
-    return [missing, ("known", None, _UNKNOWN)]
+    odd = [] if value.kind == "integer" else [("missing", True, np.nan)]
+    if value.kind == "category":
+        return [*odd, ("known", None, _UNKNOWN)]
+    return [*odd, ("known", None, max(value.categories) + 1)] if value.categories else odd

@@ -225,8 +225,17 @@ def _value_input(name: str, transformer: Any, position: int) -> ValueInput:
     statistics = next((p.statistics_[position] for p in walk(transformer) if hasattr(p, "statistics_")), 0.0)
     if categories is None:
         return ValueInput(name, "category" if isinstance(statistics, str) else "number")
-    kind = {"i": "integer", "u": "integer", "f": "number"}.get(categories.dtype.kind, "category")
-    return ValueInput(name, kind, [value for value in categories.tolist() if value is not None and value == value])
+    known = [value for value in categories.tolist() if value == value]
+    if categories.dtype.kind in "biu":
+        return ValueInput(name, "integer", [int(value) for value in known])
+    if categories.dtype.kind == "f":
+        return ValueInput(name, "number", known)
+    if odd := [value for value in known if not isinstance(value, str)]:
+        raise ExportError(
+            f"Column {name!r} has the category {odd[0]!r} in a column of objects. Expected text there, NaN where it is "
+            "missing; or a column of integers. Mend it, and fit again."
+        )
+    return ValueInput(name, "category", known)
 
 
 def _rewrite(
@@ -272,5 +281,5 @@ def _forget_names(head: Any) -> Any:
     for part in walk(head):
         if id(part) not in inside_tables:
             for attribute in ("feature_names_in_", "_sklearn_output_config"):
-                getattr(part, "__dict__", {}).pop(attribute, None)
+                getattr(part, "__dict__", {}).pop(attribute, None)  # a tree's own nodes have none
     return head

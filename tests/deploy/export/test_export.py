@@ -68,11 +68,11 @@ def test_labels_of_every_kind_come_back_as_they_were(head, classes, encoder, cro
     assert_same_answers(bundle, model, crops)
 
 
-def test_a_search_leaves_as_what_it_found(encoder, crops, labels, tmp_path):
+def test_a_search_leaves_as_what_it_found(encoder, crops, places, tmp_path):
     inner = GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, cv=2)
     outer = GridSearchCV(make_pipeline(encoder, SVC()), {"svc__C": [0.1, 1]}, cv=2)
     for name, model in (("inner", make_pipeline(encoder, StandardScaler(), inner)), ("outer", outer)):
-        bundle = featx.export_bundle(model.fit(crops, labels), tmp_path / name)
+        bundle = featx.export_bundle(model.fit(crops, places), tmp_path / name)
         assert bundle.card["head"] == "onnx"
         assert_same_answers(bundle, model, crops)
 
@@ -81,10 +81,10 @@ def test_a_search_leaves_as_what_it_found(encoder, crops, labels, tmp_path):
     "name", ["boosting", "tuned inside", "tuned around", "calibrated around", "function", "target"]
 )
 def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_says_what_it_costs(
-    name, encoder, crops, labels, tmp_path
+    name, encoder, crops, places, tmp_path
 ):
     head = make_pipeline(encoder, StandardScaler(), LogisticRegression())
-    y = np.linspace(1, 9, len(crops)) if name == "target" else labels
+    y = np.linspace(1, 9, len(crops)) if name == "target" else places
     model = {
         "boosting": make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=3)),
         "tuned inside": make_pipeline(encoder, TunedThresholdClassifierCV(LogisticRegression(), cv=2)),
@@ -102,8 +102,8 @@ def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_say
     assert_same_answers(bundle, model, crops)
 
 
-def test_a_head_that_is_to_be_onnx_is_that_or_nothing(encoder, crops, labels, tmp_path):
-    tuned = make_pipeline(encoder, TunedThresholdClassifierCV(LogisticRegression(), cv=2)).fit(crops, labels)
+def test_a_head_that_is_to_be_onnx_is_that_or_nothing(encoder, crops, places, tmp_path):
+    tuned = make_pipeline(encoder, TunedThresholdClassifierCV(LogisticRegression(), cv=2)).fit(crops, places)
     with pytest.raises(ExportError, match="loses its threshold"):
         featx.export_bundle(tuned, tmp_path / "bundle", head="onnx")
     assert not (tmp_path / "bundle").exists()
@@ -117,11 +117,11 @@ def test_a_head_may_stay_scikit_learns_by_choice(model, crops, tmp_path):
     assert_same_answers(bundle, model, crops)
 
 
-def test_layers_and_other_preprocessing_go_along(tiny, crops, labels, tmp_path):
+def test_layers_and_other_preprocessing_go_along(tiny, crops, places, tmp_path):
     encoder = featx.ImageEncoder(
         tiny, layers=["conv1", "conv2"], preprocess="pad", decode="fast", cache=False, verbose=0
     )
-    model = make_pipeline(encoder, StandardScaler(), SVC()).fit(crops, labels)
+    model = make_pipeline(encoder, StandardScaler(), SVC()).fit(crops, places)
     assert_same_answers(featx.export_bundle(model, tmp_path / "bundle"), model, crops)
 
 
@@ -131,23 +131,23 @@ def test_an_encoder_alone_makes_a_bundle_that_embeds(encoder, crops, tmp_path):
     np.testing.assert_allclose(featx.Predictor(bundle).embed(crops), encoder.transform(crops), rtol=1e-4, atol=1e-5)
 
 
-def test_a_table_of_two_images_a_number_and_a_category_leaves(tiny, crops, labels, tmp_path):
+def test_a_table_of_two_images_a_number_and_a_category_leaves(tiny, crops, places, tmp_path):
     n = len(crops)
-    table = pd.DataFrame({"front": crops, "back": crops[::-1], "price": np.linspace(0, 1, n), "label": ["x", "y"] * 20})
-    table.loc[3, "price"] = np.nan
+    goods = pd.DataFrame({"front": crops, "back": crops[::-1], "price": np.linspace(0, 1, n), "label": ["x", "y"] * 20})
+    goods.loc[3, "price"] = np.nan
     columns = make_column_transformer(
         (featx.ImageEncoder(tiny, cache=False, verbose=0), "front"),
         (make_pipeline(featx.ImageEncoder(tiny, layers=["conv1"], cache=False, verbose=0), PCA(2)), "back"),
         (SimpleImputer(), ["price"]),
         (OneHotEncoder(handle_unknown="ignore"), ["label"]),
     )
-    model = make_pipeline(columns, LogisticRegression()).fit(table, labels)
-    for sample in (None, table):
+    model = make_pipeline(columns, LogisticRegression()).fit(goods, places)
+    for sample in (None, goods):
         bundle = featx.export_bundle(model, tmp_path / "bundle", sample=sample)
         assert bundle.card["head"] == "onnx"
         assert [entry["kind"] for entry in bundle.card["inputs"]] == ["image", "image", "number", "category"]
-        assert_same_answers(bundle, model, table)
-    odd = table.assign(label="never seen")
+        assert_same_answers(bundle, model, goods)
+    odd = goods.assign(label="never seen")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's, on unknown categories
         assert_same_answers(bundle, model, odd)
@@ -161,8 +161,8 @@ def test_the_model_is_left_as_it_was(model, tiny, crops, tmp_path):
     assert {name: repr(value) for name, value in model.get_params().items()} == parameters
 
 
-def test_the_users_cache_serves_his_sample_and_not_the_built_in_one(tiny, crops, labels, store, tmp_path):
-    model = featx.image_pipeline(encoder=tiny, cache=store, verbose=0).fit(crops[5:35], labels[5:35])
+def test_the_users_cache_serves_his_sample_and_not_the_built_in_one(tiny, crops, places, store, tmp_path):
+    model = featx.image_pipeline(encoder=tiny, cache=store, verbose=0).fit(crops[5:35], places[5:35])
     rows = store.info()["rows"].sum()
     featx.export_bundle(model, tmp_path / "built in")
     assert store.info()["rows"].sum() == rows
@@ -213,28 +213,28 @@ def test_a_bundle_is_replaced_and_nothing_else_is(model, tmp_path):
     assert (tmp_path / "photos" / "a.jpg").exists()
 
 
-def test_a_sample_that_cannot_be_read_or_predicted_is_told(model, table_model, table, crops, tmp_path):
+def test_a_sample_that_cannot_be_read_or_predicted_is_told(model, table_model, goods, crops, tmp_path):
     with pytest.raises(ImageErrors, match=r"nowhere\.jpg"):
         featx.export_bundle(model, tmp_path / "bundle", sample=[crops[0], "nowhere.jpg"])
     with pytest.raises(ExportError, match="cannot predict the sample"):
-        featx.export_bundle(table_model, tmp_path / "bundle", sample=table.assign(colour="violet"))
+        featx.export_bundle(table_model, tmp_path / "bundle", sample=goods.assign(colour="violet"))
 
 
 def own(x):
     return x
 
 
-def test_what_cannot_leave_is_named(encoder, crops, labels, tmp_path):
+def test_what_cannot_leave_is_named(encoder, crops, places, tmp_path):
     cases = {
         "not fitted": make_pipeline(encoder, LogisticRegression()),
         "ends in a PCA": make_pipeline(encoder, PCA(2)).fit(crops),
         "several encoders on one column": make_pipeline(
             make_union(encoder, featx.ImageEncoder(encoder.encoder, layers=["conv1"], cache=False, verbose=0)),
             LogisticRegression(),
-        ).fit(crops, labels),
+        ).fit(crops, places),
         "without an ImageEncoder": LogisticRegression().fit([[0], [1]], [0, 1]),
-        "<lambda>": make_pipeline(encoder, FunctionTransformer(lambda x: x), LogisticRegression()).fit(crops, labels),
-        r"test_export\.own": make_pipeline(encoder, FunctionTransformer(own), LogisticRegression()).fit(crops, labels),
+        "<lambda>": make_pipeline(encoder, FunctionTransformer(lambda x: x), LogisticRegression()).fit(crops, places),
+        r"test_export\.own": make_pipeline(encoder, FunctionTransformer(own), LogisticRegression()).fit(crops, places),
         "Expected a fitted scikit-learn Pipeline": object(),
     }
     for reason, model in cases.items():
@@ -256,9 +256,9 @@ def test_clusters_leave_too(encoder, crops, tmp_path):
         assert_same_answers(featx.export_bundle(model, tmp_path / "bundle"), model, crops)
 
 
-def test_a_quantised_encoder_says_what_to_export_instead(crops, labels, tiny, tmp_path):
+def test_a_quantised_encoder_says_what_to_export_instead(crops, places, tiny, tmp_path):
     small = featx.quantize_encoder(tiny, crops, path=tmp_path / "int8")
-    model = featx.image_pipeline(encoder=small, cache=False, verbose=0).fit(crops, labels)
+    model = featx.image_pipeline(encoder=small, cache=False, verbose=0).fit(crops, places)
     with pytest.raises(ConversionError, match='quantize="int8"'):
         featx.export_bundle(model, tmp_path / "bundle")
 

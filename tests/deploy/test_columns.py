@@ -1,0 +1,281 @@
+"""Tables and containers of images, as users have them -> columns, or an error that says what to do."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featx.deploy._columns import read_columns
+from featx.exceptions import InputError
+
+IMAGE = {"name": "photo", "kind": "image"}
+PATHS = ["a.jpg", "b.jpg"]
+
+
+def an_input(kind, *, missing=False, known=None):
+    return {"name": "x", "kind": kind, "missing": missing, "known": known}
+
+
+def read(values, entry):
+    """The values of one column, and the reasons of those that are none."""
+    columns = read_columns({"photo": ["a.jpg"] * len(values), "x": values}, [IMAGE, entry])
+    return columns.values["x"], columns.reasons
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        PATHS,
+        np.array(PATHS),
+        pd.Series(PATHS),
+        pl.Series(PATHS),
+        pd.DataFrame({"photo": PATHS}),
+        pd.DataFrame({"another": PATHS}),
+        pd.DataFrame({"photo": PATHS, "price": [1, 2]}),
+        pl.DataFrame({"photo": PATHS, "price": [1, 2]}),
+        {"photo": PATHS},
+        {"photo": pd.Series(PATHS), "price": 3},
+    ],
+    ids=lambda X: f"{type(X).__module__}.{type(X).__name__}",
+)
+def test_images_alone_come_in_any_container_also_beside_columns_that_are_not_asked_for(X):
+    columns = read_columns(X, [IMAGE])
+    assert list(columns.first.sources) == PATHS
+    assert len(columns) == 2
+
+
+TABLE = {"photo": PATHS, "x": [1.5, 2.5]}
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        TABLE,
+        {**TABLE, "x": (1.5, 2.5)},
+        {**TABLE, "x": np.array([1.5, 2.5], np.float32)},
+        {**TABLE, "x": np.array([1.5, 2.5], object)},
+        {**TABLE, "x": pd.Series([1.5, 2.5], index=[7, 9])},
+        {**TABLE, "x": pl.Series([1.5, 2.5])},
+        {**TABLE, "x": pd.array([1.5, 2.5], dtype="Float64")},
+        pd.DataFrame(TABLE, index=["r", "s"]),
+        pd.DataFrame({"first": 0, **TABLE}),
+        pl.DataFrame(TABLE),
+    ],
+    ids=lambda X: f"{type(X).__module__}.{type(getattr(X, 'get', X.__getitem__)('x')).__name__}",
+)
+def test_a_table_comes_in_any_container(X):
+    columns = read_columns(X, [IMAGE, an_input("number")])
+    assert list(columns.first.sources) == PATHS
+    assert columns.values["x"].tolist() == [[1.5], [2.5]]
+    assert columns.values["x"].dtype == np.float64
+    assert columns.reasons == {}
+
+
+@pytest.mark.parametrize(
+    "X", [pd.DataFrame({"photo": PATHS}), pl.DataFrame({"photo": PATHS}), {"photo": PATHS}], ids=type
+)
+def test_a_column_that_is_not_there_is_named(X):
+    with pytest.raises(InputError, match=r"Got columns 'photo'. Expected also 'x'"):
+        read_columns(X, [IMAGE, an_input("number")])
+
+
+def test_a_dict_without_the_images_says_what_it_lacks():
+    with pytest.raises(InputError, match=r"Got columns 'image'. Expected also 'photo'"):
+        read_columns({"image": PATHS}, [IMAGE])
+
+
+@pytest.mark.parametrize("X", [PATHS, np.array(PATHS), pd.Series(PATHS), "a.jpg", None, 3], ids=type)
+def test_no_table_is_refused_with_the_columns_that_it_should_have(X):
+    with pytest.raises(InputError, match=r"Expected a frame or a dict with 'photo' \(image\), 'x' \(integer\)"):
+        read_columns(X, [IMAGE, an_input("integer")])
+
+
+def test_columns_of_different_lengths_are_refused_with_their_lengths():
+    with pytest.raises(InputError, match=r"\{'photo': 2, 'x': 3\}"):
+        read_columns({"photo": PATHS, "x": [1, 2, 3]}, [IMAGE, an_input("number")])
+    with pytest.raises(InputError, match=r"\{'photo': 2, 'back': 1\}"):
+        read_columns({"photo": PATHS, "back": ["c.jpg"]}, [IMAGE, {"name": "back", "kind": "image"}])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *(3.0, "ab", b"ab", None, np.float64(3), {1: 1, 2: 2}, {1, 2}, iter([1, 2]), np.zeros((2, 1)), np.zeros(())),
+        pd.DataFrame({"x": [1, 2]}),
+        pl.DataFrame({"x": [1, 2]}),
+    ],
+    ids=lambda column: f"{type(column).__name__}{getattr(column, 'shape', '')}",
+)
+@pytest.mark.parametrize("kind", ["number", "category"])
+def test_what_is_no_column_is_refused_by_its_name(column, kind):
+    with pytest.raises(InputError, match=r"Got an? \w+ as column 'x'. Expected a list, an array or a Series"):
+        read_columns({"photo": PATHS, "x": column}, [IMAGE, an_input(kind)])
+
+
+def test_two_columns_of_one_name_are_refused():
+    table = pd.DataFrame([["a.jpg", 1, 2]], columns=["photo", "x", "x"])
+    with pytest.raises(InputError, match="Got a DataFrame as column 'x'"):
+        read_columns(table, [IMAGE, an_input("number")])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2, 2.0, True, "2", " 2 ", "2e0", np.int8(2), np.float32(2), np.bool_(True), Decimal(2), Fraction(2)],
+    ids=repr,
+)
+def test_whatever_is_a_number_is_read_as_one(value):
+    values, reasons = read([value], an_input("number"))
+    assert values.tolist() == [[float(value)]]
+    assert reasons == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("two", "2,5", [2], {}, object(), 2j, pd.Timestamp(0), np.zeros(2), b"\xff"),
+        *(
+            float("inf"),
+            -np.inf,
+            "inf",
+            "nan",
+            "1e999",
+            1e39,
+            10**400,
+            Decimal("Infinity"),
+            Decimal("NaN"),
+            Decimal("1e99"),
+        ),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("missing", [True, False])
+def test_what_is_no_number_that_a_graph_can_hold_is_a_reason_of_its_row(value, missing):
+    values, reasons = read([1.5, value, "x"], an_input("number", missing=missing))
+    assert values[0] == 1.5
+    assert np.isfinite(values).all()
+    assert reasons.keys() == {1, 2}
+    assert reasons[1].startswith("x: got ")
+    assert reasons[1].endswith("expected a finite number")
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.int8(2), np.uint64(2), np.float32(2), Decimal(2), Fraction(2)], ids=repr)
+def test_whatever_is_an_integer_is_read_as_one(value):
+    values, reasons = read([value], an_input("integer"))
+    assert (values.tolist(), values.dtype, reasons) == ([[2]], np.int64, {})
+
+
+@pytest.mark.parametrize("value", [True, np.bool_(True)], ids=repr)
+def test_a_bool_is_the_integer_that_it_is(value):
+    assert read([value], an_input("integer", known=[0, 1]))[0].tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2.5,
+        "2",
+        "two",
+        b"2",
+        [2],
+        2**63,
+        10**400,
+        1e300,
+        float("inf"),
+        Decimal("2.5"),
+        Decimal("NaN"),
+        np.zeros(2),
+        object(),
+    ],
+    ids=repr,
+)
+def test_what_is_no_integer_is_a_reason_of_its_row(value):
+    values, reasons = read([7, value], an_input("integer"))
+    assert values[0] == 7
+    assert reasons.keys() == {1}
+    assert reasons[1].startswith("x: got ")
+    assert reasons[1].endswith("expected an integer")
+
+
+MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT]
+
+
+@pytest.mark.parametrize("value", MISSING, ids=repr)
+def test_a_missing_value_is_nan_where_the_pipeline_takes_one(value):
+    for kind in ("number", "category"):
+        values, reasons = read([value], an_input(kind, missing=True, known=None))
+        assert isinstance(values[0, 0], float)
+        assert np.isnan(values[0, 0])
+        assert reasons == {}
+
+
+@pytest.mark.parametrize("value", MISSING, ids=repr)
+@pytest.mark.parametrize("kind", ["number", "integer", "category"])
+def test_a_missing_value_is_a_reason_where_it_takes_none(value, kind):
+    assert read([value], an_input(kind))[1] == {0: f"x: missing ({value!r}), which this pipeline does not take"}
+
+
+def test_an_empty_text_is_a_missing_number_and_a_category_like_any_other():
+    assert read([""], an_input("number"))[1] == {0: "x: missing (''), which this pipeline does not take"}
+    assert np.isnan(read([""], an_input("number", missing=True))[0])
+    assert read([""], an_input("category"))[0].tolist() == [[""]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "unknown"),
+    [("category", ["red", "blue"], "green"), ("integer", [3, 5], 4), ("number", [0.5, 2.5], 1.5)],
+)
+def test_an_unknown_category_is_a_reason_and_the_row_holds_one_that_a_head_takes(kind, known, unknown):
+    values, reasons = read([known[1], unknown], an_input(kind, known=known))
+    assert values[:, 0].tolist() == [known[1], known[0]]
+    assert reasons == {1: f"x: got {unknown!r}, expected one of {known[0]!r}, {known[1]!r}"}
+    values, reasons = read([known[1], unknown], an_input(kind))
+    assert (values[:, 0].tolist(), reasons) == ([known[1], unknown], {})
+
+
+def test_of_many_known_categories_some_are_named():
+    (reason,) = read(["other"], an_input("category", known=[f"c{i}" for i in range(1000)]))[1].values()
+    assert "'c19'" in reason
+    assert "'c20'" not in reason
+
+
+def test_text_of_numpy_and_pandas_is_text():
+    for values in (np.array(["red"]), pd.Series(["red"], dtype="category"), pd.array(["red"]), [np.str_("red")]):
+        column, reasons = read(values, an_input("category", known=["red"]))
+        assert (column.tolist(), reasons) == ([["red"]], {})
+        assert type(column[0, 0]) is str
+
+
+def test_of_several_bad_values_in_a_row_the_first_is_told():
+    table = {"photo": PATHS, "x": ["?", 1], "y": ["?", "?"]}
+    columns = read_columns(table, [IMAGE, an_input("number"), {**an_input("number"), "name": "y"}])
+    assert columns.reasons == {0: "x: got '?', expected a finite number", 1: "y: got '?', expected a finite number"}
+
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.decimals(), st.complex_numbers(),
+    st.lists(st.integers()), st.dates(),
+)  # fmt: skip
+
+
+@given(st.lists(ANYTHING), st.sampled_from(["number", "integer", "category"]), st.booleans())
+def test_no_value_whatever_costs_another_row(given_values, kind, missing):
+    missing = missing and kind != "integer"
+    values, reasons = read([*given_values, "1" if kind == "category" else 1], an_input(kind, missing=missing))
+    assert values.shape == (len(given_values) + 1, 1)
+    assert values[-1] == ("1" if kind == "category" else 1)
+    assert len(given_values) not in reasons
+    if kind == "number":
+        assert not np.isinf(values.astype(np.float32)).any()
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False)))
+def test_every_float32_arrives_as_it_is(numbers):
+    values, reasons = read(numbers, an_input("number"))
+    assert (values[:, 0].tolist(), reasons) == (numbers, {})
