@@ -132,7 +132,7 @@ def _open_session(graph: Path, threads: int) -> Any:
     options.intra_op_num_threads = threads
     # Threads that spin while they wait take their processor from those that decode.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has a class for each of its codes, with no common root but this

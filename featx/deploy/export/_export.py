@@ -24,10 +24,11 @@ from featx.deploy.export._agreement import Agreement, compare
 from featx.deploy.export._folder import head_requirements, write_card, write_code
 from featx.deploy.export._graph import EncoderGraph, assemble
 from featx.deploy.export._head import check_proven, convert_head, dump_head
+from featx.deploy.export._inputs import ImageInput
 from featx.deploy.export._reference import Reference
 from featx.deploy.export._sample import builtin_sample
 from featx.deploy.export._shrink import shrink
-from featx.deploy.export._strip import ImageInput, Stripped, strip
+from featx.deploy.export._strip import Stripped, strip
 from featx.exceptions import ExportError, FallbackWarning, ImageWarning, UnknownNameError
 from featx.images import PixelPath
 from featx.precision import decode_some
@@ -118,11 +119,18 @@ class _Plan:
     """What a bundle will be, and what it must answer."""
 
     def __init__(self, stripped: Stripped, reference: Reference, sample: Any, quantize: str | None):
-        rules, probes = reference.probe(sample) if stripped.values else ({}, [])
+        rules, probes = reference.probe(sample)
         self._stripped = stripped
         self._quantize = quantize
+        encoders = [image.encoder for image in stripped.images]
+        # A head that takes no NaN gets none: there the pipeline raises.
+        takes_nan = all(rules[image.name]["missing"] for image in stripped.images)
+        self._policies = {
+            name: "nan" if takes_nan and all(getattr(encoder, name) == "nan" for encoder in encoders) else "raise"
+            for name in ("on_error", "on_missing")
+        }
         self._inputs = [
-            *(_image_card(image) for image in stripped.images),
+            *(_image_card(image, "nan" in self._policies.values()) for image in stripped.images),
             *({"name": v.name, "kind": v.kind, "tensor": v.tensor, **rules[v.name]} for v in stripped.values),
         ]
         self._samples = [sample, *probes]
@@ -162,7 +170,7 @@ class _Plan:
 
     def _card(self, kind: str | None, outputs: list[str]) -> dict[str, Any]:
         classes = getattr(self._stripped.head, "classes_", None)
-        encoder = self._stripped.images[0].encoder
+        max_pixels = min(image.encoder.max_pixels for image in self._stripped.images)
         return {
             "task": "embedding" if kind is None else "regression" if classes is None else "classification",
             "head": kind,
@@ -171,7 +179,7 @@ class _Plan:
             "outputs": outputs,
             "dtype": self._expected["label"].dtype.str if "label" in self._expected else None,
             "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
-            "image": {name: getattr(encoder, name) for name in ("on_error", "on_missing", "max_pixels")},
+            "image": {**self._policies, "max_pixels": int(max_pixels)},
             "versions": {
                 "python": platform.python_version(),
                 **{name: version(name) for name in ("numpy", "pillow", "onnxruntime", "scikit-learn", "torch")},
@@ -204,9 +212,8 @@ def _encoder_graph(image: ImageInput, sample: Columns, quantize: str | None) -> 
     return shrink(graph, quantize, decode_some(image.specs[0], sample.images[image.name].sources))
 
 
-def _image_card(image: ImageInput) -> dict[str, Any]:
+def _image_card(image: ImageInput, tolerant: bool) -> dict[str, Any]:
     spec = image.specs[0]
-    tolerant = "nan" in (image.encoder.on_error, image.encoder.on_missing)
     return {
         "name": image.name,
         "kind": "image",

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from featx._optional import import_optional
 from featx.deploy._engine import METHODS, TRUSTED, as_tensor, head_input, polish
 from featx.deploy.export._agreement import compare
-from featx.deploy.export._strip import walk
+from featx.deploy.export._inputs import walk
 from featx.exceptions import ExportError
 from featx.runtimes._onnx import OPSET
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from featx._image_encoder import ImageEncoder
 from featx.deploy.export._head import ask
-from featx.deploy.export._strip import Stripped, ValueInput, in_float32, walk
+from featx.deploy.export._inputs import ValueInput, in_float32, walk
+from featx.deploy.export._strip import Stripped
 from featx.exceptions import ExportError, FeatxError
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from featx.deploy.export._strip import Stripped, ValueInput
+from featx.deploy.export._inputs import ValueInput
+from featx.deploy.export._strip import Stripped
 
 _SIDES = (64, 120, 200, 320)
 _NUMBERS = (0.0, 1.0, -1.0, 0.5, 2.0, 10.0, 100.0)
@@ -23,7 +24,8 @@ def builtin_sample(stripped: Stripped) -> Any:
     -------
     list of ndarray, or pandas.DataFrame
         32 parts of scikit-learn's two photos, uint8; in a table where the pipeline
-        has other columns: a few numbers, and each of the known categories.
+        has other columns: a few numbers, some of the size that scalers were fitted on, and each of the
+        known categories.
     """
     images = _crops()
     if not stripped.values and len(stripped.images) == 1:
@@ -50,5 +52,5 @@ def _crops() -> list[np.ndarray]:
 
 
 def _values(value: ValueInput, n: int, shift: int) -> list[Any]:
-    choices = value.categories or list(_NUMBERS)
+    choices = value.categories or [*value.typical, *_NUMBERS]
     return [choices[(i + shift) % len(choices)] for i in range(n)]

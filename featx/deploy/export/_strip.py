@@ -15,56 +15,10 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from featx._image_encoder import ImageEncoder
-from featx.encoders import EncoderSpec
+from featx.deploy.export._inputs import ImageInput, ValueInput, unwrap, value_input, walk
 from featx.exceptions import ExportError
 
 IMAGE = "image"
-
-
-@dataclass(frozen=True)
-class ImageInput:
-    """A column of images.
-
-    Attributes
-    ----------
-    name : str
-    encoder : ImageEncoder
-    dim : int
-        Length of its embedding.
-    """
-
-    name: str
-    encoder: ImageEncoder
-    dim: int
-
-    @property
-    def tensor(self) -> str:
-        return tensor_name(self.name)
-
-    @property
-    def specs(self) -> tuple[EncoderSpec, ...]:
-        return in_float32(self.encoder)._specs()
-
-
-@dataclass(frozen=True)
-class ValueInput:
-    """Another column.
-
-    Attributes
-    ----------
-    name : str
-    kind : {"number", "integer", "category"}
-    categories : list or None
-        Those that an encoder of categories was fitted on.
-    """
-
-    name: str
-    kind: str
-    categories: list[Any] | None = None
-
-    @property
-    def tensor(self) -> str:
-        return tensor_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -83,18 +37,6 @@ class Stripped:
     images: list[ImageInput]
     values: list[ValueInput] = field(default_factory=list)
     head: Any = None
-
-
-def in_float32(encoder: ImageEncoder) -> ImageEncoder:
-    """A copy of an encoder in the precision that bundles compute in."""
-    encoder = copy.copy(encoder)
-    encoder.precision = "float32"
-    return encoder
-
-
-def tensor_name(column: str) -> str:
-    """A column's name in the graph, where outputs have names too."""
-    return f"{column}_input" if column in ("label", "probabilities", "decision", "embedding") else column
 
 
 def strip(model: Any) -> Stripped:
@@ -125,7 +67,7 @@ def strip(model: Any) -> Stripped:
     memo = {id(encoder): FunctionTransformer() for encoder in encoders}
     images, values = _inputs_of_table(tables) if tables else (_only_image(model, encoders), [])
     memo |= {id(table): _rewrite(table, images, values, dict(memo)) for table in tables}
-    head = _tidy(copy.deepcopy(_unwrap(model), memo))
+    head = _tidy(copy.deepcopy(unwrap(model), memo))
     return Stripped(images, values, _forget_names(head))
 
 
@@ -136,33 +78,6 @@ def _check_fitted(model: Any) -> None:
         raise ExportError("Got a pipeline that is not fitted. Call fit first, then export it.") from error
     except TypeError as error:
         raise ExportError(f"Got a {type(model).__name__}. Expected a fitted scikit-learn Pipeline.") from error
-
-
-def walk(part: Any, seen: set[int] | None = None) -> Iterator[Any]:
-    """Every estimator inside, itself first; of a search only what it found."""
-    seen = set() if seen is None else seen
-    part = _unwrap(part)
-    if id(part) in seen or isinstance(part, str | bytes | np.ndarray):
-        return
-    seen.add(id(part))
-    if isinstance(part, dict):
-        children = list(part.values())
-    elif isinstance(part, list | tuple | set):
-        children = list(part)
-    elif hasattr(part, "get_params") or hasattr(part, "fit") or hasattr(part, "predict"):
-        yield part
-        children = list(vars(part).values()) if hasattr(part, "__dict__") else []
-    else:  # such as one of CalibratedClassifierCV's pairs of classifier and calibrator
-        children = [child for child in getattr(part, "__dict__", {}).values() if hasattr(child, "get_params")]
-    for child in children:
-        yield from walk(child, seen)
-
-
-def _unwrap(part: Any) -> Any:
-    """A search predicts with its best estimator."""
-    while hasattr(part, "best_estimator_"):
-        part = part.best_estimator_
-    return part
 
 
 def _is_table(part: Any) -> bool:
@@ -201,7 +116,7 @@ def _inputs_of_table(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageInp
         else:
             for position, column in enumerate(columns):
                 if values.get(column, ValueInput("", "number")).kind == "number":
-                    values[column] = _value_input(_column_name(table, column), transformer, position)
+                    values[column] = value_input(_column_name(table, column), transformer, position)
     if both := [images[column].name for column in images if column in values]:
         raise ExportError(f"Column {both[0]!r} is used as images and otherwise. Expected one use.")
     return list(images.values()), list(values.values())
@@ -218,24 +133,6 @@ def _entries(table: ColumnTransformer) -> Iterator[tuple[str, Any, list[int]]]:
 def _column_name(table: ColumnTransformer, column: int) -> str:
     names = getattr(table, "feature_names_in_", None)
     return f"x{column}" if names is None else str(names[column])
-
-
-def _value_input(name: str, transformer: Any, position: int) -> ValueInput:
-    categories = next((p.categories_[position] for p in walk(transformer) if hasattr(p, "categories_")), None)
-    statistics = next((p.statistics_[position] for p in walk(transformer) if hasattr(p, "statistics_")), 0.0)
-    if categories is None:
-        return ValueInput(name, "category" if isinstance(statistics, str) else "number")
-    known = [value for value in categories.tolist() if value == value]
-    if categories.dtype.kind in "biu":
-        return ValueInput(name, "integer", [int(value) for value in known])
-    if categories.dtype.kind == "f":
-        return ValueInput(name, "number", known)
-    if odd := [value for value in known if not isinstance(value, str)]:
-        raise ExportError(
-            f"Column {name!r} has the category {odd[0]!r} in a column of objects. Expected text there, NaN where it is "
-            "missing; or a column of integers. Mend it, and fit again."
-        )
-    return ValueInput(name, "category", known)
 
 
 def _rewrite(
@@ -264,14 +161,14 @@ def _rewrite(
 
 def _tidy(head: Any) -> Any:
     """Searches as what they found, and without the encoder's place where it is the first step; None: nothing left."""
-    head = _unwrap(head)
+    head = unwrap(head)
     if isinstance(head, FunctionTransformer) and head.func is None:
         return None
     if not isinstance(head, Pipeline):
         return head
     (first_name, first), *others = head.steps
     first = _tidy(first)
-    steps = [*([] if first is None else [(first_name, first)]), *((name, _unwrap(step)) for name, step in others)]
+    steps = [*([] if first is None else [(first_name, first)]), *((name, unwrap(step)) for name, step in others)]
     return Pipeline(steps) if steps else None
 
 

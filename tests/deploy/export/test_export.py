@@ -281,3 +281,27 @@ def test_naming_it_imports_nothing_heavy():
     code = "import sys, featx; featx.Predictor; print({'torch', 'sklearn', 'pandas', 'openvino'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_head_that_takes_no_nan_makes_a_strict_bundle_of_a_tolerant_encoder(tiny, crops, places, tmp_path):
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0, on_missing="nan")
+    strict = make_pipeline(encoder, LogisticRegression()).fit(crops, places)
+    with pytest.raises(ImageErrors, match="missing"):
+        featx.Predictor(featx.export_bundle(strict, tmp_path / "strict")).predict([None])
+    tolerant = make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=3)).fit(crops, places)
+    with pytest.warns(FallbackWarning):
+        bundle = featx.export_bundle(tolerant, tmp_path / "tolerant")
+    with pytest.warns(featx.FeatxWarning):
+        assert_same_answers(bundle, tolerant, [crops[0], None])
+
+
+def test_numbers_that_float32_cannot_tell_apart_keep_the_head_in_scikit_learn(tiny, crops, places, tmp_path):
+    times = 1.6e9 + np.arange(len(crops)) * 10.0
+    table = pd.DataFrame({"photo": crops, "time": times})
+    columns = make_column_transformer(
+        (featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"), (StandardScaler(), ["time"])
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(table, places)
+    with pytest.warns(FallbackWarning, match="differs by up to"):
+        bundle = featx.export_bundle(model, tmp_path / "bundle")
+    assert_same_answers(bundle, model, table)
