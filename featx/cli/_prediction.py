@@ -37,7 +37,7 @@ def predict(folder: str, images: list[str]) -> list[dict[str, Any]]:
         found = "a file" if path.exists() else "not there"
         raise InputError(f"{path.absolute()} is {found}. Expected the folder of a model.")
     if (path / "bundle.json").is_file():
-        return featx.Predictor(path).predict_table(images)
+        return featx.Predictor(path, on_error="raise", on_missing="raise").predict_table(images)
     labelled, reasons = apply_to_readable(partial(_label, featx.load(path)), images)
     answers = iter(labelled or ())
     rows = []

@@ -72,6 +72,9 @@ def read_bundle(folder: str | Path) -> Bundle:
             )
         if digest_file(folder / name) != expected:
             raise BundleError(f"{folder / name} is damaged: its SHA-256 is not the one in {CARD}. Copy it again.")
+    needed = [GRAPH, HEAD] if card.get("head") == "sklearn" else [GRAPH]
+    if absent := [name for name in needed if name not in card["files"]]:
+        raise BundleError(f"{folder / CARD} is damaged: it does not list {absent[0]}. Copy the bundle again.")
     return Bundle(folder, card)
 
 

@@ -15,6 +15,8 @@ from ..exceptions import InputError, describe
 from ..images._accept import ImageColumn, as_column, is_missing
 
 _DTYPES = {"number": np.float64, "integer": np.int64, "category": object}
+# No category of anybody's.
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _LARGEST = {"number": float(np.finfo(np.float32).max), "integer": int(np.iinfo(np.int64).max)}
 
 
@@ -117,6 +119,10 @@ def _read_value(value: Any, entry: Mapping[str, Any]) -> Any:
         if not entry["missing"]:
             raise ValueError(f"missing ({value!r}), which this pipeline does not take")
         return np.nan
+    if kind == "category" and not isinstance(value, str):
+        if entry["known"] is not None:
+            raise ValueError(f"got {describe(value)}, expected text")
+        return UNKNOWN  # as the pipeline sees it: no category that it has
     value = str(value) if kind == "category" else _to_number(value, kind)
     if entry["known"] is not None and value not in entry["known"]:
         raise ValueError(f"got {value!r}, expected one of {_quoted(entry['known'][:20])}")

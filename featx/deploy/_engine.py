@@ -5,6 +5,7 @@ Like ``images/_decode.py``, this file also runs, byte for byte, where featx is n
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,6 @@ from ..exceptions import BundleError, MissingDependencyError
 from ..images._accept import is_missing
 from ._bundle import GRAPH, HEAD, Bundle
 
-# Beside what skops trusts anyway (arrays, numpy's functions): nothing in a bundle brings code of its own.
-TRUSTED = ("sklearn.", "numpy.dtype")
 METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
 
 
@@ -93,6 +92,26 @@ def head_input(embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> Any:
     return pd.concat([frame, pd.DataFrame({name: column[:, 0] for name, column in values.items()})], axis=1)
 
 
+def foreign_types(file: Path) -> list[str]:
+    """What a head holds beside scikit-learn's own classes and metrics, and what skops trusts anyway (arrays)."""
+    from skops import io
+
+    return [name for name in io.get_untrusted_types(file=file) if name != "numpy.dtype" and not _is_sklearns(name)]
+
+
+def _is_sklearns(name: str) -> bool:
+    """Whether scikit-learn has made it: its modules also hold what they import, such as functions that run programs."""
+    if not name.startswith("sklearn."):
+        return False
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        return False
+    own = f"{found.__module__}.{found.__qualname__}" == name
+    return own and (isinstance(found, type) or module.startswith("sklearn.metrics."))
+
+
 def load_head(file: Path) -> Any:
     """Read a head without running code of its own.
 
@@ -108,8 +127,7 @@ def load_head(file: Path) -> Any:
             "This bundle's head is a scikit-learn estimator, which needs scikit-learn and skops. "
             "Install them with: pip install -r requirements.txt"
         ) from error
-    foreign = [name for name in io.get_untrusted_types(file=file) if not name.startswith(TRUSTED)]
-    if foreign:
+    if foreign := foreign_types(file):
         raise BundleError(f"{file} holds {', '.join(foreign)}. Expected types of scikit-learn alone.")
     return io.load(file, trusted=io.get_untrusted_types(file=file))
 

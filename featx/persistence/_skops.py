@@ -20,6 +20,7 @@ _OWN = (
 )
 # Parts of scikit-learn's public estimators: plain Python, and no index that native code would follow.
 _PARTS = (
+    "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.calibration._TemperatureScaling",

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import subprocess
+import zipfile
+from io import BytesIO
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+from skops import io
 
-from featx.deploy._engine import Engine, as_tensor, count_processors, head_input, load_head, polish
+from featx.deploy._engine import Engine, as_tensor, count_processors, foreign_types, head_input, load_head, polish
 from featx.deploy.export._head import dump_head
 from featx.exceptions import BundleError
 
@@ -55,8 +61,6 @@ class Foreign(LogisticRegression):
 
 
 def test_a_head_with_foreign_types_is_not_loaded(tmp_path):
-    from skops import io
-
     io.dump(Foreign(), tmp_path / "head.skops")
     with pytest.raises(BundleError, match="Foreign"):
         load_head(tmp_path / "head.skops")
@@ -70,3 +74,14 @@ def test_a_graph_that_is_none_is_named(bundle, tmp_path):
 
 def test_processors_are_counted():
     assert count_processors() >= 1
+
+
+def test_a_function_that_scikit_learn_only_imports_is_foreign(tmp_path):
+    # subprocess.check_output, under a name of scikit-learn's
+    data = io.dumps(FunctionTransformer(subprocess.check_output, kw_args={"shell": True}))
+    with zipfile.ZipFile(BytesIO(data)) as source, zipfile.ZipFile(tmp_path / "head.skops", "w") as target:
+        for entry in source.namelist():
+            target.writestr(entry, source.read(entry).replace(b'"subprocess"', b'"sklearn.utils._testing"'))
+    assert foreign_types(tmp_path / "head.skops") == ["sklearn.utils._testing.check_output"]
+    with pytest.raises(BundleError, match="check_output"):
+        load_head(tmp_path / "head.skops")

@@ -206,3 +206,10 @@ def test_what_is_written_today_is_still_format_version_1(tmp_path):
     assert new.keys() == old.keys()
     assert new["format"] == old["format"] == 1
     assert [told.keys() for told in new["encoders"]] == [told.keys() for told in old["encoders"]]
+
+
+def test_a_tolerant_pipeline_comes_back(tiny, crops, tmp_path):
+    model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0, on_error="nan", on_missing="nan")
+    model.fit(crops[:20], [0, 1] * 10)
+    featx.save(model, tmp_path / "model")
+    assert featx.load(tmp_path / "model").predict(crops[:5]).tolist() == model.predict(crops[:5]).tolist()

@@ -23,7 +23,7 @@ from featx.deploy._predictor import Predictor
 from featx.deploy.export._agreement import Agreement, compare
 from featx.deploy.export._folder import head_requirements, write_card, write_code
 from featx.deploy.export._graph import EncoderGraph, assemble
-from featx.deploy.export._head import check_proven, convert_head, dump_head
+from featx.deploy.export._head import check_missing, check_proven, convert_head, dump_head
 from featx.deploy.export._inputs import ImageInput
 from featx.deploy.export._reference import Reference
 from featx.deploy.export._sample import builtin_sample
@@ -106,10 +106,12 @@ def export_bundle(
     check_new_folder(target, marker=CARD, error=ExportError)
     stripped = strip(pipeline)
     _check_head(stripped)
+    if not stripped.named:
+        raise ExportError("Got a table whose columns have no names (fitted on an array?). Fit on a frame with names.")
     rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
     with tempfile.TemporaryDirectory() as scratch:
         reference = Reference(pipeline, stripped, Path(scratch), own_cache=sample is not None)
-        plan = _Plan(stripped, reference, rows, quantize)
+        plan = _Plan(stripped, reference, rows, quantize, builtin=sample is None)
     with new_folder(target, marker=CARD, error=ExportError) as new:
         card = plan.write(new, head)
     return Bundle(target, card)
@@ -118,10 +120,14 @@ def export_bundle(
 class _Plan:
     """What a bundle will be, and what it must answer."""
 
-    def __init__(self, stripped: Stripped, reference: Reference, sample: Any, quantize: str | None):
+    def __init__(self, stripped: Stripped, reference: Reference, sample: Any, quantize: str | None, *, builtin: bool):
         rules, probes = reference.probe(sample)
         self._stripped = stripped
         self._quantize = quantize
+        # Large numbers lose digits in float32: whether that matters, only numbers of their size tell.
+        numbers = [value for value in stripped.values if value.kind == "number" and not value.categories]
+        self._unknown_size = [value.name for value in numbers if builtin and not value.typical]
+        self._takes_missing = [rule["missing"] for rule in rules.values()]
         encoders = [image.encoder for image in stripped.images]
         # A head that takes no NaN gets none: there the pipeline raises.
         takes_nan = all(rules[image.name]["missing"] for image in stripped.images)
@@ -150,6 +156,8 @@ class _Plan:
             return self._write(folder, head)
         try:
             check_proven(self._stripped.head)
+            if self._unknown_size:
+                raise ExportError(f"nothing tells what numbers {self._unknown_size[0]!r} holds; give a sample of them")
             return self._write(folder, "onnx")
         except ExportError as error:
             reason = str(error).rstrip(".")
@@ -158,6 +166,8 @@ class _Plan:
         return card
 
     def _write(self, folder: Path, kind: str | None) -> dict[str, Any]:
+        if kind == "onnx" and any(self._takes_missing):
+            check_missing(self._stripped.head)
         heads = convert_head(self._stripped, self._expected["embedding"], self._values) if kind == "onnx" else []
         if kind == "sklearn":
             dump_head(self._stripped.head, folder / HEAD)

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from featx._optional import import_optional
-from featx.deploy._engine import METHODS, TRUSTED, as_tensor, head_input, polish
+from featx.deploy._engine import METHODS, as_tensor, foreign_types, head_input, polish
 from featx.deploy.export._agreement import compare
 from featx.deploy.export._inputs import walk
 from featx.exceptions import ExportError
@@ -79,6 +79,18 @@ def check_proven(head: Any) -> None:
             raise ExportError(f"{_name(step)} is not among the steps that are known to convert to ONNX rightly")
         if odd := [name for name, value in wanted.items() if getattr(step, name) != value]:
             raise ExportError(f"{_name(step)} with {odd[0]}={getattr(step, odd[0])!r} does not convert to ONNX rightly")
+
+
+def check_missing(head: Any) -> None:
+    """Refuse ONNX for heads that get NaN and send it another way there: into a tree's other branch.
+
+    Raises
+    ------
+    ExportError
+        Naming the estimator.
+    """
+    if trees := [_name(part) for part in walk(head) if "Tree" in _name(part) or "Forest" in _name(part)]:
+        raise ExportError(f"{trees[0]} treats missing values otherwise in ONNX")
 
 
 def _steps(head: Any) -> list[Any]:
@@ -234,7 +246,7 @@ def dump_head(head: Any, file: Path) -> None:
 
     try:
         io.dump(head, file)
-        foreign = [name for name in io.get_untrusted_types(file=file) if not name.startswith(TRUSTED)]
+        foreign = foreign_types(file)
     except Exception as error:  # skops says anything of what it cannot keep
         raise ExportError(f"The head cannot be kept: {error}{_functions(head)}") from error
     if foreign:

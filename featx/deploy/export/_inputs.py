@@ -13,6 +13,9 @@ from featx._image_encoder import ImageEncoder
 from featx.encoders import EncoderSpec
 from featx.exceptions import ExportError
 
+# Not whole ones alone: numbers that float32 rounds must be among them.
+_STEPS = (-2, -1.1, -0.6, -0.1, 0, 0.3, 0.7, 1.3, 2)
+
 
 @dataclass(frozen=True)
 class ImageInput:
@@ -96,14 +99,20 @@ def value_input(name: str, transformer: Any, position: int) -> ValueInput:
 
 def _typical(transformer: Any, position: int) -> tuple[float, ...]:
     """Numbers of the size that a column was fitted on, as far as its scaler or imputer tells."""
-    for part in walk(transformer):
+    # A scaler behind an imputer knows more than it.
+    for part in sorted(walk(transformer), key=lambda part: hasattr(part, "statistics_")):
         if getattr(part, "mean_", None) is not None and getattr(part, "scale_", None) is not None:
             middle, width = float(part.mean_[position]), float(part.scale_[position])
-            return tuple(middle + steps * width for steps in (-2, -1, 0, 1, 2))
+            return tuple(middle + steps * width for steps in _STEPS)
+        if getattr(part, "center_", None) is not None and getattr(part, "scale_", None) is not None:
+            middle, width = float(part.center_[position]), float(part.scale_[position])
+            return tuple(middle + steps * width for steps in _STEPS)
         if hasattr(part, "data_min_"):
-            return float(part.data_min_[position]), float(part.data_max_[position])
-        if hasattr(part, "center_") and part.center_ is not None:
-            return (float(part.center_[position]),)
+            low, high = float(part.data_min_[position]), float(part.data_max_[position])
+            return tuple(low + share * (high - low) for share in (0, 0.3, 0.5, 0.7, 1))
+        if hasattr(part, "statistics_"):
+            middle = float(part.statistics_[position])
+            return tuple(middle + steps for steps in (-1000, -100, -10, -1, 0, 1, 10, 100, 1000))
     return ()
 
 

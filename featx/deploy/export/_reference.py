@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from featx._image_encoder import ImageEncoder
+from featx.deploy._columns import UNKNOWN
 from featx.deploy.export._head import ask
 from featx.deploy.export._inputs import ValueInput, in_float32, walk
 from featx.deploy.export._strip import Stripped
 from featx.exceptions import ExportError, FeatxError
-
-_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
 class Reference:
@@ -41,6 +40,7 @@ class Reference:
         self._pipeline = copy.deepcopy(pipeline, dict(copies))
         self._encoders = {image.name: copies[id(image.encoder)] for image in stripped.images}
         self._values = stripped.values
+        self._is_table = stripped.is_table
         self._has_head = stripped.head is not None
 
     def answers(self, X: Any) -> dict[str, np.ndarray]:
@@ -115,12 +115,12 @@ class Reference:
         return True
 
     def _column(self, X: Any, name: str) -> Any:
-        return X[name] if self._values or len(self._encoders) > 1 else X
+        return X[name] if self._is_table else X
 
 
 def _odd_values(value: ValueInput) -> list[tuple[str, Any, Any]]:
     """Rule, what it becomes where the value is taken, and the value."""
     odd = [] if value.kind == "integer" else [("missing", True, np.nan)]
     if value.kind == "category":
-        return [*odd, ("known", None, _UNKNOWN)]
+        return [*odd, ("known", None, UNKNOWN)]
     return [*odd, ("known", None, max(value.categories) + 1)] if value.categories else odd

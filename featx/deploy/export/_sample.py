@@ -28,7 +28,7 @@ def builtin_sample(stripped: Stripped) -> Any:
         known categories.
     """
     images = _crops()
-    if not stripped.values and len(stripped.images) == 1:
+    if not stripped.is_table:
         return images
     import pandas as pd
 

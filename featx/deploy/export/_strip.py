@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,17 @@ class Stripped:
     head : estimator or None
         Takes the embeddings, side by side, then the values, a column each; None
         where there was nothing but an encoder.
+    is_table : bool
+        Whether the pipeline takes a table, be it of one column.
+    named : bool
+        Whether its columns have names.
     """
 
     images: list[ImageInput]
     values: list[ValueInput] = field(default_factory=list)
     head: Any = None
+    is_table: bool = False
+    named: bool = True
 
 
 def strip(model: Any) -> Stripped:
@@ -68,7 +74,8 @@ def strip(model: Any) -> Stripped:
     images, values = _inputs_of_table(tables) if tables else (_only_image(model, encoders), [])
     memo |= {id(table): _rewrite(table, images, values, dict(memo)) for table in tables}
     head = _tidy(copy.deepcopy(unwrap(model), memo))
-    return Stripped(images, values, _forget_names(head))
+    named = all(hasattr(table, "feature_names_in_") for table in tables)
+    return Stripped(images, values, _forget_names(head), is_table=bool(tables), named=named)
 
 
 def _check_fitted(model: Any) -> None:
@@ -105,6 +112,9 @@ def _image_input(name: str, encoder: ImageEncoder) -> ImageInput:
 def _inputs_of_table(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageInput], list[ValueInput]]:
     """The columns that a table's transformers use, those of images first."""
     table = tables[0]
+    used = [{_column_name(t, column) for _, _, columns in _entries(t) for column in columns} for t in tables]
+    if any(names != used[0] for names in used):
+        raise ExportError(f"Got tables of different columns: {used}. Expected the same in each.")
     images: dict[int, ImageInput] = {}
     values: dict[int, ValueInput] = {}
     for name, transformer, columns in _entries(table):
@@ -115,8 +125,10 @@ def _inputs_of_table(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageInp
             images[columns[0]] = _image_input(_column_name(table, columns[0]), encoders[0])
         else:
             for position, column in enumerate(columns):
-                if values.get(column, ValueInput("", "number")).kind == "number":
-                    values[column] = value_input(_column_name(table, column), transformer, position)
+                known = values.get(column, ValueInput("", "number"))
+                if known.kind == "number":
+                    new = value_input(_column_name(table, column), transformer, position)
+                    values[column] = replace(new, typical=new.typical or known.typical)
     if both := [images[column].name for column in images if column in values]:
         raise ExportError(f"Column {both[0]!r} is used as images and otherwise. Expected one use.")
     return list(images.values()), list(values.values())

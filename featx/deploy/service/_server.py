@@ -68,8 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # uvicorn raises a signal again once it has stopped in good order.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    _Server(_configure(app, parsed)).run()
-    app.state.service.close()
+    try:
+        _Server(_configure(app, parsed)).run()
+    except SystemExit:  # uvicorn has said what prevents it, such as an address in use
+        return 2
+    finally:
+        app.state.service.close()
     return 0
 
 
@@ -95,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add, here = parser.add_argument, Path(__file__).parent
     add("bundle", nargs="?", type=Path, default=here, help="folder of the bundle")
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 is all of them")
-    add("--port", type=int, default=8000, help="0 is any that is free")
+    add("--port", type=_port, default=8000, help="0 is any that is free")
     add("--threads", type=_positive, default=count_processors(), metavar="N", help="processors that predict")
     add("--memory", type=_size, metavar="SIZE", help="that the process keeps below; None is 512MB, or what it needs")
     add("--queue", type=_positive, default=64, metavar="N", help="requests at once; more are told to come back (429)")
@@ -192,6 +196,12 @@ def _allow_connections() -> None:
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 0 to 65535")
+    return int(text)
 
 
 def _size(text: str) -> int:

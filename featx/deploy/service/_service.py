@@ -102,7 +102,7 @@ class Service:
             raise Refusal(429, f"Got more than {self.active} requests at once. Try again in a second.", unread=unread)
 
     def _prediction(self, answer: Answer) -> dict[str, Any]:
-        label = _finite(answer.outputs["label"].tolist()) if answer.outputs else None
+        label = _finite(np.asarray(answer.outputs["label"]).tolist()) if answer.outputs else None
         prediction = {"label": label, "probability": None, "probabilities": None, "error": answer.error}
         if "probabilities" in answer.outputs:
             of = dict(zip(self._classes, map(_finite, answer.outputs["probabilities"].tolist()), strict=True))

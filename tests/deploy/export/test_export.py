@@ -13,13 +13,14 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 import featx
 from featx.deploy.export import _export
@@ -305,3 +306,66 @@ def test_numbers_that_float32_cannot_tell_apart_keep_the_head_in_scikit_learn(ti
     with pytest.warns(FallbackWarning, match="differs by up to"):
         bundle = featx.export_bundle(model, tmp_path / "bundle")
     assert_same_answers(bundle, model, table)
+
+
+def test_a_tree_that_gets_missing_values_stays_scikit_learns(tiny, crops, places, tmp_path):
+    random = np.random.default_rng(0)
+    n = 300
+    table = pd.DataFrame({"photo": [crops[i % 40] for i in range(n)], "price": random.normal(60, 20, n)})
+    table["number"] = random.integers(0, 5, n)
+    y = np.where(table["number"] < 2, "x", np.where(table["price"] > 65, "high", "low"))
+    columns = make_column_transformer(
+        (featx.ImageEncoder(tiny, cache=str(tmp_path / "cache"), verbose=0), "photo"),
+        ("passthrough", ["price", "number"]),
+    )
+    model = make_pipeline(columns, DecisionTreeClassifier(random_state=0)).fit(table, y)
+    with pytest.warns(FallbackWarning, match="missing values otherwise"):
+        bundle = featx.export_bundle(model, tmp_path / "bundle", sample=table)
+    gaps = table.assign(price=table["price"].where(random.random(n) > 0.3))
+    assert_same_answers(bundle, model, gaps)
+
+
+@pytest.mark.parametrize("step", ["passthrough", RobustScaler(), make_pipeline(SimpleImputer(), PCA(1))], ids=str)
+def test_large_numbers_are_noticed_also_by_the_built_in_sample(step, tiny, crops, places, tmp_path):
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"photo": crops, "time": 1.7e9 + random.integers(0, 3000, len(crops))})
+    columns = make_column_transformer((featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"), (step, ["time"]))
+    model = make_pipeline(columns, StandardScaler(), LogisticRegression()).fit(table, places)
+    with pytest.warns(FallbackWarning):
+        bundle = featx.export_bundle(model, tmp_path / "bundle")
+    assert_same_answers(bundle, model, table)
+
+
+def test_a_category_that_is_no_text_is_unknown_as_it_is_to_the_pipeline(tiny, crops, places, tmp_path):
+    table = pd.DataFrame({"photo": crops, "shelf": ["1", "2"] * 20})
+    columns = make_column_transformer(
+        (featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"), (OneHotEncoder(handle_unknown="ignore"), ["shelf"])
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(table, places)
+    bundle = featx.export_bundle(model, tmp_path / "bundle")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, on unknown categories
+        assert_same_answers(bundle, model, table.assign(shelf=pd.Series([1, 2] * 20, dtype=object)))
+
+
+def test_a_table_of_images_alone_leaves(tiny, crops, places, tmp_path):
+    table = pd.DataFrame({"photo": crops, "unused": 1})
+    columns = make_column_transformer((featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"))
+    model = make_pipeline(columns, LogisticRegression()).fit(table, places)
+    for sample in (None, table):
+        assert_same_answers(featx.export_bundle(model, tmp_path / "bundle", sample=sample), model, table)
+
+
+def test_columns_without_names_and_tables_of_different_columns_are_refused(tiny, crops, places, tmp_path):
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    table = pd.DataFrame({"photo": crops, "a": 1.0, "b": 2.0})
+    unnamed = table.set_axis([0, 1, 2], axis=1)
+    model = make_pipeline(make_column_transformer((encoder, 0), (StandardScaler(), [1])), LogisticRegression())
+    with pytest.raises(ExportError, match="no names"):
+        featx.export_bundle(model.fit(unnamed, places), tmp_path / "bundle")
+    halves = [
+        (name, make_pipeline(make_column_transformer((encoder, "photo"), (StandardScaler(), [name])), SVC()))
+        for name in ("a", "b")
+    ]
+    with pytest.raises(ExportError, match="tables of different columns"):
+        featx.export_bundle(VotingClassifier(halves).fit(table, places), tmp_path / "bundle")

@@ -368,5 +368,12 @@ def test_a_damaged_bundle_is_refused_in_words(served_bundle, tmp_path):
 def test_an_address_in_use_is_told(served_bundle):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run(served_bundle, "--port", str(taken.getsockname()[1]))
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert "address already in use" in done.stderr
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_a_port_that_is_none_is_told(served_bundle, port):
+    done = run(served_bundle, f"--port={port}")
+    assert done.returncode == 2
+    assert "expected a number from 0 to 65535" in done.stderr

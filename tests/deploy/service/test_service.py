@@ -85,6 +85,14 @@ def test_a_class_that_is_a_number_stays_one(app, tiny, crops, jpegs, tmp_path):
     assert set(row["probabilities"]) == {"0", "1"}
 
 
+def test_labels_of_object_dtype_are_answered(app, tiny, crops, jpegs, tmp_path):
+    # As read_image_folder gives them.
+    model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, np.array(["a", "bb"] * 20, object))
+    answer = ask(app(featx.export_bundle(model, tmp_path / "bundle").folder), "/predict", files={"image": jpegs[0]})
+    assert answer.status_code == 200
+    assert answer.json()["predictions"][0]["label"] in ("a", "bb")
+
+
 def test_the_probability_is_that_of_the_label(app, served_bundle, jpegs):
     rows = ask(app(served_bundle), "/predict", files=as_form(*jpegs[:10])).json()["predictions"]
     assert all(row["probability"] == row["probabilities"][row["label"]] for row in rows)
