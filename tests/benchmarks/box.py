@@ -33,7 +33,7 @@ import numpy as np, onnxruntime
 from PIL import Image
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
 image = Image.open(sys.argv[2]).convert("RGB").resize((224, 224))
-session.run(["label"], {"image": np.asarray(image)[None]})
+session.run(["embedding"], {"image": np.asarray(image)[None]})
 """
     + _REPORT
 )
@@ -54,11 +54,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--head", default="auto", help="sklearn: what a head costs that stays scikit-learn's")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         paths = write_distinct(Path(scratch), arguments.images)
         model = featx.image_pipeline(cache=False, verbose=0).fit(paths[:20], np.arange(20) % 2)
-        bundle = featx.export_bundle(model, Path(scratch) / "bundle").folder
+        bundle = featx.export_bundle(model, Path(scratch) / "bundle", head=arguments.head).folder
         venv.create(Path(scratch) / "box", with_pip=True)
         python = Path(scratch) / "box" / "bin" / "python"
         install = [python, "-m", "pip", "install", "--quiet", "-r", bundle / "requirements.txt"]

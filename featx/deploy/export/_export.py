@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HEADS = ("auto", "onnx", "sklearn")
 QUANTIZED = ("int8", "float16")
-_COST = "The bundle needs scikit-learn and skops then: some 150 MB more, and a second more to start."
+_COST = "The bundle needs scikit-learn and skops then: some 200 MB more, and seconds more to start."
 
 
 def export_bundle(
@@ -64,7 +64,7 @@ def export_bundle(
         of two photos.
     head : {"auto", "onnx", "sklearn"}, default="auto"
         ``"onnx"``: scikit-learn's steps become part of the graph. ``"sklearn"``:
-        they stay scikit-learn's, in a skops file, for another 150 MB of packages.
+        they stay scikit-learn's, in a skops file, for another 200 MB of packages.
         ``"auto"``: the first where all steps are known to convert rightly and the
         sample confirms it, else the second, with a warning that says why.
     quantize : {"int8", "float16"}, default=None
@@ -105,9 +105,7 @@ def export_bundle(
     target = Path(folder).expanduser().resolve()
     check_new_folder(target, marker=CARD, error=ExportError)
     stripped = strip(pipeline)
-    _check_head(stripped)
-    if not stripped.named:
-        raise ExportError("Got a table whose columns have no names (fitted on an array?). Fit on a frame with names.")
+    _check_stripped(stripped)
     rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
     with tempfile.TemporaryDirectory() as scratch:
         reference = Reference(pipeline, stripped, Path(scratch), own_cache=sample is not None)
@@ -246,7 +244,9 @@ def _check_choice(parameter: str, value: Any, choices: Sequence[Any]) -> None:
         raise UnknownNameError(parameter, value, [str(choice) for choice in choices])
 
 
-def _check_head(stripped: Stripped) -> None:
+def _check_stripped(stripped: Stripped) -> None:
+    if not stripped.named:
+        raise ExportError("Got a table whose columns have no names (fitted on an array?). Fit on a frame with names.")
     head = stripped.head
     if head is not None and not hasattr(head, "predict"):
         head = head.steps[-1][1] if isinstance(head, Pipeline) else head

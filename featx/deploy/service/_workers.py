@@ -117,7 +117,7 @@ class Workers:
     def _predict(self, row: dict[str, Any], names: Sequence[str]) -> Answer:
         try:
             columns = read_columns({name: [value] for name, value in row.items()}, self._predictor.card["inputs"])
-        except (InputError, OverflowError) as error:  # a number may be larger than any column's
+        except InputError as error:
             return Answer(error=str(error))
         outputs, reasons, unusable = self._predictor.run(columns, names)
         reason = reasons.get(0, "")
