@@ -20,6 +20,7 @@ FLOORS = {
     "bench": 8,
     "doctor": 8,
     "precision": 8,
+    "transfer": 8,
     "deploy": 9,
     "_pipeline": 7,
     "_image_folder": 7,

@@ -1,0 +1,1 @@
+"""Which encoder, which layer, and does transfer help at all: (embeddings, y) -> numbers, tables, reports."""
