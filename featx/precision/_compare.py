@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +20,9 @@ from featx.exceptions import (
     ParameterError,
     UnknownNameError,
 )
+from featx.extraction import decode_some, network_rate
 from featx.images import as_column
-from featx.precision._quantize import decode_some, quantize_encoder
+from featx.precision._quantize import quantize_encoder
 from featx.runtimes import get_runtime
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ _INT8 = "int8"
 _ALL = (*PRECISIONS, _INT8)
 _COLUMNS = ("cosine", "relative_l2", "relative_l2_worst", "images_per_second", "score", "score_std", "note")
 _RUNS = 5
-_SECONDS = 0.5  # a run at least
 
 
 def compare_precisions(
@@ -135,15 +133,7 @@ class _Candidate:
 
     def rate(self, pixels: np.ndarray) -> float:
         """Images/s of the network alone."""
-        size, n_threads = self._runtime.batch_size, self._options.n_threads
-        batches = [
-            np.take(pixels, range(i, i + size), axis=0, mode="wrap") for i in range(0, 2 * n_threads * size, size)
-        ]
-        n, started = 0, time.perf_counter()
-        with ThreadPoolExecutor(n_threads) as pool:
-            while time.perf_counter() - started < _SECONDS:
-                n += sum(map(len, pool.map(self._runtime.run, batches)))
-        return n / (time.perf_counter() - started)
+        return network_rate(self._runtime, pixels, self._options.n_threads)
 
 
 def _rates(candidates: list[_Candidate], pixels: Sequence[np.ndarray]) -> list[float]:

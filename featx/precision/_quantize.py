@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from featx._image_encoder import ImageEncoder
 from featx._optional import import_optional
-from featx._threads import count_threads
-from featx.encoders import Encoder, EncoderSpec, GraphEncoder
+from featx.encoders import Encoder, GraphEncoder
 from featx.exceptions import InputError, ParameterError
-from featx.images import DecodeError, PixelPath, as_column, is_missing
+from featx.extraction import decode_some
 
 _CALIBRATION = 300  # images: NNCF's own default
 _FEWEST = 10
@@ -73,7 +69,7 @@ def quantize_encoder(
     nncf = import_nncf("quantize_encoder")
     from featx.runtimes._graphs import graphs_folder, load_graph, write_graph
 
-    pixels = decode_some(specs[0], images)
+    pixels = decode_some(specs[0], images, _CALIBRATION)
     if len(pixels) < _FEWEST:
         raise InputError(f"Got {len(pixels)} readable images. Expected at least {_FEWEST}, better {_CALIBRATION}.")
     quantized = quantize_graph(nncf, load_graph(specs), [image[None] for image in pixels])
@@ -82,23 +78,6 @@ def quantize_encoder(
     file, digest = write_graph(file, quantized, name_by_content=path is None)
     own = replace(specs[0], name=f"{specs[0].name}-int8", weights=f"int8:{digest}")
     return GraphEncoder(file, digest, own, quantized.outputs[0].get_partial_shape()[1].get_length())
-
-
-def decode_some(spec: EncoderSpec, images: Any) -> list[np.ndarray]:
-    """Pixels of the readable ones among up to 300 images, spread over those given."""
-    column = as_column(images)
-    chosen = np.unique(np.linspace(0, len(column) - 1, _CALIBRATION).round().astype(int)) if len(column) else []
-    sources = [column.sources[i] for i in chosen if not is_missing(column.sources[i])]
-    pixel_path = PixelPath(spec.preprocess, spec.decode)
-
-    def pixels_of(source: Any) -> np.ndarray | None:
-        try:
-            return pixel_path(source)[1]
-        except DecodeError:
-            return None
-
-    with ThreadPoolExecutor(count_threads(None)) as pool:
-        return [image for image in pool.map(pixels_of, sources) if image is not None]
 
 
 def import_nncf(purpose: str) -> ModuleType:

@@ -30,8 +30,8 @@ from featx.deploy.export._sample import builtin_sample
 from featx.deploy.export._shrink import shrink
 from featx.deploy.export._strip import Stripped, strip
 from featx.exceptions import ExportError, FallbackWarning, ImageWarning, UnknownNameError
+from featx.extraction import decode_some
 from featx.images import PixelPath
-from featx.precision import decode_some
 from featx.runtimes._onnx import to_onnx
 
 if TYPE_CHECKING:

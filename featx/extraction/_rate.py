@@ -1,0 +1,70 @@
+"""How many images a second: of the pixel path alone, of the network alone."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featx._threads import count_threads
+from featx.encoders import EncoderSpec
+from featx.images import DecodeError, PixelPath, as_column, is_missing
+
+if TYPE_CHECKING:
+    from featx.runtimes import Runtime
+
+_SECONDS = 0.5  # a run at least
+
+
+def decode_some(spec: EncoderSpec, images: Any, n: int = 300) -> list[np.ndarray]:
+    """Decode the readable ones among up to n images, spread over those given.
+
+    Parameters
+    ----------
+    spec : EncoderSpec
+        Its preprocessing and its way of decoding.
+    images : container of images
+    n : int, default=300
+
+    Returns
+    -------
+    list of ndarray of shape (size, size, 3), uint8
+    """
+    column = as_column(images)
+    chosen = np.unique(np.linspace(0, len(column) - 1, n).round().astype(int)) if len(column) else []
+    sources = [column.sources[i] for i in chosen if not is_missing(column.sources[i])]
+    pixel_path = PixelPath(spec.preprocess, spec.decode)
+
+    def pixels_of(source: Any) -> np.ndarray | None:
+        try:
+            return pixel_path(source)[1]
+        except DecodeError:
+            return None
+
+    with ThreadPoolExecutor(count_threads(None)) as pool:
+        return [image for image in pool.map(pixels_of, sources) if image is not None]
+
+
+def network_rate(runtime: Runtime, pixels: np.ndarray, n_threads: int) -> float:
+    """Time the network alone, pixels in memory, in as many threads as an extraction has.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    pixels : ndarray of shape (n, size, size, 3), uint8
+    n_threads : int
+
+    Returns
+    -------
+    float
+        Images a second, over half a second at least.
+    """
+    size = runtime.batch_size
+    batches = [np.take(pixels, range(i, i + size), axis=0, mode="wrap") for i in range(0, 2 * n_threads * size, size)]
+    n, started = 0, time.perf_counter()
+    with ThreadPoolExecutor(n_threads) as pool:
+        while time.perf_counter() - started < _SECONDS:
+            n += sum(map(len, pool.map(runtime.run, batches)))
+    return n / (time.perf_counter() - started)
