@@ -61,7 +61,7 @@ def resolve(
                 "already; name the nodes to pool in layers=."
             )
         return (base,)
-    if base.graph is not None:
+    if base.graph is not None and layers != FEATURE:
         raise ParameterError(
             f"Got layers={layers!r} with {base.name!r}, a graph in a file, which has its own feature alone."
         )

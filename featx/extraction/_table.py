@@ -47,6 +47,7 @@ class Table:
         self._store = store
         self._fingerprints = [spec.fingerprint() for spec in specs]
         self._found = np.zeros((len(specs), len(self.first)), bool)
+        self._kept = self._found.copy()  # in the store already
         self._layers: list[np.ndarray | None] = [None] * len(specs)
         self._dims = [spec.dim for spec in specs]
         self.look_up(np.arange(len(self.first)))
@@ -97,6 +98,7 @@ class Table:
                 self._dims[i] = rows.shape[1] or self._dims[i]
                 if found.any():
                     self._fill(i, images[found], rows)
+                    self._kept[i, images[found]] = True
         except Exception as error:
             self._give_up("read", error)
 
@@ -114,9 +116,13 @@ class Table:
         if self._store is None or not len(images):
             return
         try:
-            for spec, fingerprint, layer in zip(self._specs, self._fingerprints, self._layers, strict=True):
-                card = {"name": spec.name, **spec.identity()}
-                self._store.put_many(fingerprint, self._keys[images], layer[images], {**meta, "encoder": card})
+            for spec, fingerprint, layer, kept in zip(
+                self._specs, self._fingerprints, self._layers, self._kept, strict=True
+            ):
+                card, new = {"name": spec.name, **spec.identity()}, images[~kept[images]]
+                if len(new):
+                    self._store.put_many(fingerprint, self._keys[new], layer[new], {**meta, "encoder": card})
+                    kept[new] = True
         except Exception as error:
             self._give_up("written", error)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,3 +64,18 @@ def test_a_store_that_fails_is_given_up_with_one_warning(store, method, monkeypa
     assert "no connection" in str(warned[0].message)
     assert not table.stored
     assert table.gather().tolist() == [[1, 1]]
+
+
+def test_a_layer_that_is_kept_already_is_not_written_again(store):
+    specs = [SPECS[0], replace(SPECS[0], layer="b")]
+    one = Table(keys_of([1, 2]), SPECS, store)
+    one.add(np.arange(2), np.ones((2, 2), np.float32), (2,))
+    one.put(np.arange(2), {})
+    both = Table(keys_of([1, 2, 3]), specs, store)
+    both.add(np.arange(3), np.ones((3, 4), np.float32), (2, 2))
+    both.put(np.arange(3), {})
+    both.put(np.arange(3), {})
+    assert store.info().set_index("fingerprint")["rows"].to_dict() == {
+        specs[0].fingerprint(): 3,
+        specs[1].fingerprint(): 3,
+    }
