@@ -89,7 +89,7 @@ def labels_text(labels: pd.Series) -> str:
     middle = labels.iloc[: (len(labels) + 1) // 2]
     reached = middle[np.isfinite(middle)]
     if len(reached):
-        at_most = "≤ " if reached.iloc[-1] <= labels.index[0] else ""
+        at_most = "≤ " if np.isclose(reached.iloc[-1], labels.index[0]) else ""
         return f"{at_most}{reached.iloc[-1]:,.0f} for {reached.index[-1]:,}"
     return f"> {labels.index[-1]:,} for {labels.index[0]:,}"
 
