@@ -59,7 +59,7 @@ def make_draws(y: np.ndarray, n_draws: int, groups: Any, regression: bool, rng: 
 
 
 def choose_sizes(sizes: Iterable[int] | None, draws: list[Draw], n_classes: int) -> list[int]:
-    """Numbers of training rows, ascending; by default about 5 from 10 a class to all.
+    """Numbers of training rows, ascending; by default about 5 from 10 a class, or fewer, to all.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def choose_sizes(sizes: Iterable[int] | None, draws: list[Draw], n_classes: int)
     """
     largest = min(len(draw.train) for draw in draws)
     if sizes is None:
-        smallest = min(_PER_CLASS * n_classes, largest)
+        smallest = min(_PER_CLASS * n_classes, max(2, n_classes, largest // 5))
         return sorted({round(size) for size in np.geomspace(smallest, largest, _N_SIZES)})
     try:
         chosen = sorted(set(sizes))

@@ -101,7 +101,7 @@ def _mistakes(report: TransferReport) -> list[tuple[str, list[str], str]]:
     tiles = []
     for i in surest:
         row = table.iloc[i]
-        sure = "" if np.isnan(row["confidence"]) else f" ({100 * row['confidence']:.0f} %)"
+        sure = "" if np.isnan(row["confidence"]) else f" ({100 * row['confidence']:.0f}\N{NO-BREAK SPACE}%)"
         lines = [f"is {_short(row['truth'])}", f"predicted {_short(row[PRETRAINED])}{sure}"]
         tiles.append((thumbnail(report._images.sources[i], _TILE_PICTURE), lines, _name(report, i)))
     return tiles

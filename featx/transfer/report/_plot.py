@@ -46,9 +46,7 @@ def draw_curves(intervals: pd.DataFrame, scoring: str, ax: Any = None) -> Any:
     ax.set_xscale("log")
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
     ax.set_xticks([], minor=True)
-    low, high = intervals["score"].min(), intervals["score"].max()
-    margin = 0.08 * max(high - low, 0.05) + 0.02
-    ax.set_ylim(low - margin, high + margin)
+    ax.margins(y=0.05)
     ax.set_xlabel("training images")
     ax.set_ylabel(scoring)
     ax.spines[["top", "right"]].set_visible(False)

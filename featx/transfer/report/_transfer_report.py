@@ -53,7 +53,7 @@ def transfer_report(
         As for `image_pipeline`, for every arm; how strongly a named one is regularised is chosen once for each arm and
         size, within the training rows. An estimator is used as it is.
     sizes : sequence of int, default=None
-        Training images; None is about 5 numbers from 10 a class to all of a training part.
+        Training images; None is about 5 numbers from 10 a class (fewer of few images) to all of a training part.
     draws : int, default=5
         Folds, 3 or more: each image is tested once, by a head that was trained on a part of the other folds.
     scoring : str or callable, default=None

@@ -66,8 +66,8 @@ def test_too_few_draws_for_an_interval_are_refused(n):
         draws_of(n=n)
 
 
-def test_sizes_go_from_ten_a_class_to_all_rows():
-    assert choose_sizes(None, draws_of(), 2) == [20, 24, 30, 37, 45]
+def test_sizes_go_from_a_few_a_class_to_all_rows():
+    assert choose_sizes(None, draws_of(), 2) == [9, 13, 20, 30, 45]
     assert choose_sizes([45, 2, 10], draws_of(), 2) == [2, 10, 45]
 
 
