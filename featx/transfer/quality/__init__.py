@@ -1,0 +1,6 @@
+"""What is wrong with a set of images and labels: copies, likely wrong labels, outliers."""
+
+from featx.transfer.quality._duplicates import crossing_groups, duplicate_groups
+from featx.transfer.quality._label_issues import LabelIssues, find_label_issues
+
+__all__ = ["LabelIssues", "crossing_groups", "duplicate_groups", "find_label_issues"]
