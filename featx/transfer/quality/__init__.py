@@ -2,5 +2,6 @@
 
 from featx.transfer.quality._duplicates import crossing_groups, duplicate_groups
 from featx.transfer.quality._label_issues import LabelIssues, find_label_issues
+from featx.transfer.quality._ood import OODDetector
 
-__all__ = ["LabelIssues", "crossing_groups", "duplicate_groups", "find_label_issues"]
+__all__ = ["LabelIssues", "OODDetector", "crossing_groups", "duplicate_groups", "find_label_issues"]
