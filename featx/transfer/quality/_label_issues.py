@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,12 @@ class LabelIssues:
     thresholds: dict[Any, float]
     n_folds: int
     unjudged: list[Any]
+
+    def spread(self, rows: np.ndarray, n: int) -> LabelIssues:
+        """The same for n rows, of which these are the ones that were judged."""
+        issue, suggested, quality = np.zeros(n, bool), np.full(n, None, object), np.full(n, np.nan)
+        issue[rows], suggested[rows], quality[rows] = self.issue, self.suggested, self.quality
+        return replace(self, issue=issue, suggested=suggested, quality=quality)
 
 
 def find_label_issues(Z: Any, y: Any, *, groups: Any = None, cv: int = 5) -> LabelIssues:

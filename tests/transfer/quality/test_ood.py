@@ -63,5 +63,5 @@ def test_a_training_row_is_not_its_own_neighbour(digits):
 
 @pytest.mark.parametrize("parameters", [{"method": "nn"}, {"k": 0}, {"contamination": 0}, {"contamination": 0.6}])
 def test_wrong_parameters_are_refused(digits, parameters):
-    with pytest.raises(ParameterError, match="Expected|Unknown"):
+    with pytest.raises(ParameterError, match=r"Expected|Unknown"):
         OODDetector(**parameters).fit(digits[0])
