@@ -20,6 +20,7 @@ TASKS = {
     "equal, 300 images": (300, 0.5, 0.5, 1, 0, False),
     "equal, 300 images, 4 arms": (300, 0.5, 0.5, 4, 0, False),
     "equal, 300 images in 30 groups": (300, 0.5, 0.5, 1, 30, False),
+    "equal, 600 images in 60 groups": (600, 0.5, 0.5, 1, 60, False),
     "equal, easy, 60 images": (60, 1.5, 1.5, 1, 0, False),
     "equal, easy, 300 images": (300, 1.5, 1.5, 1, 0, False),
     "labels shuffled, 300 images": (300, 0.5, 0.5, 1, 0, True),
@@ -50,16 +51,17 @@ def verdict(seed: int, draws: int, n: int, signal: float, others: float, n_other
     """The word for one task: each arm sees the class through noise of its own."""
     rng = np.random.default_rng(seed)
     groups = rng.integers(0, n_groups, n) if n_groups else None
-    y = rng.integers(0, 2, n)
+    # The images of a group are of one class.
+    y = rng.integers(0, 2, n) if groups is None else rng.integers(0, 2, n_groups)[groups]
     arms = [_features(rng, y, groups, signal), *(_features(rng, y, groups, others) for _ in range(n_others))]
     y = rng.permutation(y) if shuffled else y
     question = Question(y, groups, regression=False)
     folds = make_draws(y, draws, groups, False, rng)
     head = Head(FunctionTransformer(), [LogisticRegression(C=C) for C in (0.01, 1.0)])
     first, *rest = (
-        learn(Arm(str(i), Z.__getitem__, head), question, folds, n, lambda: None).credits for i, Z in enumerate(arms)
+        learn(Arm(str(i), Z.__getitem__, head), question, folds, n, lambda: None) for i, Z in enumerate(arms)
     )
-    return decide(first, {str(i): credits for i, credits in enumerate(rest)}).word
+    return decide(first.credits, {str(i): arm.credits for i, arm in enumerate(rest)}, groups=first.groups).word
 
 
 def _features(rng: np.random.Generator, y: np.ndarray, groups: np.ndarray | None, signal: float) -> np.ndarray:

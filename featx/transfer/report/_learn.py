@@ -46,11 +46,14 @@ class Outcome:
         For each draw what each test row is credited; their mean is the draw's score.
     predicted, confidence : list of ndarray
         For each draw; the confidence is the largest probability, NaN where the head has none.
+    groups : list of ndarray or None
+        For each draw the group of each test row; None where all stand alone.
     """
 
     credits: list[np.ndarray] = field(default_factory=list)
     predicted: list[np.ndarray] = field(default_factory=list)
     confidence: list[np.ndarray] = field(default_factory=list)
+    groups: list[np.ndarray] | None = None
 
     @property
     def scores(self) -> np.ndarray:
@@ -94,6 +97,8 @@ def learn(arm: Arm, question: Question, draws: Sequence[Draw], size: int, tick: 
     Outcome
     """
     started, outcome, y = time.perf_counter(), Outcome(), question.y
+    if question.groups is not None:
+        outcome.groups = [question.groups[draw.test] for draw in draws]
     chosen = None
     for draw in draws:
         train = draw.train[:size]

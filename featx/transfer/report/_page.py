@@ -10,7 +10,8 @@ import numpy as np
 from featx._optional import import_optional
 from featx.transfer.page import figure, thumbnail, write_page
 from featx.transfer.report._arms import PRETRAINED
-from featx.transfer.report._map import embed_plane, map_rows
+from featx.transfer.report._map import SHEET_COLUMNS, SIDE, draw_sheet, embed_plane, map_rows
+from featx.transfer.report._suspects import find_suspects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _TEMPLATE = Path(__file__).parent / "report.html"
 _TONES = {"helps": "good", "hurts": "bad", "undecided": "unsure"}
-_MAP_PICTURE, _TILE_PICTURE = 40, 96
+_TILE_PICTURE = 96
 _MOST_TILES = 12
 _MOST_CLASSES = 40  # of a matrix that can be read
 _FEWEST_POINTS = 5
@@ -46,6 +47,7 @@ def write_report(report: TransferReport, path: str | Path) -> Path:
         matrix=_matrix(table, classes) if 0 < len(classes) <= _MOST_CLASSES else None,
         mistakes=[] if report.regression else _mistakes(report),
         map=_map(report, classes),
+        suspects=find_suspects(report),
     )
 
 
@@ -103,7 +105,7 @@ def _mistakes(report: TransferReport) -> list[tuple[str, list[str], str]]:
         row = table.iloc[i]
         sure = "" if np.isnan(row["confidence"]) else f" ({100 * row['confidence']:.0f}\N{NO-BREAK SPACE}%)"
         lines = [f"is {_short(row['truth'])}", f"predicted {_short(row[PRETRAINED])}{sure}"]
-        tiles.append((thumbnail(report._images.sources[i], _TILE_PICTURE), lines, _name(report, i)))
+        tiles.append((thumbnail(report._images.sources[i], _TILE_PICTURE), lines, report.name_of(i)))
     return tiles
 
 
@@ -119,19 +121,15 @@ def _map(report: TransferReport, classes: list[Any]) -> dict[str, Any] | None:
             embed_plane(report._embeddings[rows]), table["truth"].iloc[rows], table[PRETRAINED].iloc[rows], strict=True
         )
     ]
-    pictures = [thumbnail(report._images.sources[i], _MAP_PICTURE) for i in rows]
     return {
         "points": points,
-        "pictures": pictures,
-        "names": [_name(report, i) for i in rows],
+        "sheet": draw_sheet([report._images.sources[i] for i in rows]),
+        "side": SIDE,
+        "columns": SHEET_COLUMNS,
+        "names": [report.name_of(i) for i in rows],
         "classes": [str(name) for name in classes],
         "shown": len(rows),
     }
-
-
-def _name(report: TransferReport, row: int) -> str:
-    source = report._images.sources[row]
-    return Path(source).name if isinstance(source, str | Path) else f"image {report.predictions.index[row]}"
 
 
 def _short(name: Any) -> str:

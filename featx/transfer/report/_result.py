@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featx._image_encoder import ImageEncoder
 from featx.images import ImageColumn
 from featx.transfer.report._arms import PRETRAINED
 from featx.transfer.report._draws import Draw
@@ -64,11 +65,12 @@ class TransferReport:
         embeddings: np.ndarray,
         notes: list[str],
         head: str,
+        encoder: ImageEncoder,
     ):
         self.notes, self.head, self.regression = notes, head, question.regression
         self.scoring = _name_of(question)
         self.draws = len(draws)
-        self._images, self._embeddings = images, embeddings
+        self._images, self._embeddings, self._groups, self._encoder = images, embeddings, question.groups, encoder
         decision = decide_outcomes(outcomes)
         self.verdict = say(outcomes, decision, self.scoring)
         self.summary = summary_table(outcomes, decision, seconds, errors=question.scoring is None)
@@ -86,6 +88,11 @@ class TransferReport:
         """The verdict's first word."""
         return self.verdict.partition(":")[0]
 
+    def name_of(self, row: int) -> str:
+        """Name an image: its file, or its label in X."""
+        source = self._images.sources[row]
+        return Path(source).name if isinstance(source, str | Path) else f"image {self._images.label(row)}"
+
     def plot(self, ax: Any = None) -> Any:
         """Draw the learning curves with their intervals.
 
@@ -101,7 +108,7 @@ class TransferReport:
         return draw_curves(self.intervals, self.scoring, ax)
 
     def to_html(self, path: str | Path) -> Path:
-        """Write one page that stands alone: verdict, curves, table, map, mistakes.
+        """Write one page that stands alone: verdict, curves, arms, map, mistakes, likely wrong labels and copies.
 
         Parameters
         ----------

@@ -58,7 +58,7 @@ def decide_outcomes(outcomes: Outcomes) -> Decision:
     """The decision at the largest size."""
     last = _largest(outcomes)
     others = {arm: outcome.credits for arm, outcome in last.items() if arm != PRETRAINED}
-    return decide(last[PRETRAINED].credits, others)
+    return decide(last[PRETRAINED].credits, others, groups=last[PRETRAINED].groups)
 
 
 def summary_table(outcomes: Outcomes, decision: Decision, seconds: Mapping[str, float], errors: bool) -> pd.DataFrame:
@@ -74,7 +74,8 @@ def summary_table(outcomes: Outcomes, decision: Decision, seconds: Mapping[str, 
         if arm != PRETRAINED:
             row |= _interval("difference", decision.differences[arm])
             if errors:
-                row |= _interval("error_reduction", error_reduction(last[PRETRAINED].credits, outcome.credits))
+                saved = error_reduction(last[PRETRAINED].credits, outcome.credits, groups=outcome.groups)
+                row |= _interval("error_reduction", saved)
             row["label_efficiency"] = labels_text(labels[arm])
         rows[arm] = {**row, "seconds": seconds[arm]}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
@@ -149,7 +150,7 @@ def _figure(value: float, scoring: str) -> str:
 
 
 def _score(outcome: Outcome, capped: bool) -> dict[str, float]:
-    interval = credit_interval(outcome.credits)
+    interval = credit_interval(outcome.credits, groups=outcome.groups)
     return {"score": interval.mean, "low": interval.low, "high": min(interval.high, 1.0) if capped else interval.high}
 
 

@@ -15,7 +15,7 @@ from featx.extraction._progress import progress_bar
 from featx.images import ImageColumn, as_column
 from featx.transfer._check import check_classes, check_targets, is_regression
 from featx.transfer._embed import as_image_encoder
-from featx.transfer.report._arms import ARMS, RANDOM, check_arms, embed_arms, good_rows, has_untrained
+from featx.transfer.report._arms import ARMS, PRETRAINED, RANDOM, check_arms, embed_arms, good_rows, has_untrained
 from featx.transfer.report._draws import Draw, choose_sizes, make_draws
 from featx.transfer.report._head import bare, make_head
 from featx.transfer.report._learn import Arm, Outcome, Question, learn
@@ -117,7 +117,8 @@ def transfer_report(
     outcomes = _learn_all(compared, question, folds, sizes, verbose)
     images = ImageColumn([column.sources[i] for i in rows], [column.label(i) for i in rows], column.name)
     times = {arm.name: arm.seconds for arm in compared}
-    return TransferReport(outcomes, times, question, folds, images, features["pretrained"][rows], notes, str(head))
+    embeddings = features[PRETRAINED][rows]
+    return TransferReport(outcomes, times, question, folds, images, embeddings, notes, str(head), encoder)
 
 
 def _ask(y: Any, head: Any, groups: Any, scoring: Any, n: int) -> Question:

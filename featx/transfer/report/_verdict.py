@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import t
 
 HELPS, HURTS, UNDECIDED = "helps", "hurts", "undecided"
 
 Credits = Sequence[np.ndarray]
+Groups = Sequence[np.ndarray] | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Decision:
         return 1 - (1 - self.level) / len(self.differences)
 
 
-def decide(pretrained: Credits, others: Mapping[str, Credits], level: float = 0.95) -> Decision:
+def decide(
+    pretrained: Credits, others: Mapping[str, Credits], level: float = 0.95, groups: Groups = None
+) -> Decision:
     """Compare the pretrained arm with every other one.
 
     It helps if it beats *every* other arm: an intersection-union test, in which each comparison may use the whole
@@ -66,6 +69,8 @@ def decide(pretrained: Credits, others: Mapping[str, Credits], level: float = 0.
     others : mapping of str to such sequences
         The same draws and rows for each other arm.
     level : float, default=0.95
+    groups : sequence of arrays, default=None
+        For each draw the group of each of its test rows: rows of one group are no independent evidence.
 
     Returns
     -------
@@ -79,11 +84,10 @@ def decide(pretrained: Credits, others: Mapping[str, Credits], level: float = 0.
     >>> decide([right] * 5, {"hog": [half] * 5}).word
     'helps'
     """
-    differences = {name: credit_interval(_minus(pretrained, credits), level) for name, credits in others.items()}
+    gains = {name: _minus(pretrained, credits) for name, credits in others.items()}
+    differences = {name: credit_interval(gain, level, groups) for name, gain in gains.items()}
     corrected_level = 1 - (1 - level) / len(others)
-    corrected = {
-        name: credit_interval(_minus(pretrained, credits), corrected_level) for name, credits in others.items()
-    }
+    corrected = {name: credit_interval(gain, corrected_level, groups) for name, gain in gains.items()}
     if all(difference.low > 0 for difference in differences.values()):
         word = HELPS
     elif any(difference.high < 0 for difference in corrected.values()):
@@ -93,25 +97,35 @@ def decide(pretrained: Credits, others: Mapping[str, Credits], level: float = 0.
     return Decision(word, differences, corrected, level)
 
 
-def credit_interval(credits: Credits, level: float = 0.95) -> Difference:
+def credit_interval(credits: Credits, level: float = 0.95, groups: Groups = None) -> Difference:
     """Mean over draws, with an interval that counts both the test rows and the draws of training rows.
 
     Draws share training rows, so the variance of their mean is taken as (1/J + n_test/n_train) s^2 (Nadeau & Bengio
     2003, "Inference for the generalization error", Machine Learning 52, section 3); for folds n_test/n_train is
-    1/(J - 1). s^2 is the larger of what the draws' scores and what the test rows show: few draws may agree by chance,
-    and rows do not know of groups and of training. With rows to count the quantile is the normal one, without them
-    Student's with J - 1 degrees of freedom. ``tests/benchmarks/verdict.py`` has the rates that this gives.
+    1/(J - 1). s^2 is the larger of what the draws' scores and what the test rows, or whole groups of them, show: few
+    draws may agree by chance, and rows do not know of training. Student's t has as many degrees of freedom as there are
+    rows or groups within draws, without them J - 1. ``tests/benchmarks/verdict.py`` has the rates that this gives.
     """
     means = np.array([np.mean(credit) for credit in credits])
-    n = len(means)
-    rows = [np.var(credit, ddof=1) / len(credit) for credit in credits if len(credit) > 1]
-    variance = max(means.var(ddof=1), np.mean(rows) if rows else 0.0)
-    quantile = (norm.ppf if rows else t(n - 1).ppf)((1 + level) / 2)
-    half = quantile * np.sqrt(variance * (1 / n + 1 / (n - 1)))
+    n, groups = len(means), groups or [np.arange(len(credit)) for credit in credits]
+    within = [_spread(*pair) for pair in zip(credits, groups, strict=True) if len(pair[0]) > 1]
+    free = sum(degrees for _, degrees in within)
+    rows = np.mean([variance for variance, degrees in within if degrees]) if free else 0.0
+    half = t(free or n - 1).ppf((1 + level) / 2) * np.sqrt(max(means.var(ddof=1), rows) * (1 / n + 1 / (n - 1)))
     return Difference(float(means.mean()), float(means.mean() - half), float(means.mean() + half))
 
 
-def error_reduction(pretrained: Credits, other: Credits, level: float = 0.95) -> Difference:
+def _spread(credit: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
+    """Variance of the mean of one draw's rows, whole groups of them, and its degrees of freedom."""
+    _, codes = np.unique(groups, return_inverse=True)
+    sums = np.bincount(codes, credit - np.mean(credit))
+    free = len(sums) - 1
+    return float(np.sum(sums**2) / len(credit) ** 2 * len(sums) / max(free, 1)), free
+
+
+def error_reduction(
+    pretrained: Credits, other: Credits, level: float = 0.95, groups: Groups = None
+) -> Difference:
     """Share of the other arm's errors that transfer saves, 1 - err_pretrained / err_other.
 
     The interval is that of the ratio made linear (the delta method); NaN where the other arm makes no error.
@@ -122,7 +136,7 @@ def error_reduction(pretrained: Credits, other: Credits, level: float = 0.95) ->
         return Difference(np.nan, np.nan, np.nan)
     ratio = np.mean([np.mean(error) for error in errors]) / bottom
     linear = [1 - ratio - (a - ratio * b) / bottom for a, b in zip(errors, others, strict=True)]
-    return credit_interval(linear, level)
+    return credit_interval(linear, level, groups)
 
 
 def _minus(first: Credits, second: Credits) -> list[np.ndarray]:
