@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from featx.exceptions import InputError
-from featx.transfer.scores import hscore, knn_score, logme_score
+from featx.transfer.scores import hscore, knn_score, lda_score, logme_score
 
-OF_CLASSES = [knn_score, hscore]
+OF_CLASSES = [knn_score, hscore, lda_score]
 ALL = [*OF_CLASSES, logme_score]
 Y = np.arange(24) % 3
 

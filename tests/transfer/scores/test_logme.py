@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
@@ -20,7 +20,7 @@ def density(Z, y, alpha, beta):
 
 def best_density(Z, y):
     """The density's maximum over alpha and beta, found by a method that knows no formula."""
-    starts = [(0.0, 0.0), (3.0, 3.0), (3.0, 0.0), (-3.0, 3.0)]
+    starts = [(0.0, 0.0), (3.0, 0.0)]
     return -min(
         minimize(
             lambda log: -density(Z, y, *np.exp(np.clip(log, -30, 30))),
@@ -93,6 +93,7 @@ def test_labels_that_follow_the_embeddings_have_more_evidence_than_shuffled_ones
         assert logme_score(Z, y) > logme_score(Z, np.random.default_rng(0).permutation(y))
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.sampled_from([(12, 30), (30, 7)]), st.floats(1e-6, 1e6))
 def test_scale_rotation_order_and_names_do_not_matter(seed, shape, scale):
     Z, y = make(*shape, seed)
