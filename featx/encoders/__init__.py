@@ -5,6 +5,7 @@ from featx.encoders._graph_encoder import GraphEncoder
 from featx.encoders._network import build_network
 from featx.encoders._registry import list_encoders, published_weights
 from featx.encoders._resolve import resolve
+from featx.encoders._size import NetworkSize, network_size
 from featx.encoders._spec import PRECISIONS, EncoderSpec, Weights
 from featx.encoders._weights import hash_file
 
@@ -13,10 +14,12 @@ __all__ = [
     "Encoder",
     "EncoderSpec",
     "GraphEncoder",
+    "NetworkSize",
     "Weights",
     "build_network",
     "hash_file",
     "list_encoders",
+    "network_size",
     "published_weights",
     "resolve",
 ]
