@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
+    from featx.transfer import rank_encoders
 
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "list_encoders": "featx.encoders",
     "load": "featx.persistence",
     "quantize_encoder": "featx.precision",
+    "rank_encoders": "featx.transfer",
     "read_image_folder": "featx._image_folder",
     "save": "featx.persistence",
 }
@@ -58,6 +60,7 @@ __all__ = [
     "list_encoders",
     "load",
     "quantize_encoder",
+    "rank_encoders",
     "read_image_folder",
     "save",
 ]

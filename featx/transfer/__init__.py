@@ -1,1 +1,27 @@
 """Which encoder, which layer, and does transfer help at all: (embeddings, y) -> numbers, tables, reports."""
+
+from featx.transfer.ranking import rank_encoders
+from featx.transfer.scores import (
+    ProxyADistance,
+    hscore,
+    knn_score,
+    lda_score,
+    leep_score,
+    logme_score,
+    nce_score,
+    probe_score,
+    proxy_a_distance,
+)
+
+__all__ = [
+    "ProxyADistance",
+    "hscore",
+    "knn_score",
+    "lda_score",
+    "leep_score",
+    "logme_score",
+    "nce_score",
+    "probe_score",
+    "proxy_a_distance",
+    "rank_encoders",
+]

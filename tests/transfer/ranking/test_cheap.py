@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from featx.transfer.scores import knn_score, leep_score
 from scipy.special import softmax
 
 from featx.exceptions import ParameterError, UnknownNameError
 from featx.transfer.ranking._cheap import cheap_scores, check_scores
+from featx.transfer.scores import knn_score, leep_score
 
 
 def test_an_unknown_score_is_named():

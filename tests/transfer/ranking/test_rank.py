@@ -3,11 +3,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from featx.transfer.scores import knn_score
 
 import featx
 from featx.exceptions import ImageErrors, ImageWarning, InputError, UnknownNameError
 from featx.transfer.ranking import rank_encoders
+from featx.transfer.scores import knn_score
 from tests.networks import tiny_encoder
 
 Y = np.array(["left", "right"] * 20)
