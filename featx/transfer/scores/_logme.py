@@ -102,7 +102,7 @@ def log_evidence(Z: np.ndarray, y: np.ndarray, alpha: float, beta: float) -> np.
     [0.0]
     """
     spectrum = _spectrum(Z, y)
-    misfit, log_det = _misfit(spectrum, np.full((1, y.shape[1]), np.log(alpha / beta)))
+    misfit, log_det = _misfit(spectrum, np.log([[alpha / beta]]))
     return (0.5 * (spectrum.n * np.log(beta / (2 * np.pi)) - log_det - beta * misfit))[0]
 
 
@@ -133,34 +133,30 @@ def _spectrum(Z: np.ndarray, targets: np.ndarray) -> _Spectrum:
 
 
 def _misfit(spectrum: _Spectrum, log_t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Q(t) and the sum of log(1 + eigenvalue / t) for log t of shape (steps, targets)."""
-    misfit, log_det = np.empty(log_t.shape), np.empty(log_t.shape)
-    for i, t in enumerate(np.exp(log_t)):
-        t = t[:1] if (t == t[0]).all() else t  # one t for all targets is one product
-        shrunk = t / (t + spectrum.eigenvalues[:, None])
-        misfit[i] = spectrum.rest + (
-            (shrunk * spectrum.energy).sum(axis=0) if len(t) > 1 else shrunk[:, 0] @ spectrum.energy
-        )
-        log_det[i] = np.log1p(spectrum.eigenvalues[:, None] / t).sum(axis=0)
-    return misfit, log_det
+    """Q(t) and the sum of log(1 + eigenvalue / t) for log t of shape (steps, targets), or (steps, 1) for all alike."""
+    misfit, log_det = [], []
+    eigenvalues = spectrum.eigenvalues[:, None]
+    for t in np.exp(log_t):
+        misfit.append(spectrum.rest + (t / (t + eigenvalues) * spectrum.energy).sum(axis=0))
+        log_det.append(np.log1p(eigenvalues / t).sum(axis=0))
+    return np.array(misfit), np.array(log_det)
 
 
 def _profile(spectrum: _Spectrum, log_t: np.ndarray) -> np.ndarray:
-    """Log evidence at the best beta for log t of shape (steps, targets)."""
+    """Log evidence at the best beta, of shape (steps, targets)."""
     misfit, log_det = _misfit(spectrum, log_t)
     return -0.5 * (spectrum.n * (np.log(2 * np.pi * misfit / spectrum.n) + 1) + log_det)
 
 
 def _maximum(spectrum: _Spectrum) -> np.ndarray:
     """Best log evidence of each target, of shape (targets,)."""
-    n_targets = len(spectrum.rest)
     centre = np.log(spectrum.eigenvalues.max(initial=0.0) or 1.0)
     low, high = centre - _RANGE, centre + _RANGE
     steps = np.linspace(low, high, int(2 * _RANGE / _STEP))[:, None]
-    values = _profile(spectrum, np.repeat(steps, n_targets, axis=1))
+    values = _profile(spectrum, steps)
     best, width = steps[values.argmax(axis=0), 0], steps[1, 0] - steps[0, 0]
     for _ in range(_ZOOMS):
         near = np.clip(best + width * np.linspace(-1, 1, 9)[:, None], low, high)
         values = _profile(spectrum, near)
-        best, width = near[values.argmax(axis=0), np.arange(n_targets)], width / 4
+        best, width = near[values.argmax(axis=0), np.arange(near.shape[1])], width / 4
     return values.max(axis=0)

@@ -64,7 +64,7 @@ def proxy_a_distance(Zs: Any, Zt: Any, *, n_permutations: int = 200, random_stat
     -----
     The classifier is ridge regression on the standardised columns of both sets, with targets 1/n and
     -1/m (Fisher's discriminant), no intercept, and a penalty of a tenth of the mean eigenvalue. Rows and
-    penalty know nothing of the sets, so one eigendecomposition gives every row's prediction without it,
+    penalty know nothing of the sets, so one matrix gives every row's prediction without it,
     :math:`(\hat y_i - h_i y_i) / (1 - h_i)`, for the sets and for all permutations of their rows. The p-value
     is the share of permutations, the identity counted, with an error as small: under like sets it is at
     most p with a probability of at most p. It is so for rows drawn one by one: copies of one image, or
@@ -107,7 +107,7 @@ def _errors(Z: np.ndarray, sets: np.ndarray) -> np.ndarray:
     """Balanced leave-one-out error of each column of sets, in which True is the first set."""
     targets = np.where(sets, 1 / sets.sum(axis=0), -1 / (~sets).sum(axis=0))
     fitted, leverage = _ridge(Z, targets)
-    left_out = fitted - leverage[:, None] * targets  # over 1 - leverage, which has no sign
+    left_out = fitted - leverage[:, None] * targets  # over 1 - leverage, which is positive
     noise = 1e-12 * np.abs(targets).max()
     wrong = np.where(np.abs(left_out) <= noise, 0.5, (left_out > 0) != sets)  # what cannot be told is half wrong
     return sum(np.where(part, wrong, 0).sum(axis=0) / part.sum(axis=0) for part in (sets, ~sets)) / 2
