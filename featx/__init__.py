@@ -13,30 +13,35 @@ if TYPE_CHECKING:
     from featx._pipeline import image_pipeline
     from featx.deploy._predictor import Predictor
     from featx.deploy.export import export_bundle
-    from featx.encoders import Encoder, list_encoders
+    from featx.encoders import Encoder, list_encoders, list_layers
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
     from featx.images import Preprocess
     from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
-    from featx.transfer import rank_encoders
+    from featx.transfer import Audit, OODDetector, audit, precompute, rank_encoders
 
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
 _HOMES = {
+    "Audit": "featx.transfer",
     "EmbeddingStore": "featx.store",
     "Encoder": "featx.encoders",
     "FeatxError": "featx.exceptions",
     "FeatxWarning": "featx.exceptions",
     "ImageEncoder": "featx._image_encoder",
     "ImageErrors": "featx.exceptions",
+    "OODDetector": "featx.transfer",
     "Predictor": "featx.deploy._predictor",
     "Preprocess": "featx.images",
+    "audit": "featx.transfer",
     "check_images": "featx._image_folder",
     "compare_precisions": "featx.precision",
     "export_bundle": "featx.deploy.export",
     "image_pipeline": "featx._pipeline",
     "list_encoders": "featx.encoders",
+    "list_layers": "featx.encoders",
     "load": "featx.persistence",
+    "precompute": "featx.transfer",
     "quantize_encoder": "featx.precision",
     "rank_encoders": "featx.transfer",
     "read_image_folder": "featx._image_folder",
@@ -44,21 +49,26 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "EmbeddingStore",
     "Encoder",
     "FeatxError",
     "FeatxWarning",
     "ImageEncoder",
     "ImageErrors",
+    "OODDetector",
     "Predictor",
     "Preprocess",
     "__version__",
+    "audit",
     "check_images",
     "compare_precisions",
     "export_bundle",
     "image_pipeline",
     "list_encoders",
+    "list_layers",
     "load",
+    "precompute",
     "quantize_encoder",
     "rank_encoders",
     "read_image_folder",

@@ -2,6 +2,7 @@
 
 from featx.encoders._encoder import Encoder
 from featx.encoders._graph_encoder import GraphEncoder
+from featx.encoders._layers import list_layers
 from featx.encoders._network import build_network
 from featx.encoders._registry import list_encoders, published_weights
 from featx.encoders._resolve import resolve
@@ -19,6 +20,7 @@ __all__ = [
     "build_network",
     "hash_file",
     "list_encoders",
+    "list_layers",
     "network_size",
     "published_weights",
     "resolve",

@@ -1,5 +1,7 @@
 """Which encoder, which layer, and does transfer help at all: (embeddings, y) -> numbers, tables, reports."""
 
+from featx.transfer._precompute import precompute
+from featx.transfer.quality import Audit, OODDetector, audit
 from featx.transfer.ranking import rank_encoders
 from featx.transfer.scores import (
     ProxyADistance,
@@ -14,13 +16,17 @@ from featx.transfer.scores import (
 )
 
 __all__ = [
+    "Audit",
+    "OODDetector",
     "ProxyADistance",
+    "audit",
     "hscore",
     "knn_score",
     "lda_score",
     "leep_score",
     "logme_score",
     "nce_score",
+    "precompute",
     "probe_score",
     "proxy_a_distance",
     "rank_encoders",
