@@ -1,0 +1,76 @@
+"""How often transfer_report's verdict is wrong: synthetic tasks whose true gain is known."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+
+from featx.transfer.report._draws import make_draws
+from featx.transfer.report._head import Head
+from featx.transfer.report._learn import Arm, Question, learn
+from featx.transfer.report._verdict import decide
+
+# name: images, signal of the pretrained arm, of the others, how many others, groups, shuffled labels
+TASKS = {
+    "equal, 60 images": (60, 0.5, 0.5, 1, 0, False),
+    "equal, 300 images": (300, 0.5, 0.5, 1, 0, False),
+    "equal, 300 images, 4 arms": (300, 0.5, 0.5, 4, 0, False),
+    "equal, 300 images in 30 groups": (300, 0.5, 0.5, 1, 30, False),
+    "equal, easy, 60 images": (60, 1.5, 1.5, 1, 0, False),
+    "equal, easy, 300 images": (300, 1.5, 1.5, 1, 0, False),
+    "labels shuffled, 300 images": (300, 0.5, 0.5, 1, 0, True),
+    "large gain, 300 images": (300, 1.0, 0.3, 1, 0, False),
+    "large gain, 300 images, 4 arms": (300, 1.0, 0.3, 4, 0, False),
+    "large loss, 300 images, 4 arms": (300, 0.3, 1.0, 4, 0, False),
+}
+DIMENSIONS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=200)
+    arguments = parser.parse_args()
+    print(f"{'':32} helps  hurts  undecided   (% of {arguments.tasks} tasks)")
+    for name, task in TASKS.items():
+        counts = rates(arguments.tasks, *task)
+        print(f"{name:32}", *(f"{100 * counts[word]:5.1f} " for word in ("helps", "hurts", "undecided")), flush=True)
+
+
+def rates(n_tasks: int, *task, draws: int = 5) -> dict[str, float]:
+    """Share of tasks on which each word is said."""
+    counts = Counter(verdict(seed, draws, *task) for seed in range(n_tasks))
+    return {word: counts[word] / n_tasks for word in ("helps", "hurts", "undecided")}
+
+
+def verdict(seed: int, draws: int, n: int, signal: float, others: float, n_others: int, n_groups: int, shuffled: bool):
+    """The word for one task: each arm sees the class through noise of its own."""
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, n_groups, n) if n_groups else None
+    y = rng.integers(0, 2, n)
+    arms = [_features(rng, y, groups, signal), *(_features(rng, y, groups, others) for _ in range(n_others))]
+    y = rng.permutation(y) if shuffled else y
+    question = Question(y, groups, regression=False)
+    folds = make_draws(y, draws, groups, False, rng)
+    head = Head(FunctionTransformer(), [LogisticRegression(C=C) for C in (0.01, 1.0)])
+    first, *rest = (
+        learn(Arm(str(i), Z.__getitem__, head), question, folds, n, lambda: None).credits for i, Z in enumerate(arms)
+    )
+    return decide(first, {str(i): credits for i, credits in enumerate(rest)}).word
+
+
+def _features(rng: np.random.Generator, y: np.ndarray, groups: np.ndarray | None, signal: float) -> np.ndarray:
+    """Half of the noise belongs to the group, where there are groups."""
+    direction = rng.normal(size=DIMENSIONS)
+    direction *= signal / np.linalg.norm(direction)
+    noise = rng.normal(size=(len(y), DIMENSIONS))
+    if groups is not None:
+        noise = (noise + rng.normal(size=(groups.max() + 1, DIMENSIONS))[groups]) / np.sqrt(2)
+    return np.outer(2 * y - 1, direction) + noise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.dummy import DummyClassifier
+
+import featx
+from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
+from featx.transfer.report import transfer_report
+from tests.networks import tiny_encoder
+
+DIGITS = load_digits()
+KEPT = np.flatnonzero(DIGITS.target < 3)[:90]
+IMAGES = list((DIGITS.images[KEPT] * 255 / 16).astype(np.uint8))
+LABELS = DIGITS.target[KEPT].astype(str)
+FAST = {"arms": ["pixels", "pretrained"], "draws": 3, "sizes": [12, 40], "verbose": 0}
+
+
+def report_of(images=IMAGES, labels=LABELS, **parameters):
+    return transfer_report(images, labels, **{"encoder": tiny_encoder(), **FAST, **parameters})
+
+
+def test_raw_pixels_beat_an_untrained_network_on_digits():
+    report = report_of()
+    assert report.word == "hurts"
+    assert report.summary.loc["pixels", "score"] > 0.9
+
+
+def test_transfer_helps_where_the_other_arm_guesses():
+    report = report_of(arms=["pretrained"], extra_arms={"guess": DummyClassifier()})
+    assert report.verdict.startswith("helps: accuracy")
+    assert list(report.summary.index) == ["pretrained", "guess"]
+
+
+def test_the_untrained_network_is_the_named_one_with_random_weights():
+    report = report_of(encoder=featx.ImageEncoder("efficientnet_lite0", verbose=0), arms=["random", "pretrained"])
+    scores = report.summary["score"]
+    assert scores["pretrained"] > scores["random"]
+
+
+def test_a_network_of_ones_own_is_compared_without_its_untrained_one():
+    report = report_of(arms=["pixels", "random", "pretrained"])
+    assert "random" not in report.summary.index
+    assert "The arm 'random' is left out" in repr(report)
+
+
+def test_every_arm_sees_the_same_rows_again():
+    one, two = report_of(), report_of()
+    assert one.curves.equals(two.curves)
+    assert not one.curves.equals(report_of(random_state=1).curves)
+
+
+def test_numbers_are_predicted_with_ridge():
+    brightness = np.array([image.mean() for image in IMAGES]) / 7
+    report = report_of(labels=brightness, head="ridge")
+    assert report.scoring == "R2"
+    assert report.summary.loc["pixels", "score"] > 0.9
+
+
+def test_another_scoring_is_averaged_over_draws():
+    report = report_of(scoring="balanced_accuracy")
+    assert report.scoring == "balanced_accuracy"
+    assert "error_reduction" not in report.summary
+
+
+def test_a_bad_image_is_left_out_of_every_arm_with_one_warning():
+    with pytest.warns(ImageWarning, match="1 of 91 images") as warned:
+        report = report_of([*IMAGES, "missing.jpg"], [*LABELS, "0"])
+    assert len(warned) == 1
+    assert len(report.predictions) == 90
+    assert report.notes == ["1 of 91 images cannot be used and are left out."]
+
+
+def test_groups_stay_on_one_side():
+    groups = np.arange(90) // 5
+    report = report_of(groups=groups, sizes=None)
+    for _, rows in report.predictions.groupby(groups):
+        assert rows["draw"].nunique() == 1
+
+
+def test_constant_images_teach_no_arm_anything():
+    report = report_of([np.full((8, 8), 7, np.uint8)] * 90)
+    assert report.word == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"labels": ["a"] * 90}, InputError, "one class, 'a'"),
+        ({"labels": LABELS[:-1]}, InputError, r"shape \(89,\) for 90"),
+        ({"labels": ["rare", *LABELS[1:]]}, InputError, "Got 1 images of class 'rare' for draws=3"),
+        ({"groups": [1, 2]}, InputError, r"groups of shape \(2,\) for 90 images"),
+        ({"groups": [0] * 90}, InputError, "Got 1 groups for draws=3"),
+        ({"sizes": [61]}, ParameterError, "to 60"),
+        ({"head": "logistik"}, UnknownNameError, "'logistic'"),
+        ({"arms": ["hogg", "pretrained"]}, UnknownNameError, "'hog'"),
+        ({"labels": np.linspace(0, 1, 90)}, ParameterError, "head='ridge'"),
+        ({"images": "photo.jpg"}, InputError, "a single str"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(changed, error, message):
+    with pytest.raises(error, match=message):
+        report_of(**changed)
