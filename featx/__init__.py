@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
-    from featx.transfer import Audit, OODDetector, audit, precompute, rank_encoders
+    from featx.transfer import (
+        Audit,
+        OODDetector,
+        TransferReport,
+        audit,
+        precompute,
+        rank_encoders,
+        transfer_report,
+    )
 
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
 _HOMES = {
@@ -33,6 +41,7 @@ _HOMES = {
     "OODDetector": "featx.transfer",
     "Predictor": "featx.deploy._predictor",
     "Preprocess": "featx.images",
+    "TransferReport": "featx.transfer",
     "audit": "featx.transfer",
     "check_images": "featx._image_folder",
     "compare_precisions": "featx.precision",
@@ -46,6 +55,7 @@ _HOMES = {
     "rank_encoders": "featx.transfer",
     "read_image_folder": "featx._image_folder",
     "save": "featx.persistence",
+    "transfer_report": "featx.transfer",
 }
 
 __all__ = [
@@ -59,6 +69,7 @@ __all__ = [
     "OODDetector",
     "Predictor",
     "Preprocess",
+    "TransferReport",
     "__version__",
     "audit",
     "check_images",
@@ -73,6 +84,7 @@ __all__ = [
     "rank_encoders",
     "read_image_folder",
     "save",
+    "transfer_report",
 ]
 
 

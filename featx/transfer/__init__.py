@@ -3,6 +3,7 @@
 from featx.transfer._precompute import precompute
 from featx.transfer.quality import Audit, OODDetector, audit
 from featx.transfer.ranking import rank_encoders
+from featx.transfer.report import TransferReport, transfer_report
 from featx.transfer.scores import (
     ProxyADistance,
     hscore,
@@ -19,6 +20,7 @@ __all__ = [
     "Audit",
     "OODDetector",
     "ProxyADistance",
+    "TransferReport",
     "audit",
     "hscore",
     "knn_score",
@@ -30,4 +32,5 @@ __all__ = [
     "probe_score",
     "proxy_a_distance",
     "rank_encoders",
+    "transfer_report",
 ]
