@@ -63,7 +63,6 @@ def list_layers(encoder: Any = "efficientnet_lite0", *, weights: str | Path = "d
 
     Examples
     --------
-    >>> import featx
     >>> from featx.encoders import list_layers
     >>> table = list_layers("resnet18")
     >>> table.loc[table["name"] != "", ["node", "size", "dim", "name"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from featx.encoders._spec import FEATURE, STAGES
@@ -57,16 +57,16 @@ def find_stages(nodes: Sequence[Visit], size: int) -> tuple[str, ...]:
     tuple of four str
         Neighbours may be the same; empty where there is no node.
     """
-    own = _own_macs(nodes)
-    trunk = [node for node, _ in _trunk(list(zip(nodes, own, strict=True)))] or list(nodes)
+    trunk = list(_trunk(nodes)) or list(nodes)
+    trunk = [node for node in trunk if node.macs] or trunk  # nothing is seen before something is computed
     if not trunk:
         return ()
     ends: list[Visit] = []
-    for _, run in groupby(zip(trunk, own, strict=False), key=lambda pair: halvings(pair[0], size)):
-        run = list(run)
-        if ends and not any(macs for _, macs in run):  # a pooling alone ends the stage before
+    for _, run in groupby(trunk, key=lambda node: halvings(node, size)):
+        last = list(run)[-1]
+        if ends and last.macs == ends[-1].macs:  # a pooling alone ends the stage before
             ends.pop()
-        ends.append(run[-1][0])
+        ends.append(last)
     if len(ends) < len(STAGES):
         ends = [_nearest(trunk, (i + 1) / len(STAGES)) for i in range(len(STAGES))]
     return tuple(node.name for node in ends[-len(STAGES) :])
@@ -116,21 +116,17 @@ def _passes(module: torch.nn.Module) -> bool:
     return isinstance(module, nn.Identity | nn.modules.dropout._DropoutNd)
 
 
-def _own_macs(nodes: Sequence[Visit]) -> list[int]:
-    totals = [0, *(node.macs for node in nodes)]
-    return [after - before for before, after in pairwise(totals)]
-
-
-def _trunk(nodes: Sequence[tuple[Visit, int]]) -> Iterator[tuple[Visit, int]]:
+def _trunk(nodes: Sequence[Visit]) -> Iterator[Visit]:
     """The nodes before the classifier's pooling."""
     from torch import nn
 
-    pools = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-    for node, macs in nodes:
-        pooled = math.prod(node.places) == 1 and not macs
+    pools, macs = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d), 0
+    for node in nodes:
+        pooled = math.prod(node.places) == 1 and node.macs == macs
         if not node.places or pooled or isinstance(node.module, pools):
             return
-        yield node, macs
+        macs = node.macs
+        yield node
 
 
 def _nearest(nodes: Sequence[Visit], share: float) -> Visit:

@@ -61,13 +61,13 @@ def test_each_encoder_has_rows_of_its_own(files, store):
 
 
 def test_registered_weights_are_called_as_in_the_list_of_encoders(photos, store):
-    small = featx.Preprocess(size=64)
-    table = precompute(photos, "efficientnet_lite0", ["early", "last"], cache=store, preprocess=small, verbose=0)
+    options = {"cache": store, "preprocess": featx.Preprocess(size=64), "runtime": "torch", "device": "cpu"}
+    table = precompute(photos, "efficientnet_lite0", ["early", "last"], **options)
     assert table[["encoder", "weights", "dim"]].to_numpy().tolist() == [
         ["efficientnet_lite0", "IMAGENET1K", 24],
         ["efficientnet_lite0", "IMAGENET1K", 1280],
     ]
-    assert set(precompute(photos, weights="random:3", cache=store, preprocess=small)["weights"]) == {"random:3"}
+    assert set(precompute(photos, weights="random:3", **options)["weights"]) == {"random:3"}
 
 
 def test_images_that_cannot_be_read_have_no_row(tiny, files, store):
