@@ -39,7 +39,7 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
     layers : str or list of str, default=None
         ``"early"``, ``"middle"``, ``"late"`` or ``"last"``, which every network has; nodes as in
         ``module.named_modules()``, of which `list_layers` shows those between blocks; or ``"logits"``. Several are
-        concatenated. Early nodes are local, late ones global. None is the network's own feature.
+        concatenated. Early nodes are local, late ones global. None is the network's feature, its classifier's input.
     pooling : {"avg", "max", "gem", "flatten"}, default=None
         How named nodes become one vector; None is ``"avg"``.
     preprocess : {"default", "crop", "squash", "pad"} or Preprocess, default="default"
