@@ -38,9 +38,9 @@ def embed_plane(embeddings: np.ndarray) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     n = len(embeddings)
-    parts = PCA(min(_PARTS, n, embeddings.shape[1]), random_state=0).fit_transform(embeddings.astype(np.float32))
-    if not np.ptp(parts, axis=0).any():
+    if not np.ptp(embeddings, axis=0).any():
         return np.full((n, 2), 0.5)
+    parts = PCA(min(_PARTS, n, embeddings.shape[1]), random_state=0).fit_transform(embeddings.astype(np.float32))
     plane = TSNE(perplexity=min(_PERPLEXITY, (n - 1) / 3), init="random", random_state=0).fit_transform(parts)
     low = plane.min(axis=0)
     return (plane - low) / np.maximum(np.ptp(plane, axis=0), np.finfo(np.float32).tiny)

@@ -108,8 +108,8 @@ def say(outcomes: Outcomes, decision: Decision, scoring: str) -> str:
         f"{_figure(gain.high, scoring)})"
     )
     if word == HELPS:
-        needed = labels_text(efficiency_table(outcomes)[rival])
-        return f"{text}. For what transfer does with few labels, {rival} needs more: {needed}."
+        needed, n = labels_text(efficiency_table(outcomes)[rival]).split(" for ")
+        return f"{text}. For what transfer does with {n} labels, {rival} needs {needed.replace('>', 'more than')}."
     if word == HURTS:
         return f"{text}. Another encoder, layer or preprocessing may fit this task better."
     return f"{text}. More labelled images would narrow the interval."

@@ -67,7 +67,7 @@ def test_the_sentence_has_the_evidence():
     assert text.startswith(
         "helps: accuracy 0.900 against 0.700 for hog with 1,000 labels (+20.0 points, 95 % interval +"
     )
-    assert text.endswith("316 for 10.")
+    assert text.endswith("For what transfer does with 10 labels, hog needs 316.")
 
 
 def test_harm_is_said_with_the_arm_that_shows_it():
