@@ -18,6 +18,7 @@ _COMPARED = 1000
 _ALMOST_ONE = 1 - 1e-9
 _FEW = 20
 _SAFE = 0.98
+_LEAST = 0.9
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ def calibrate(
     """Choose the threshold.
 
     It lies where 2 % of the copies are missed, if at most one of 1,000 images is expected to have a different image
-    above it; else where that is expected, and more copies are missed. The similarity of each image to its nearest
-    other one is taken as normal after Fisher's transformation, its spread from the lower half: the upper end is not
-    looked at, as it holds the duplicates that are looked for.
+    above it; else where that is expected, and more copies are missed; never below 0.9. The similarity of each image
+    to its nearest other one is taken as normal after Fisher's transformation, its spread from the lower half: the
+    upper end is not looked at, as it holds the duplicates that are looked for.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def calibrate(
     measured = len(looks) >= _FEW
     centre, spread = _nearest_others(looks, float(np.median(similar[WAYS[0]]))) if measured else (0.0, 0.0)
     careful = float(np.tanh(centre + _FALSE_DEVIATIONS * spread)) if measured else _SAFE
-    threshold = max(wanted, careful)
+    threshold = max(wanted, careful, _LEAST)
     return Calibration(
         threshold,
         {way: float((values < threshold).mean()) for way, values in similar.items()},

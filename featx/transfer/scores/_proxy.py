@@ -107,7 +107,8 @@ def _errors(Z: np.ndarray, sets: np.ndarray) -> np.ndarray:
     """Balanced leave-one-out error of each column of sets, in which True is the first set."""
     targets = np.where(sets, 1 / sets.sum(axis=0), -1 / (~sets).sum(axis=0))
     fitted, leverage = _ridge(Z, targets)
-    left_out = fitted - leverage[:, None] * targets  # over 1 - leverage, which is positive
+    # Over 1 - leverage, which is positive; the mean that was taken off counts as a fitted value too.
+    left_out = fitted - (leverage[:, None] + 1 / len(Z)) * targets
     noise = 1e-12 * np.abs(targets).max()
     wrong = np.where(np.abs(left_out) <= noise, 0.5, (left_out > 0) != sets)  # what cannot be told is half wrong
     return sum(np.where(part, wrong, 0).sum(axis=0) / part.sum(axis=0) for part in (sets, ~sets)) / 2

@@ -24,7 +24,7 @@ def test_of_photos_plain_copies_are_not_missed(crops):
 def test_where_images_look_alike_few_false_pairs_are_bought_with_missed_copies():
     digits = (load_digits().images * 15).astype("uint8")[:500]
     calibration = measured(digits)
-    assert calibration.false_share == pytest.approx(0.001, abs=2e-4)
+    assert calibration.false_share <= 0.0011
     assert calibration.missed["half the size"] > 0.5
 
 

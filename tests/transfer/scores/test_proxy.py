@@ -91,3 +91,10 @@ def test_sets_that_cannot_be_compared_are_refused(Zs, Zt, message):
 def test_a_number_of_permutations_that_is_none_is_refused(n):
     with pytest.raises(ParameterError, match="Got n_permutations="):
         proxy_a_distance(np.eye(3), np.eye(3), n_permutations=n)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(30, 1000), (100, 1280), (200, 20)])
+def test_sets_of_one_source_are_told_apart_no_better_than_by_chance(n, dim):
+    rng = np.random.default_rng(0)
+    errors = [proxy_a_distance(*rng.normal(size=(2, n, dim)), n_permutations=1).error for _ in range(20)]
+    assert np.mean(errors) == pytest.approx(0.5, abs=0.03)

@@ -1,0 +1,58 @@
+"""``featx audit``: unreadable images, duplicates, likely wrong labels, outliers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from featx.cli._command import add_command, add_json, note, print_json
+from featx.cli._csv import write_csv
+from featx.cli._encoder import add_encoder, encoder_parameters
+from featx.cli._target import check_target, replacing
+
+_EXAMPLES = """
+featx audit photos/
+featx audit photos/ -o audit.html --csv audit.csv
+featx audit photos/ --json
+"""
+_BAD = ("unreadable", "copies", "label_issues", "outliers")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = add_command(
+        *(commands, "audit", run),
+        help="find unreadable images, duplicates, likely wrong labels and outliers",
+        description="Look at every image of photos/<label>/...; nothing is changed or deleted. The exit status is 1 "
+        "if anything was\nfound.",
+        examples=_EXAMPLES,
+    )
+    add_ = command.add_argument
+    add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...")
+    add_("-o", "--output", metavar="FILE", help="write a page that shows it: HTML, with the pictures inside")
+    add_("--csv", metavar="FILE", help="write a row an image")
+    add_("--cv", type=int, default=5, metavar="N", help="folds in which labels are judged; default: %(default)s")
+    add_json(command)
+    add_encoder(command)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    for file in filter(None, (parsed.output, parsed.csv)):
+        check_target(file)
+    from featx._image_encoder import ImageEncoder
+    from featx._image_folder import read_image_folder
+    from featx.transfer.quality import audit
+
+    photos = read_image_folder(parsed.folder)
+    encoder = ImageEncoder(**encoder_parameters(parsed))
+    audited = audit(photos["image"], photos["label"], encoder=encoder, cv=parsed.cv)
+    if parsed.csv:
+        with replacing(parsed.csv) as file:
+            write_csv(audited.table, file)
+    if parsed.output:
+        note(f"Page: {audited.to_html(parsed.output)}")
+    if parsed.json:
+        rows = json.loads(audited.table.to_json(orient="records"))
+        print_json({**audited.counts, "notes": audited.explanations, "rows": rows})
+    else:
+        print(audited)
+    return int(any(audited.counts[name] for name in _BAD))

@@ -1,0 +1,69 @@
+"""What an audit finds of planted copies and wrong labels, and how much of what it finds is right."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+import featx
+from featx.transfer.quality import audit
+from featx.transfer.quality._copies import WAYS, make_copies
+from tests.benchmarks.fashion import DATA, read_fashion
+
+_N = 1820
+_COPIED = 60  # three ways each: 2,000 rows
+_FLIPPED = 0.05
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", default="cache")
+    parser.add_argument("--data", type=Path, default=DATA)
+    arguments = parser.parse_args()
+    encoder = featx.ImageEncoder(cache=arguments.cache)
+    images, labels = read_fashion(arguments.data)
+    report("Fashion-MNIST", images[:_N], labels[:_N], encoder, _COPIED)
+    crops, photo = crops_of_photos()
+    report("crops of two photos", crops, photo, encoder, len(crops) // 10)
+
+
+def crops_of_photos() -> tuple[np.ndarray, np.ndarray]:
+    """Crops that overlap by a third, and the photo that each is of."""
+    corners = [(y, x) for y in range(0, 300, 80) for x in range(0, 480, 107)]
+    photos = load_sample_images().images
+    crops = np.array([photo[y : y + 120, x : x + 160] for photo in photos for y, x in corners])
+    return crops, np.repeat([0, 1], len(corners))
+
+
+def report(name: str, images: np.ndarray, true: np.ndarray, encoder: featx.ImageEncoder, n_copied: int) -> None:
+    rng = np.random.default_rng(0)
+    of = rng.choice(len(images), n_copied, replace=False)
+    copies = [np.asarray(copy) for i in of for copy in make_copies(Image.fromarray(images[i]).convert("RGB")).values()]
+    labels = np.concatenate([true, np.repeat(true[of], len(WAYS))])
+    flipped = rng.choice(len(labels), round(_FLIPPED * len(labels)), replace=False)
+    labels[flipped] = (labels[flipped] + rng.integers(1, true.max() + 1, len(flipped))) % (true.max() + 1)
+    encoder.transform([*images, *copies])
+    started = time.perf_counter()
+    audited = audit([*images, *copies], labels, encoder=encoder, verbose=0)
+    print(f"{name}: {len(labels):,} rows, {time.perf_counter() - started:.1f} s with known embeddings")
+    print(f"  {audited.explanations[0]}")
+    groups, source = audited.groups, np.concatenate([np.arange(len(images)), np.repeat(of, len(WAYS))])
+    joined = groups[len(images) :].reshape(-1, len(WAYS)) == groups[of][:, None]
+    for way, share in zip(WAYS, joined.mean(axis=0), strict=True):
+        print(f"  copies {way:15} found {share:.2f}")
+    same = np.triu(groups[:, None] == groups, 1)
+    print(f"  pairs that are copies          {(same & (source[:, None] == source)).sum() / max(1, same.sum()):.2f}")
+    issue = audited.table["suggested_label"].notna().to_numpy()
+    hits = issue[flipped].sum()
+    print(
+        f"  wrong labels           found {hits / len(flipped):.2f}, of {issue.sum()} suspected {hits / issue.sum():.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

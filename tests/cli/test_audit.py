@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from featx.cli import main
+
+
+@pytest.fixture
+def folder(files, tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for i, label in enumerate(["left", "right"] * 6):
+        Path("labelled", label).mkdir(parents=True, exist_ok=True)
+        shutil.copy(files[i], Path("labelled", label))
+    return Path("labelled")
+
+
+def test_what_is_found_is_printed_shown_and_listed(folder, capsys):
+    shutil.copy(folder / "left" / "00.jpg", folder / "right" / "copy.jpg")
+    (folder / "left" / "empty.jpg").touch()
+    assert main(["audit", "labelled", "-o", "audit.html", "--csv", "audit.csv"]) == 1
+    out = capsys.readouterr().out
+    assert "14 images" in out
+    assert "1 unreadable" in out
+    assert "Different labels" in Path("audit.html").read_text()
+    with open("audit.csv", newline="") as file:
+        rows = {row["image"]: row for row in csv.DictReader(file)}
+    assert rows["labelled/left/empty.jpg"]["error"] == "the file is empty (0 bytes)"
+    assert rows["labelled/right/copy.jpg"]["duplicate_label_conflict"] == "True"
+
+
+def test_json_is_one_document(folder, capsys):
+    main(["audit", "labelled", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["images"] == len(document["rows"]) == 12
+    assert document["rows"][0]["image"] == "labelled/left/00.jpg"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["nowhere"], "not there"), (["labelled", "-o", "no/a.html"], "there is no folder")]
+)
+def test_what_cannot_be_done_is_status_2(folder, arguments, message, capsys):
+    assert main(["audit", *arguments]) == 2
+    assert message in capsys.readouterr().err
