@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
-HEADS = ("logistic", "svm", "ridge")
+HEADS = ("logistic", "svm", "ridge", "probe", "prototype")
 
 
 def image_pipeline(
@@ -31,10 +31,12 @@ def image_pipeline(
 
     Parameters
     ----------
-    head : {"logistic", "svm", "ridge"} or estimator, default="logistic"
+    head : {"logistic", "svm", "ridge", "probe", "prototype"} or estimator, default="logistic"
         ``"logistic"``: StandardScaler, LogisticRegression(C=0.01).
         ``"svm"``: Normalizer, SVC(C=10) with an RBF kernel.
         ``"ridge"``: StandardScaler, Ridge(alpha=1000), for regression.
+        ``"probe"``: StandardScaler, `featx.heads.LinearProbe`, which chooses C by itself.
+        ``"prototype"``: `featx.heads.EmbeddingNormalizer`, `featx.heads.PrototypeClassifier`, for a few images a class.
         An estimator or a Pipeline of your own is cloned, after a StandardScaler.
     encoder : str or Encoder, default="efficientnet_lite0"
     head_parameters : mapping, default=None
@@ -101,6 +103,8 @@ def _build_head(head: str | BaseEstimator) -> tuple[Any, Any]:
     from sklearn.preprocessing import Normalizer, StandardScaler
     from sklearn.svm import SVC
 
+    from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier
+
     if not isinstance(head, str):
         if not hasattr(head, "fit") or isinstance(head, type):
             raise ParameterError(f"Got head={head!r}. Expected one of {HEADS} or an estimator (an instance).")
@@ -111,4 +115,8 @@ def _build_head(head: str | BaseEstimator) -> tuple[Any, Any]:
         return Normalizer(), SVC(C=10.0)
     if head == "ridge":
         return StandardScaler(), Ridge(alpha=1000.0)
+    if head == "probe":
+        return StandardScaler(), LinearProbe()
+    if head == "prototype":
+        return EmbeddingNormalizer(), PrototypeClassifier()
     raise UnknownNameError("head", head, HEADS, "Or pass an estimator.")
