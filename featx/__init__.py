@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from featx.deploy.export import export_bundle
     from featx.encoders import Encoder, list_encoders, list_layers
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
+    from featx.heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
     from featx.images import Preprocess
     from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
 _HOMES = {
     "Audit": "featx.transfer",
+    "EmbeddingNormalizer": "featx.heads",
     "EmbeddingStore": "featx.store",
     "Encoder": "featx.encoders",
     "FeatxError": "featx.exceptions",
@@ -41,12 +43,14 @@ _HOMES = {
     "OODDetector": "featx.transfer",
     "Predictor": "featx.deploy._predictor",
     "Preprocess": "featx.images",
+    "PrototypeClassifier": "featx.heads",
     "TransferReport": "featx.transfer",
     "audit": "featx.transfer",
     "check_images": "featx._image_folder",
     "compare_precisions": "featx.precision",
     "export_bundle": "featx.deploy.export",
     "image_pipeline": "featx._pipeline",
+    "linear_probe": "featx.heads",
     "list_encoders": "featx.encoders",
     "list_layers": "featx.encoders",
     "load": "featx.persistence",
@@ -60,6 +64,7 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "EmbeddingNormalizer",
     "EmbeddingStore",
     "Encoder",
     "FeatxError",
@@ -69,6 +74,7 @@ __all__ = [
     "OODDetector",
     "Predictor",
     "Preprocess",
+    "PrototypeClassifier",
     "TransferReport",
     "__version__",
     "audit",
@@ -76,6 +82,7 @@ __all__ = [
     "compare_precisions",
     "export_bundle",
     "image_pipeline",
+    "linear_probe",
     "list_encoders",
     "list_layers",
     "load",

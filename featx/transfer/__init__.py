@@ -1,5 +1,6 @@
 """Which encoder, which layer, and does transfer help at all: (embeddings, y) -> numbers, tables, reports."""
 
+from featx.heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
 from featx.transfer._precompute import precompute
 from featx.transfer.quality import Audit, OODDetector, audit
 from featx.transfer.ranking import rank_encoders
@@ -18,7 +19,9 @@ from featx.transfer.scores import (
 
 __all__ = [
     "Audit",
+    "EmbeddingNormalizer",
     "OODDetector",
+    "PrototypeClassifier",
     "ProxyADistance",
     "TransferReport",
     "audit",
@@ -26,6 +29,7 @@ __all__ = [
     "knn_score",
     "lda_score",
     "leep_score",
+    "linear_probe",
     "logme_score",
     "nce_score",
     "precompute",

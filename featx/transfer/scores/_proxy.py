@@ -109,6 +109,8 @@ def _errors(Z: np.ndarray, sets: np.ndarray) -> np.ndarray:
     fitted, leverage = _ridge(Z, targets)
     # Over 1 - leverage, which is positive; the mean that was taken off counts as a fitted value too.
     left_out = fitted - (leverage[:, None] + 1 / len(Z)) * targets
+    if not Z.any():  # of rows that are all one, leaving one out tells which it was
+        left_out = np.zeros_like(left_out)
     noise = 1e-12 * np.abs(targets).max()
     wrong = np.where(np.abs(left_out) <= noise, 0.5, (left_out > 0) != sets)  # what cannot be told is half wrong
     return sum(np.where(part, wrong, 0).sum(axis=0) / part.sum(axis=0) for part in (sets, ~sets)) / 2

@@ -7,7 +7,7 @@ from featx.transfer.scores._proxy import _standardised
 
 
 def naive_error(Zs, Zt):
-    """A ridge regression for each row, from all the others."""
+    """A ridge regression with an intercept for each row, from all the others."""
     Z = _standardised(np.vstack([Zs, Zt]))
     n, dim = Z.shape
     first = np.arange(n) < len(Zs)
@@ -16,8 +16,10 @@ def naive_error(Zs, Zt):
     wrong = []
     for i in range(n):
         left = np.arange(n) != i
-        weights = np.linalg.solve(Z[left].T @ Z[left] + penalty * np.eye(dim), Z[left].T @ target[left])
-        wrong.append((Z[i] @ weights > 0) != first[i])
+        mean, level = Z[left].mean(axis=0), target[left].mean()
+        rows = Z[left] - mean
+        weights = np.linalg.solve(rows.T @ rows + penalty * np.eye(dim), rows.T @ (target[left] - level))
+        wrong.append(((Z[i] - mean) @ weights + level > 0) != first[i])
     return (np.mean(np.array(wrong)[first]) + np.mean(np.array(wrong)[~first])) / 2
 
 
@@ -42,7 +44,7 @@ def test_of_like_sets_the_p_value_is_uniform(n, m, dim):
         share = (p <= level).mean()
         slack = 3 * np.sqrt(level * (1 - level) / len(p))
         assert level - slack - 0.1 < share < level + slack  # errors are few values: ties hold p up a little
-    assert abs(np.mean([found.error for found in drawn]) - 0.5) < 0.03
+    assert abs(np.mean([found.error for found in drawn]) - 0.5) < 0.05
 
 
 def test_sets_that_were_shifted_are_told_apart():
@@ -97,4 +99,4 @@ def test_a_number_of_permutations_that_is_none_is_refused(n):
 def test_sets_of_one_source_are_told_apart_no_better_than_by_chance(n, dim):
     rng = np.random.default_rng(0)
     errors = [proxy_a_distance(*rng.normal(size=(2, n, dim)), n_permutations=1).error for _ in range(20)]
-    assert np.mean(errors) == pytest.approx(0.5, abs=0.03)
+    assert np.mean(errors) == pytest.approx(0.5, abs=0.05)
