@@ -13,53 +13,85 @@ if TYPE_CHECKING:
     from featx._pipeline import image_pipeline
     from featx.deploy._predictor import Predictor
     from featx.deploy.export import export_bundle
-    from featx.encoders import Encoder, list_encoders
+    from featx.encoders import Encoder, list_encoders, list_layers
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
+    from featx.heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
     from featx.images import Preprocess
     from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
+    from featx.transfer import (
+        Audit,
+        OODDetector,
+        TransferReport,
+        audit,
+        precompute,
+        rank_encoders,
+        transfer_report,
+    )
 
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
 _HOMES = {
+    "Audit": "featx.transfer",
+    "EmbeddingNormalizer": "featx.heads",
     "EmbeddingStore": "featx.store",
     "Encoder": "featx.encoders",
     "FeatxError": "featx.exceptions",
     "FeatxWarning": "featx.exceptions",
     "ImageEncoder": "featx._image_encoder",
     "ImageErrors": "featx.exceptions",
+    "OODDetector": "featx.transfer",
     "Predictor": "featx.deploy._predictor",
     "Preprocess": "featx.images",
+    "PrototypeClassifier": "featx.heads",
+    "TransferReport": "featx.transfer",
+    "audit": "featx.transfer",
     "check_images": "featx._image_folder",
     "compare_precisions": "featx.precision",
     "export_bundle": "featx.deploy.export",
     "image_pipeline": "featx._pipeline",
+    "linear_probe": "featx.heads",
     "list_encoders": "featx.encoders",
+    "list_layers": "featx.encoders",
     "load": "featx.persistence",
+    "precompute": "featx.transfer",
     "quantize_encoder": "featx.precision",
+    "rank_encoders": "featx.transfer",
     "read_image_folder": "featx._image_folder",
     "save": "featx.persistence",
+    "transfer_report": "featx.transfer",
 }
 
 __all__ = [
+    "Audit",
+    "EmbeddingNormalizer",
     "EmbeddingStore",
     "Encoder",
     "FeatxError",
     "FeatxWarning",
     "ImageEncoder",
     "ImageErrors",
+    "OODDetector",
     "Predictor",
     "Preprocess",
+    "PrototypeClassifier",
+    "TransferReport",
     "__version__",
+    "audit",
     "check_images",
     "compare_precisions",
     "export_bundle",
     "image_pipeline",
+    "linear_probe",
     "list_encoders",
+    "list_layers",
     "load",
+    "precompute",
     "quantize_encoder",
+    "rank_encoders",
     "read_image_folder",
     "save",
+    "transfer_report",
 ]
 
 

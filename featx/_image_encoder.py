@@ -37,9 +37,9 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
         A published name (``"IMAGENET1K_V1"``), the path of a ``.pth`` or
         ``.safetensors`` file, or ``"random"``, ``"random:7"`` (seed 7).
     layers : str or list of str, default=None
-        Nodes as in ``module.named_modules()``, or ``"logits"``; several are
-        concatenated. Early nodes are local, late ones global. None is the
-        network's own feature, the input of its classifier.
+        ``"early"``, ``"middle"``, ``"late"`` or ``"last"``, which every network has; nodes as in
+        ``module.named_modules()``, of which `list_layers` shows those between blocks; or ``"logits"``. Several are
+        concatenated. Early nodes are local, late ones global. None is the network's feature, its classifier's input.
     pooling : {"avg", "max", "gem", "flatten"}, default=None
         How named nodes become one vector; None is ``"avg"``.
     preprocess : {"default", "crop", "squash", "pad"} or Preprocess, default="default"

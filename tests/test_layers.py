@@ -29,6 +29,7 @@ FLOORS = {
     "extraction": 5,
     "runtimes": 4,
     "encoders": 3,
+    "heads": 3,
     "images": 2,
     "store": 2,
     "_cache_folder": 1,

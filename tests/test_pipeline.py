@@ -17,6 +17,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 
 import featx
+from featx._pipeline import HEADS
 from featx.exceptions import ImageWarning, ParameterError, UnknownNameError
 from tests.counting import totals
 
@@ -65,7 +66,7 @@ def test_a_parallel_grid_search_encodes_each_image_once_and_a_second_one_none(tm
     assert second == {"score": first["score"], "native": []}
 
 
-@pytest.mark.parametrize("head", ["logistic", "svm"])
+@pytest.mark.parametrize("head", ["logistic", "svm", "probe", "prototype"])
 def test_it_fits_predicts_and_reloads(head, tmp_path, crops, photos, store):
     labels = ["china" if i < 20 else "flower" for i in range(40)]
     model = featx.image_pipeline(head, cache=store).fit(crops, labels)
@@ -81,7 +82,7 @@ def test_ridge_is_for_regression(tiny, crops):
 
 
 def test_steps_keep_their_names_whatever_the_head():
-    for head in ("logistic", "svm", "ridge", RandomForestClassifier(), make_pipeline(MinMaxScaler(), SVC())):
+    for head in (*HEADS, RandomForestClassifier(), make_pipeline(MinMaxScaler(), SVC())):
         assert list(featx.image_pipeline(head).named_steps) == ["encoder", "scaler", "head"]
 
 

@@ -14,7 +14,7 @@ def add_encoder(command: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--encoder", default="efficientnet_lite0", metavar="NAME", help="of featx encoders; default: %(default)s")
     add("--weights", metavar="NAME|FILE", help="published ones, a .pth or .safetensors file, or random")
-    add("--layers", metavar="NODE,NODE", help="inner layers instead of the network's own feature")
+    add("--layers", metavar="NODE,NODE", help="early, middle, late, last or inner nodes, not the own feature")
     add("--pooling", metavar="NAME", help="avg, max, gem or flatten; with --layers")
     add("--preprocess", metavar="NAME", help="crop, squash or pad")
     add("--precision", metavar="NAME", help="float32, tf32, bfloat16 or float16")

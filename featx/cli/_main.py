@@ -9,11 +9,24 @@ import warnings
 from collections.abc import Sequence
 
 from featx._version import __version__
-from featx.cli import _audit, _bench, _cache, _check, _doctor, _embed, _encoders, _export, _predict, _serve, _train
+from featx.cli import (
+    _audit,
+    _bench,
+    _cache,
+    _check,
+    _doctor,
+    _embed,
+    _encoders,
+    _export,
+    _predict,
+    _rank,
+    _serve,
+    _train,
+)
 from featx.exceptions import FeatxError
 
 # A file a command, each with `add(commands)`, in the order of --help.
-_COMMANDS = (_embed, _check, _audit, _train, _predict, _export, _serve, _encoders, _cache, _bench, _doctor)
+_COMMANDS = (_embed, _check, _audit, _train, _predict, _export, _serve, _encoders, _rank, _cache, _bench, _doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,18 @@ def build_random(architecture: Architecture, seed: int, size: int) -> torch.nn.M
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         return architecture.build(size)
+
+
+def build_skeleton(build: Callable[[int], torch.nn.Module], size: int) -> torch.nn.Module:
+    """Build a network without memory, where its code allows it; else, and then moved, with random weights."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return build(size)
+    except (RuntimeError, NotImplementedError):  # some networks compute with values while they are built
+        with torch.random.fork_rng(devices=[]):
+            return build(size).to("meta")
 
 
 def build_published(architecture: Architecture, weights: str, size: int) -> torch.nn.Module:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import torch
 
 _SOURCE = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
+# The last node of each variant at strides 4, 8 and 16; at 32 it is the head.
+_STAGES = {
+    "efficientnet_lite0": ("blocks.2", "blocks.4", "blocks.10", "head"),
+    "efficientnet_lite1": ("blocks.3", "blocks.6", "blocks.14", "head"),
+    "efficientnet_lite2": ("blocks.3", "blocks.6", "blocks.14", "head"),
+}
 # name: (width, depth, image size, parameters in millions, GMACs and ImageNet top-1 as published, file, SHA-256)
 _VARIANTS = {
     "efficientnet_lite0": (
@@ -77,6 +83,7 @@ def _architecture(name, width, depth, size, parameters, gmacs, top1, file, sha25
         weights=(weights,),
         build=partial(_build, width, depth),
         rename=_rename,
+        stages=_STAGES[name],
     )
 
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.encoders._inspect import identify, probe
-from featx.encoders._recipe import FromCheckpoint, FromFactory, FromModule, Recipe, can_pickle, freeze_copy, save
+from featx.encoders._recipe import (
+    FromCheckpoint,
+    FromFactory,
+    FromModule,
+    Recipe,
+    can_pickle,
+    freeze_copy,
+    save,
+    skeleton,
+)
 from featx.encoders._registry import get_architecture
 from featx.encoders._spec import EncoderSpec
+from featx.encoders._stages import name_stages
+from featx.encoders._trace import trace
 from featx.exceptions import ParameterError, WeightsError
 from featx.images import Preprocess
 
@@ -176,6 +188,15 @@ class Encoder:
                 )
             self._module = module
         return self._module
+
+    @cached_property
+    def stages(self) -> dict[str, str]:
+        """The nodes that "early", "middle", "late" and "last" stand for."""
+        return name_stages(trace(self.build_on, self.classifier, self.preprocess.size), self.preprocess.size)
+
+    def build_on(self, device: str) -> torch.nn.Module:
+        """The network on the CPU, or on the meta device a copy without memory."""
+        return self.module if device == "cpu" else skeleton(self.module).to(device)
 
     def spec(self, preprocess: Preprocess) -> EncoderSpec:
         """What its fingerprint is taken over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from featx.encoders._spec import FEATURE, LOGITS, EncoderSpec
+from featx.encoders._spec import FEATURE, LOGITS, STAGES, EncoderSpec
 from featx.exceptions import ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def find_node(module: torch.nn.Module, layer: str) -> torch.nn.Module:
     nodes = dict(module.named_modules())
     nodes.pop("", None)
     if layer not in nodes:
-        raise UnknownNameError("layer", layer, nodes, "Nodes are named as in module.named_modules().")
+        hint = "Nodes are named as in module.named_modules(); featx.list_layers() shows those between blocks."
+        raise UnknownNameError("layer", layer, [*STAGES, *nodes], hint)
     return nodes[layer]
 
 
@@ -118,7 +119,7 @@ def pool(output: torch.Tensor, pooling: str | None) -> torch.Tensor:
         return output.flatten(1).clone()  # the next node may overwrite the output in place
     if output.ndim == 3:  # tokens: channels are last
         values = output.transpose(1, 2)
-    elif output.shape[1] == output.shape[2] != output.shape[3]:  # a square map, channels last (Swin)
+    elif has_channels_last(output):
         values = output.flatten(1, 2).transpose(1, 2)
     else:
         values = output.flatten(2)
@@ -127,6 +128,11 @@ def pool(output: torch.Tensor, pooling: str | None) -> torch.Tensor:
     if pooling == "gem":
         return values.clamp(min=_GEM_FLOOR).pow(_GEM_POWER).mean(-1).pow(1 / _GEM_POWER)
     return values.mean(-1)
+
+
+def has_channels_last(output: torch.Tensor) -> bool:
+    """Whether four axes are those of a square map with its channels last (Swin)."""
+    return output.shape[1] == output.shape[2] != output.shape[3]
 
 
 def first_tensor(output: object, layer: str) -> torch.Tensor:

@@ -99,7 +99,7 @@ def save(module: torch.nn.Module, recipe: Recipe, path: Path) -> Recipe:
     # A registered architecture is found by its name, and some have classes that cannot be pickled.
     if isinstance(recipe, FromCheckpoint) and isinstance(recipe.architecture, str):
         return replace(recipe, path=path)
-    return FromSaved(_skeleton(module), path)
+    return FromSaved(skeleton(module), path)
 
 
 def can_pickle(recipe: Recipe) -> bool:
@@ -137,7 +137,7 @@ def _call(factory: Any) -> Any:
     return factory()
 
 
-def _skeleton(module: torch.nn.Module) -> torch.nn.Module:
+def skeleton(module: torch.nn.Module) -> torch.nn.Module:
     """Copy a module without the memory of what its state dict holds."""
     import torch
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from featx.encoders._build import build_from_file, build_published, build_random
 from featx.encoders._encoder import Encoder
+from featx.encoders._portable import to_node
 from featx.encoders._registry import get_architecture, published_weights
 from featx.encoders._spec import DECODES, FEATURE, LOGITS, POOLINGS, PRECISIONS, Architecture, EncoderSpec
 from featx.encoders._weights import hash_file, is_weights_path
@@ -68,9 +69,10 @@ def resolve(
     names = [layers] if isinstance(layers, str) else list(layers) if isinstance(layers, Iterable) else []
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ParameterError(f"Got layers={layers!r}. Expected a node's name, or a list of them, or None.")
-    if len(set(names)) < len(names):
-        raise ParameterError(f"Got layers={layers!r}, which names a node twice.")
-    return tuple(_at_layer(base, name, pooling) for name in names)
+    nodes = [to_node(name, encoder) for name in names]
+    if len(set(nodes)) < len(nodes):
+        raise ParameterError(f"Got layers={layers!r}, which names a node twice: {', '.join(nodes)}.")
+    return tuple(_at_layer(base, node, pooling) for node in nodes)
 
 
 def _at_layer(base: EncoderSpec, layer: str, pooling: str | None) -> EncoderSpec:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 FEATURE = "feature"
 LOGITS = "logits"
+STAGES = ("early", "middle", "late", "last")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 DECODES = ("exact", "fast")
 POOLINGS = ("avg", "max", "gem", "flatten")
@@ -80,6 +81,8 @@ class Architecture:
         Image size -> the network with random weights; imports torch.
     rename : callable, default=identity
         Published state-dict key -> this network's.
+    stages : tuple of str, default=()
+        The nodes that "early", "middle", "late" and "last" stand for; empty where only building it tells.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Architecture:
     weights: tuple[Weights, ...]
     build: Callable[[int], torch.nn.Module] = field(repr=False, compare=False)
     rename: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

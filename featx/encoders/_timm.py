@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from featx._optional import import_optional
+from featx.encoders._build import build_skeleton
 from featx.encoders._spec import Architecture, Weights
 from featx.exceptions import ParameterError, UnknownNameError, WeightsError
 from featx.images import Preprocess
@@ -82,12 +83,7 @@ def _skeleton(name: str) -> tuple[str | None, int | None, float]:
     """Classifier node, its input's length and the millions of parameters, from a model without memory."""
     import torch
 
-    try:
-        with torch.device("meta"):
-            model = _build(name)
-    except (RuntimeError, NotImplementedError):  # some models compute with values while they are built
-        with torch.random.fork_rng(devices=[]):
-            model = _build(name)
+    model = build_skeleton(partial(_build, name), 0)
     parameters = round(sum(p.numel() for p in model.parameters()) / 1e6, 3)
     head = model.get_classifier()
     if isinstance(head, tuple | list):  # distilled: the second imitates a teacher
@@ -101,7 +97,7 @@ def _skeleton(name: str) -> tuple[str | None, int | None, float]:
     return node, getattr(head, "in_features", getattr(head, "in_channels", None)), parameters
 
 
-def _build(name: str, _size: int | None = None) -> torch.nn.Module:
+def _build(name: str, _size: int) -> torch.nn.Module:
     import timm
 
     return timm.create_model(name, pretrained=False)

@@ -61,6 +61,7 @@ def _architecture(name: str, rows: list[dict[str, str]]) -> Architecture:
         weights=tuple(_weights(row) for row in rows),
         build=partial(build, name),
         rename=partial(_LEGACY_NODE.sub, r"\1\2."),
+        stages=tuple(default["stages"].split()),
     )
 
 

@@ -16,6 +16,9 @@ _OWN = (
     "featx.encoders._encoder.Encoder",
     "featx.encoders._graph_encoder.GraphEncoder",
     "featx.encoders._recipe.FromCheckpoint",
+    "featx.heads._linear_probe.LinearProbe",
+    "featx.heads._normalizer.EmbeddingNormalizer",
+    "featx.heads._prototypes.PrototypeClassifier",
     "featx.images._preprocess.Preprocess",
 )
 # Parts of scikit-learn's public estimators: plain Python, and no index that native code would follow.

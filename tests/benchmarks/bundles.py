@@ -34,6 +34,7 @@ from sklearn.svm import SVC, SVR, LinearSVC
 import featx
 from featx.deploy.export._agreement import compare
 from featx.deploy.export._head import ask
+from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier
 from tests.benchmarks.fashion import read_fashion
 
 
@@ -82,6 +83,10 @@ def heads(cache: Path) -> dict[str, tuple[object, str]]:
     rows = {name: (pipe(StandardScaler(), head), "many") for name, head in scaled.items()}
     for name in ("logistic", "linear SVM", "SVM", "LDA", "ridge classifier", "SGD, log loss"):
         rows[name + " "] = (pipe(StandardScaler(), scaled[name]), "two")
+    rows["probe"] = (pipe(StandardScaler(), LinearProbe()), "many")
+    for method in ("cl2n", "power", "whiten"):
+        for kind, classes in (("many", ""), ("two", " ")):
+            rows[f"{method}, prototypes{classes}"] = (pipe(EmbeddingNormalizer(method), PrototypeClassifier()), kind)
     rows["normalised SVM"] = (pipe(Normalizer(), SVC(C=10)), "many")
     rows["PCA, logistic"] = (pipe(SimpleImputer(), PCA(64, random_state=0), LogisticRegression(max_iter=1000)), "many")
     rows["gradient boosting"] = (pipe(PCA(16, random_state=0), GradientBoostingClassifier(n_estimators=20)), "two")

@@ -53,3 +53,8 @@ def test_no_cache_and_a_cache_contradict(capsys):
     with pytest.raises(SystemExit, match="2"):
         parameters("--no-cache", "--cache", "x")
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_layers_may_be_named_as_in_every_network():
+    chosen = parameters("--encoder", "resnet18", "--layers", "early,late")
+    assert [spec.layer for spec in featx.ImageEncoder(**chosen)._specs()] == ["layer1", "layer3"]

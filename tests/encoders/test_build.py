@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from featx.encoders._build import build_from_file, build_published, build_random
+from featx.encoders._build import build_from_file, build_published, build_random, build_skeleton
 from featx.encoders._registry import get_architecture
 from featx.exceptions import WeightsError
 
@@ -50,6 +50,15 @@ def test_network_is_built_on_the_cpu_whatever_the_default_device(squeezenet):
     with torch.device("meta"):
         network = build_random(squeezenet, 7, 224)
     assert {p.device.type for p in network.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "regnet_y_400mf"])
+def test_a_skeleton_has_no_memory_even_of_a_network_that_computes_while_it_is_built(name):
+    architecture, before = get_architecture(name), torch.get_rng_state()
+    skeleton = build_skeleton(architecture.build, 224)
+    assert {p.device.type for p in skeleton.parameters()} == {"meta"}
+    assert sum(p.numel() for p in skeleton.parameters()) / 1e6 == pytest.approx(architecture.parameters, abs=1e-3)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_published_weights_are_loaded():

@@ -11,6 +11,8 @@ from torch import nn
 from featx.encoders import build_network, list_encoders, published_weights, resolve
 from featx.encoders._registry import get_architecture, registry
 from featx.encoders._spec import LOGITS
+from featx.encoders._stages import find_stages, list_nodes
+from featx.encoders._trace import trace
 from featx.exceptions import UnknownNameError
 
 
@@ -54,6 +56,14 @@ def test_every_encoder_has_distinct_weights_and_a_positive_cost(name):
     assert architecture.parameters > 0
     assert architecture.gmacs > 0
     assert all(50 < weights.top1 < 100 for weights in architecture.weights)
+
+
+@pytest.mark.parametrize("name", registry())
+def test_every_encoders_stages_are_what_a_look_at_the_network_finds(name, no_initialisation):
+    architecture = get_architecture(name)
+    size = architecture.weights[0].preprocess.size
+    passed = trace(lambda _device: build_without_memory(name, size), architecture.classifier, size)
+    assert find_stages(list_nodes(passed), size) == architecture.stages
 
 
 def test_an_unknown_name_gets_its_close_matches_and_where_to_look():

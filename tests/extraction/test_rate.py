@@ -3,7 +3,7 @@ import time
 import numpy as np
 
 import featx
-from featx.extraction import decode_some, network_rate
+from featx.extraction import decode_some, decoding_rate, network_rate
 
 
 def spec(encoder):
@@ -41,3 +41,8 @@ def test_the_rate_counts_images_in_whole_batches_of_all_threads():
     rate = network_rate(runtime, np.zeros((3, 8, 8, 3), np.uint8), 2)
     assert runtime.sizes == {4}
     assert 40 < rate <= 2 * 4 / 0.02
+
+
+def test_the_rate_of_decoding_counts_readable_images_alone(tiny, crops):
+    assert decoding_rate(spec(tiny), crops, 2) > 0
+    assert decoding_rate(spec(tiny), [b"no image"], 2) == 0

@@ -13,9 +13,11 @@ from sklearn.cluster import Birch
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from featx.exceptions import ModelError, ParameterError
+from featx.heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
 from featx.persistence._skops import dump, load
 
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -78,3 +80,20 @@ def test_importing_skops_imports_no_torch_and_leaves_it_importable():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "2.0"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        linear_probe(Cs=3),
+        make_pipeline(EmbeddingNormalizer("whiten"), PrototypeClassifier()),
+        make_pipeline(EmbeddingNormalizer("power"), PrototypeClassifier("euclidean")),
+        GridSearchCV(PrototypeClassifier(), {"metric": ["cosine", "euclidean"]}, cv=2),
+    ],
+    ids=lambda head: repr(head)[:60],
+)
+def test_featxs_own_heads_are_trusted(head, tmp_path):
+    head.fit(X, LABELS)
+    dump(head, tmp_path / "model.skops")
+    again = load(tmp_path / "model.skops", ())
+    np.testing.assert_array_equal(again.predict_proba(X), head.predict_proba(X))

@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.base import clone
 
 import featx
+from featx.encoders import list_layers
 from featx.exceptions import InputError, MissingDependencyError, ParameterError, WeightsError
 from featx.runtimes import _loading
 
@@ -93,8 +94,13 @@ def test_a_damaged_or_missing_file_is_an_error_that_names_it(made, crops, tmp_pa
 
 def test_what_an_integer_graph_cannot_do_is_said(made, crops):
     encoder = featx.ImageEncoder(made, cache=False)
-    with pytest.raises(ParameterError, match="its own feature alone"):
-        clone(encoder).set_params(layers="logits").transform(crops[:1])
+    for layer in ("logits", "late"):
+        with pytest.raises(ParameterError, match="its own feature alone"):
+            clone(encoder).set_params(layers=layer).transform(crops[:1])
+    with pytest.raises(ParameterError, match="no torch module"):
+        list_layers(made)
+    own = clone(encoder).set_params(layers="feature").transform(crops[:1])
+    np.testing.assert_array_equal(own, encoder.transform(crops[:1]))
     with pytest.raises(ParameterError, match="runs in OpenVINO"):
         clone(encoder).set_params(runtime="torch").transform(crops[:1])
     with pytest.raises(ParameterError, match="Expected size=32"):

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from featx._optional import import_optional
 from featx.deploy._engine import METHODS, as_tensor, foreign_types, head_input, polish
 from featx.deploy.export._agreement import compare
+from featx.deploy.export._equivalent import as_logistic
 from featx.deploy.export._inputs import walk
+from featx.deploy.export._signed_root import register_signed_root
 from featx.exceptions import ExportError
+from featx.heads import EmbeddingNormalizer
 from featx.runtimes._onnx import OPSET
 
 if TYPE_CHECKING:
@@ -35,10 +37,12 @@ _PROVEN = """
     RandomForestClassifier RidgeClassifier SGDClassifier SVC
     DecisionTreeRegressor ElasticNet ExtraTreesRegressor GradientBoostingRegressor Lasso
     LinearRegression LinearSVR MLPRegressor RandomForestRegressor Ridge RidgeCV SGDRegressor SVR
+    EmbeddingNormalizer
 """
 # Of these only with the parameters that were tried.
 _PROVEN_WITH = {
     "CalibratedClassifierCV": {"method": "sigmoid"},
+    "EmbeddingNormalizer": {"method": "power"},  # of the others there are equivalents
     "FunctionTransformer": {"func": None},
     "Normalizer": {"norm": "l2"},
     "SimpleImputer": {"add_indicator": False},
@@ -180,7 +184,10 @@ def _convert(head: Any, feeds: Mapping[str, np.ndarray], score: str | None) -> t
     """Convert to a graph that gives the label and one kind of score."""
     from skl2onnx import to_onnx
 
-    last = head.steps[-1][1] if isinstance(head, Pipeline) else head
+    register_signed_root()
+    last = head
+    while isinstance(last, Pipeline):
+        last = last.steps[-1][1]
     raw = {"raw_scores": True} if score == "decision" else {}
     # Not every converter has the option "zipmap", and without it those that have make a list of dicts.
     for options in [{"zipmap": False, **raw}, raw] if score else [{}]:
@@ -227,11 +234,7 @@ def _with_equivalent(head: Any) -> Any:
     # Of discriminant analysis with two classes skl2onnx gets the probabilities wrong; it is a linear classifier.
     if type(last) is not LinearDiscriminantAnalysis:
         return head
-    linear = LogisticRegression()
-    for attribute in ("coef_", "intercept_", "classes_", "n_features_in_"):
-        setattr(linear, attribute, getattr(last, attribute))
-    linear.n_iter_ = np.array([1])
-    return Pipeline([*steps[:-1], (name, linear)])
+    return Pipeline([*steps[:-1], (name, as_logistic(last))])
 
 
 def dump_head(head: Any, file: Path) -> None:
@@ -249,6 +252,11 @@ def dump_head(head: Any, file: Path) -> None:
         foreign = foreign_types(file)
     except Exception as error:  # skops says anything of what it cannot keep
         raise ExportError(f"The head cannot be kept: {error}{_functions(head)}") from error
+    if f"{EmbeddingNormalizer.__module__}.EmbeddingNormalizer" in foreign:
+        raise ExportError(
+            'EmbeddingNormalizer(method="power") has no form in scikit-learn, and the bundle\'s machine has no featx. '
+            'Expected method="cl2n" or "whiten", or a head whose steps all convert to ONNX and no head="sklearn".'
+        )
     if foreign:
         raise ExportError(
             f"The head holds {', '.join(foreign)}, which only your own code has{_functions(head)}. Expected "

@@ -15,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from featx._image_encoder import ImageEncoder
+from featx.deploy.export._equivalent import equivalents
 from featx.deploy.export._inputs import ImageInput, ValueInput, unwrap, value_input, walk
 from featx.exceptions import ExportError
 
@@ -69,8 +70,8 @@ def strip(model: Any) -> Stripped:
     if not encoders:
         raise ExportError(f"Got a {type(model).__name__} without an ImageEncoder. Expected a pipeline of images.")
     tables = [part for part in parts if _is_table(part)]
-    # deepcopy puts what the memo has in the place of the encoders, wherever they are.
-    memo = {id(encoder): FunctionTransformer() for encoder in encoders}
+    # deepcopy puts what the memo has in the place of the encoders, and of featx's own heads, wherever they are.
+    memo = {id(encoder): FunctionTransformer() for encoder in encoders} | equivalents(model)
     images, values = _inputs_of_table(tables) if tables else (_only_image(model, encoders), [])
     memo |= {id(table): _rewrite(table, images, values, dict(memo)) for table in tables}
     head = _tidy(copy.deepcopy(unwrap(model), memo))

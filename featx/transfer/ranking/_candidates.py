@@ -54,7 +54,7 @@ class Candidate:
         return ImageEncoder(**self.parameters)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """An encoder with its weights.
 

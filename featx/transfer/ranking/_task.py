@@ -42,8 +42,10 @@ class Task:
     def __init__(self, X: Any, y: Any, estimator: Any, scoring: Any):
         if estimator is not None and (not hasattr(estimator, "fit") or isinstance(estimator, type)):
             raise ParameterError(f"Got estimator={estimator!r}. Expected a scikit-learn estimator (an instance).")
-        self.regression = is_regression(y) or is_regressor(estimator)
-        self._estimator = estimator or image_pipeline("ridge" if self.regression else "logistic")[1:]
+        self.regression = is_regression(y) or (estimator is not None and is_regressor(estimator))
+        self._estimator = estimator
+        if estimator is None:
+            self._estimator = image_pipeline("ridge" if self.regression else "logistic")[1:]
         self._scoring = scoring
         self._slot = next(_encoders_of(self._estimator), None)  # the parameter that is an ImageEncoder
         self._X = X
@@ -70,7 +72,7 @@ class Task:
         estimator, X = clone(self._estimator), Z
         if self._slot is not None:  # its own encoder finds these embeddings in the store
             estimator.set_params(**{self._slot: candidate.encoder().set_params(verbose=0)})
-            X = _take(self._X, rows)
+            X = take(self._X, rows)
         return cross_val_score(estimator, X, self.y[rows], cv=folds, scoring=self._scoring, error_score="raise")
 
 
@@ -105,7 +107,8 @@ def _image_column(estimator: Any, X: Any) -> Any:
     return X
 
 
-def _take(X: Any, rows: np.ndarray) -> Any:
+def take(X: Any, rows: np.ndarray) -> Any:
+    """Some rows of whatever holds them."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]
     if isinstance(X, np.ndarray):

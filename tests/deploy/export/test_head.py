@@ -21,6 +21,7 @@ from featx.deploy._engine import load_head
 from featx.deploy.export._head import _PROVEN, ask, check_proven, convert_head, dump_head
 from featx.deploy.export._strip import Stripped
 from featx.exceptions import BundleError, ExportError
+from featx.heads import EmbeddingNormalizer
 
 pytest.importorskip("skl2onnx", reason="needs pip install 'featx[export]'")
 pytestmark = [
@@ -28,9 +29,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),  # parameters that scikit-learn renames
 ]
 
-KINDS = dict(all_estimators())
+KINDS = {**dict(all_estimators()), "EmbeddingNormalizer": EmbeddingNormalizer}
 OTHERS = {"ColumnTransformer", "Pipeline", "OneHotEncoder", "OrdinalEncoder"}  # of tables: see test_export.py
-PARAMETERS = {"CalibratedClassifierCV": {"estimator": LinearSVC()}}
+PARAMETERS = {"CalibratedClassifierCV": {"estimator": LinearSVC()}, "EmbeddingNormalizer": {"method": "power"}}
 LABELS = {"text": np.array(["kiwi", "a b", "zoo", "b", "é"]), "integers": np.array([3, 5, 7, 9, 11])}
 
 
@@ -101,6 +102,7 @@ def test_booleans_stay_booleans():
         KNeighborsClassifier(),
         KNeighborsClassifier(metric="cosine"),
         SVC(break_ties=True),
+        EmbeddingNormalizer("cl2n"),  # on its way out it is replaced: see test_equivalent.py
         Normalizer("max"),
         SimpleImputer(add_indicator=True),
         FunctionTransformer(np.sqrt),

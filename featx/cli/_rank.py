@@ -1,0 +1,107 @@
+"""``featx rank``: a folder of labelled images -> which encoder, which layer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from featx.cli._command import add_command, add_json, note, print_json
+from featx.cli._csv import write_csv
+from featx.cli._target import check_target, replacing
+
+_NAMES = ["encoder", "weights", "layer", "pooling"]
+_COSTS = ["images_per_second", "bundle_mb", "frontier"]
+_EXAMPLES = """
+featx rank photos/
+featx rank photos/ --encoders efficientnet_lite0,resnet18 --layers early,late,feature
+featx rank photos/ --budget 10min --csv ranking.csv
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = add_command(
+        *(commands, "rank", run),
+        help="try encoders and layers on a folder of labelled images",
+        description="Embed photos/<label>/... by each encoder and layer, cross-validate a head on each, and list them "
+        "best first,\nwith their speed, and the bytes that a bundle takes. Embeddings are kept: a second ranking "
+        "encodes nothing.\nUnreadable images are left out.",
+        examples=_EXAMPLES,
+    )
+    add_ = command.add_argument
+    add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...: train is used")
+    add_("--encoders", default="installed", metavar="NAME,NAME", help="default: all whose weights are here")
+    add_(
+        "--layers",
+        metavar="NODE,NODE",
+        help="feature, early, middle, late, last or nodes; default: the network's own feature",
+    )
+    add_("--poolings", default="avg", metavar="NAME,NAME", help="of layers: avg, max, gem, flatten; default: avg")
+    add_("--scores", default="knn,logme,hscore,probe", metavar="NAME,NAME", help="default: %(default)s")
+    add_("--cv", type=int, default=5, metavar="N", help="folds; default: %(default)s")
+    add_("--budget", metavar="TIME", help="such as 10min: who cannot win leaves early")
+    add_("--csv", metavar="FILE", help="write the whole table")
+    add_json(command)
+    cache = command.add_mutually_exclusive_group()
+    cache.add_argument("--cache", metavar="DIR", help="where embeddings are kept; default: $FEATX_CACHE or your own")
+    cache.add_argument("--no-cache", action="store_true", help="keep none")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    if parsed.csv:
+        check_target(parsed.csv)
+    from featx.transfer import rank_encoders
+
+    images, labels = _read(parsed.folder)
+    table = rank_encoders(
+        images,
+        labels,
+        _encoders(parsed),
+        layers=parsed.layers.split(",") if parsed.layers else None,
+        poolings=parsed.poolings.split(","),
+        scores=parsed.scores.split(","),
+        cv=parsed.cv,
+        budget=parsed.budget,
+    )
+    if parsed.csv:
+        with replacing(Path(parsed.csv)) as file:
+            write_csv(table, file)
+    _print(parsed, table)
+
+
+def _read(folder: str) -> tuple[list[str], list[str]]:
+    from featx._image_folder import read_image_folder
+
+    table = read_image_folder(folder)
+    if "split" in table and (table["split"] == "train").any():
+        table = table[table["split"] == "train"]
+    return table["image"].tolist(), table["label"].tolist()
+
+
+def _encoders(parsed: argparse.Namespace) -> list[Any]:
+    """With the cache that was chosen, and bad images left out."""
+    from featx._image_encoder import ImageEncoder
+    from featx.encoders import list_encoders
+
+    cache = {"cache": parsed.cache or False} if parsed.no_cache or parsed.cache else {}
+    names = [(name, "default") for name in parsed.encoders.split(",")]
+    if parsed.encoders == "installed":
+        here = list_encoders().query("local")
+        names = list(here[["name", "weights"]].itertuples(index=False))
+    return [ImageEncoder(name, weights=weights, on_error="nan", **cache) for name, weights in names]
+
+
+def _print(parsed: argparse.Namespace, table: Any) -> None:
+    sentence, agreement = table.attrs["sentence"], table.attrs["agreement"]
+    if parsed.json:
+        records = json.loads(table.to_json(orient="records", double_precision=15))
+        taus = {name: None if tau != tau else tau for name, tau in agreement.items()}
+        print_json({"ranking": records, "sentence": sentence, "agreement": taus})
+        return
+    names = dict.fromkeys([*_NAMES, "probe", "probe_low", "probe_high", *parsed.scores.split(","), *_COSTS])
+    shown = table[[name for name in names if name in table]]
+    print(shown.to_string(index=False, float_format="{:.3f}".format))
+    print(sentence)
+    if known := [f"{name} {tau:+.2f}" for name, tau in agreement.items() if tau == tau]:
+        note(f"Agreement with the probe (weighted Kendall tau): {', '.join(known)}")

@@ -1,0 +1,89 @@
+"""probe_score: the honest reference, a classifier trained and tested on the embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.model_selection import cross_val_score
+
+from featx.exceptions import ParameterError
+from featx.transfer._check import check_classes, check_embeddings, check_targets, is_regression
+from featx.transfer._folds import make_folds
+
+
+def probe_score(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = None, groups: Any = None) -> float:
+    r"""Mean score of an estimator over folds that it was not trained on.
+
+    .. math:: \frac 1K \sum_k s\left(f_{-k}; \, Z_k, y_k\right)
+
+    with :math:`f_{-k}` a clone of the estimator, fitted to all folds but the k-th.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A scikit-learn classifier or regressor; it is cloned.
+    Z : array of shape (n, dim)
+    y : array of shape (n,)
+        Classes, or numbers to predict.
+    cv : int, splitter or iterable of (train, test), default=5
+        A number of folds is shuffled with a fixed seed; each gets its share of each class.
+    scoring : str or callable, default=None
+        As for `sklearn.model_selection.cross_val_score`; None is the estimator's own score.
+    groups : array of shape (n,), default=None
+        Rows of one group stay on one side.
+
+    Returns
+    -------
+    float
+        Higher is better.
+
+    Raises
+    ------
+    InputError
+        If Z has rows that are not finite, y cannot be used, or a class or the groups are too
+        few for so many folds.
+    ParameterError
+        If the estimator is none, or cv is none of the accepted ones.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import RidgeClassifier
+    >>> from featx.transfer.scores import probe_score
+    >>> Z, y = load_digits(return_X_y=True)
+    >>> round(probe_score(RidgeClassifier(), Z, y), 2)
+    0.93
+    """
+    return float(fold_scores(estimator, Z, y, cv, scoring=scoring, groups=groups).mean())
+
+
+def fold_scores(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = None, groups: Any = None) -> np.ndarray:
+    """Score of each fold; everything else as in `probe_score`.
+
+    Returns
+    -------
+    ndarray of shape (n_folds,)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import RidgeClassifier
+    >>> from featx.transfer.scores._probe import fold_scores
+    >>> Z, y = load_digits(return_X_y=True)
+    >>> fold_scores(RidgeClassifier(), Z, y, cv=3).shape
+    (3,)
+    """
+    if not hasattr(estimator, "fit") or isinstance(estimator, type):
+        raise ParameterError(f"Got estimator={estimator!r}. Expected a scikit-learn estimator (an instance).")
+    Z = check_embeddings(Z)
+    regression = is_regression(y) or is_regressor(estimator)
+    if regression:
+        targets = check_targets(y, len(Z))
+        y = targets[:, 0] if targets.shape[1] == 1 else targets
+    else:
+        codes, classes = check_classes(y, len(Z))
+        y = classes[codes]
+    folds = make_folds(y, cv, groups, regression=regression)
+    return cross_val_score(estimator, Z, y, cv=folds, scoring=scoring, error_score="raise")
