@@ -36,10 +36,14 @@ class Head:
     prepare : transformer
         Before all of them.
     candidates : list of estimators
+    threads : int or None, default=1
+        Of the linear algebra while it is fitted: the matrices are small, and threads that wait for each other cost
+        up to thirty times what they save where processors are shared. None leaves them alone.
     """
 
     prepare: Any
     candidates: list[Any]
+    threads: int | None = 1
 
 
 class RowSpace(TransformerMixin, BaseEstimator):
@@ -78,7 +82,7 @@ def make_head(head: Any, regression: bool) -> Head:
 
 def bare(estimator: Any) -> Head:
     """An estimator that takes what it is given."""
-    return Head(FunctionTransformer(), [estimator])
+    return Head(FunctionTransformer(), [estimator], threads=None)
 
 
 def choose_candidate(

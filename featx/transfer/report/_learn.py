@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
+from threadpoolctl import threadpool_limits
 
 from featx.transfer.report._draws import Draw
 from featx.transfer.report._head import Head, choose_candidate, fit_quietly
@@ -81,7 +82,8 @@ class Question:
 def learn(arm: Arm, question: Question, draws: Sequence[Draw], size: int, tick: Callable[[], Any]) -> Outcome:
     """Train an arm on the first `size` rows of each draw, and test it.
 
-    The regularisation is chosen within the training rows of the first draw, and kept for the others.
+    The regularisation is chosen within the training rows of the first draw, and kept for the others, which test some of
+    these rows: over 180 simulated tasks that moved no mean score beyond its noise, 0.4 points.
 
     Parameters
     ----------
@@ -100,16 +102,17 @@ def learn(arm: Arm, question: Question, draws: Sequence[Draw], size: int, tick: 
     if question.groups is not None:
         outcome.groups = [question.groups[draw.test] for draw in draws]
     chosen = None
-    for draw in draws:
-        train = draw.train[:size]
-        features = arm.take(train)
-        if chosen is None:
-            groups = None if question.groups is None else question.groups[train]
-            chosen = choose_candidate(arm.head, features, y[train], groups, question.regression, question.scoring)
-        prepare = clone(arm.head.prepare)
-        fitted = fit_quietly(chosen, prepare.fit_transform(features), y[train])
-        _test(fitted, prepare.transform(arm.take(draw.test)), y[draw.test], question, outcome)
-        tick()
+    with threadpool_limits(arm.head.threads, user_api="blas"):
+        for draw in draws:
+            train = draw.train[:size]
+            features = arm.take(train)
+            if chosen is None:
+                groups = None if question.groups is None else question.groups[train]
+                chosen = choose_candidate(arm.head, features, y[train], groups, question.regression, question.scoring)
+            prepare = clone(arm.head.prepare)
+            fitted = fit_quietly(chosen, prepare.fit_transform(features), y[train])
+            _test(fitted, prepare.transform(arm.take(draw.test)), y[draw.test], question, outcome)
+            tick()
     arm.seconds += time.perf_counter() - started
     return outcome
 

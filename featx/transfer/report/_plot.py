@@ -51,5 +51,5 @@ def draw_curves(intervals: pd.DataFrame, scoring: str, ax: Any = None) -> Any:
     ax.set_ylabel(scoring)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", alpha=0.25)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return ax

@@ -52,9 +52,7 @@ class Decision:
         return 1 - (1 - self.level) / len(self.differences)
 
 
-def decide(
-    pretrained: Credits, others: Mapping[str, Credits], level: float = 0.95, groups: Groups = None
-) -> Decision:
+def decide(pretrained: Credits, others: Mapping[str, Credits], level: float = 0.95, groups: Groups = None) -> Decision:
     """Compare the pretrained arm with every other one.
 
     It helps if it beats *every* other arm: an intersection-union test, in which each comparison may use the whole
@@ -123,9 +121,7 @@ def _spread(credit: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
     return float(np.sum(sums**2) / len(credit) ** 2 * len(sums) / max(free, 1)), free
 
 
-def error_reduction(
-    pretrained: Credits, other: Credits, level: float = 0.95, groups: Groups = None
-) -> Difference:
+def error_reduction(pretrained: Credits, other: Credits, level: float = 0.95, groups: Groups = None) -> Difference:
     """Share of the other arm's errors that transfer saves, 1 - err_pretrained / err_other.
 
     The interval is that of the ratio made linear (the delta method); NaN where the other arm makes no error.

@@ -53,10 +53,21 @@ def test_the_page_asks_no_network_and_shows_the_image_pointed_at(opened):
     canvas.scroll_into_view_if_needed()
     x, y = opened.evaluate("place(7)")
     canvas.hover(position={"x": x, "y": y})
-    sync_api.expect(hover.locator("img")).to_have_count(1)
+    sync_api.expect(hover.locator("i")).to_have_count(1)
     number = opened.evaluate("chosen")
     sync_api.expect(hover).to_contain_text(f"is {LABELS[number]}")
-    assert opened.locator("#legend > div").count() == 3
+    assert hover.locator("i").evaluate("i => getComputedStyle(i).backgroundImage").startswith('url("data:image/jpeg')
+
+
+@needs_a_browser
+def test_a_class_of_the_legend_is_shown_alone(opened):
+    buttons = opened.locator("#legend button")
+    assert buttons.count() == 3
+    buttons.nth(1).click()
+    assert opened.evaluate("alone") == 1
+    assert buttons.nth(1).get_attribute("aria-pressed") == "true"
+    buttons.nth(1).click()
+    assert opened.evaluate("alone") == -1
 
 
 @needs_a_browser

@@ -48,6 +48,19 @@ def test_draws_that_agree_by_chance_are_not_sure():
     assert interval.low < 0.75 < interval.high
 
 
+def test_copies_of_an_image_are_no_more_evidence_than_one():
+    rows = [np.random.default_rng(seed).integers(0, 2, 20).astype(float) for seed in range(5)]
+    copies, groups = [np.repeat(row, 7) for row in rows], [np.repeat(np.arange(20), 7)] * 5
+    once, grouped = credit_interval(rows), credit_interval(copies, groups=groups)
+    assert (grouped.low, grouped.high) == pytest.approx((once.low, once.high))
+    assert credit_interval(copies).high - credit_interval(copies).low <= grouped.high - grouped.low
+
+
+def test_a_group_a_draw_leaves_the_draws_to_tell():
+    rows, groups = [np.array([1.0, 1, 0]), np.array([1.0, 0, 0]), np.array([1.0, 1, 1])], [np.zeros(3, int)] * 3
+    assert credit_interval(rows, groups=groups) == credit_interval([np.array([row.mean()]) for row in rows])
+
+
 def test_one_score_a_draw_will_do():
     interval = credit_interval([np.array([score]) for score in (0.8, 0.82, 0.81, 0.79, 0.8)])
     assert interval.mean == pytest.approx(0.804)
@@ -61,7 +74,7 @@ def test_errors_saved_are_a_share_of_the_other_arms_errors():
     assert np.isnan(error_reduction(credits_of(0.9), [np.ones(200)] * 5).mean)
 
 
-@pytest.mark.parametrize("task", ["equal, 60 images", "labels shuffled, 300 images", "equal, 300 images in 30 groups"])
+@pytest.mark.parametrize("task", ["equal, 60 images", "labels shuffled, 300 images", "equal, 600 images in 60 groups"])
 def test_no_gain_is_seldom_called_help(task):
     assert rates(40, *TASKS[task])["helps"] <= 0.05
 
