@@ -34,7 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_ = command.add_argument
     add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...")
     add_("-o", "--output", required=True, metavar="MODEL", help="the folder to write; an older model is replaced")
-    add_("--head", default="logistic", metavar="NAME", help="logistic, svm, or ridge for labels that are numbers")
+    add_("--head", default="logistic", metavar="NAME", help="logistic, svm, probe, prototype, or ridge for numbers")
     add_("--cv", type=int, default=5, metavar="N", help="folds; 0 is no cross-validation; default: %(default)s")
     add_("--bad-images", metavar="FILE", help="where unreadable images are listed; default: MODEL-bad_images.csv")
     add_json(command)

@@ -57,7 +57,7 @@ def compare_precisions(
         Labels or targets; with them each precision is cross-validated.
     precisions : sequence of str
         Of float32, tf32, bfloat16, float16 and int8; default: all.
-    head : {"logistic", "svm", "ridge"} or estimator, default="logistic"
+    head : {"logistic", "svm", "ridge", "probe", "prototype"} or estimator, default="logistic"
         As for `image_pipeline`.
     cv, scoring
         As for scikit-learn's `cross_val_score`.
