@@ -20,13 +20,28 @@ from featx.cli import (
     _export,
     _predict,
     _rank,
+    _report,
     _serve,
     _train,
 )
 from featx.exceptions import FeatxError
 
 # A file a command, each with `add(commands)`, in the order of --help.
-_COMMANDS = (_embed, _check, _audit, _train, _predict, _export, _serve, _encoders, _rank, _cache, _bench, _doctor)
+_COMMANDS = (
+    _embed,
+    _check,
+    _audit,
+    _train,
+    _predict,
+    _export,
+    _serve,
+    _encoders,
+    _rank,
+    _report,
+    _cache,
+    _bench,
+    _doctor,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,73 @@
+"""``featx report``: does transfer help on a folder of labelled images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from typing import Any
+
+from featx.cli._command import add_command, add_json, note, print_json
+from featx.cli._encoder import add_encoder, encoder_parameters
+from featx.cli._target import check_target
+from featx.exceptions import ImageWarning
+
+_EXAMPLES = """
+featx report photos/
+featx report photos/ -o report.html --preprocess squash
+featx report photos/ --encoder resnet50 --draws 10 --json > report.json
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    command = add_command(
+        *(commands, "report", run),
+        help="find out whether transfer helps, by how much, and how many labels it is worth",
+        description="Compare a pretrained encoder with raw pixels, HOG, histograms of colours and the same network "
+        "with random\nweights, on the images of photos/<label>/..., and say whether it helps. Unreadable images are "
+        "left out.",
+        examples=_EXAMPLES,
+    )
+    add_ = command.add_argument
+    add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...")
+    add_("-o", "--output", metavar="FILE", help="write a page that shows it: HTML, with the pictures inside")
+    add_("--head", default="logistic", metavar="NAME", help="of all arms: logistic or svm; default: %(default)s")
+    add_("--draws", type=int, default=5, metavar="N", help="folds, 3 or more; default: %(default)s")
+    add_json(command)
+    add_encoder(command)
+
+
+def run(parsed: argparse.Namespace) -> None:
+    if parsed.output:
+        check_target(parsed.output)
+    from featx._image_encoder import ImageEncoder
+    from featx._image_folder import read_image_folder
+    from featx.transfer.report import transfer_report
+
+    photos = read_image_folder(parsed.folder)
+    encoder = ImageEncoder(**encoder_parameters(parsed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)  # the answer's notes say it
+        found = transfer_report(
+            photos["image"], photos["label"].tolist(), encoder=encoder, head=parsed.head, draws=parsed.draws
+        )
+    if parsed.output:
+        note(f"Page: {found.to_html(parsed.output)}")
+    if parsed.json:
+        print_json(_document(found))
+    else:
+        print(found)
+
+
+def _document(found: Any) -> dict[str, Any]:
+    """As JSON has it: NaN is null."""
+    summary = json.loads(found.summary.to_json(orient="index", double_precision=15))
+    curves = json.loads(found.curves.to_json(orient="records", double_precision=15))
+    return {
+        "verdict": found.verdict,
+        "word": found.word,
+        "scoring": found.scoring,
+        "summary": summary,
+        "curves": curves,
+        "notes": found.notes,
+    }
