@@ -11,6 +11,7 @@
         ├── WeightsError                (ValueError) weights that are missing, damaged or do not fit
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
         ├── ConversionError             (RuntimeError) a network that a runtime cannot take
+        ├── TrainingError               (ArithmeticError) fine-tuning that cannot go on: its loss is no number
         ├── StoreError                  (OSError) a store folder that cannot be used
         ├── ExportError                 (ValueError) a pipeline that cannot leave as a bundle, or whose bundle disagrees
         ├── BundleError                 (ValueError) a bundle that is damaged, or of a format that is not known
@@ -93,6 +94,10 @@ class DeviceError(FeatxError, RuntimeError):
 
 class ConversionError(FeatxError, RuntimeError):
     """A network that cannot be converted for a runtime, or that gives other numbers there."""
+
+
+class TrainingError(FeatxError, ArithmeticError):
+    """Fine-tuning that cannot go on, because its loss is no number any more."""
 
 
 class StoreError(FeatxError, OSError):

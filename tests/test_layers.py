@@ -22,6 +22,7 @@ FLOORS = {
     "precision": 8,
     "transfer": 8,
     "deploy": 9,
+    "finetune": 9,
     "_pipeline": 7,
     "_image_folder": 7,
     "persistence": 7,
