@@ -99,7 +99,7 @@ def transfer_report(
     """
     arms, column = check_arms(arms, extra_arms), as_column(X)
     question = _ask(y, head, groups, scoring, len(column))
-    head = head or ("ridge" if question.regression else "logistic")
+    head = _default_head(question) if head is None else head
     shared = make_head(head, question.regression)
     encoder, notes = as_image_encoder(encoder), []
     if RANDOM in arms and not has_untrained(encoder):
@@ -136,6 +136,10 @@ def _ask(y: Any, head: Any, groups: Any, scoring: Any, n: int) -> Question:
         if groups.shape != (n,):
             raise InputError(f"Got groups of shape {groups.shape} for {n:,} images. Expected one group an image.")
     return Question(labels, groups, regression, scoring)
+
+
+def _default_head(question: Question) -> str:
+    return "ridge" if question.regression else "logistic"
 
 
 def _of_rows(question: Question, rows: np.ndarray) -> Question:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
 
 import featx
 from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
@@ -54,6 +55,11 @@ def test_numbers_are_predicted_with_ridge():
     report = report_of(labels=brightness)
     assert report.scoring == "R2"
     assert report.summary.loc["pixels", "score"] > 0.9
+
+
+def test_a_head_may_be_an_estimator_that_is_empty_before_it_is_fitted():
+    report = report_of(head=RandomForestClassifier(5, random_state=0), sizes=[40])
+    assert report.summary.loc["pixels", "score"] > 0.8
 
 
 def test_whole_numbers_are_predicted_where_the_head_is_a_regressor():
