@@ -120,6 +120,8 @@ def check_targets(y: Any, n: int) -> np.ndarray:
     (2, 1)
     """
     try:
+        if any(isinstance(value, str) for value in np.asarray(y).ravel()[:1]):
+            raise TypeError("text")
         targets = np.asarray(y).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"Got y that is no numbers ({error}). Expected numbers to predict.") from error

@@ -49,7 +49,7 @@ def transfer_report(
     y : array of shape (n,)
         Classes, or numbers to predict: floats that are not whole, or any with a regressor as head.
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
-    head : {"logistic", "svm", "ridge"} or estimator, default=None
+    head : {"logistic", "svm", "probe", "prototype", "ridge"} or estimator, default=None
         As for `image_pipeline`, for every arm; None is logistic regression, or ridge for numbers. How strongly a named
         one is regularised is chosen once for each arm and size, within the training rows. An estimator is used as it
         is.
