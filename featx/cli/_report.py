@@ -31,7 +31,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_ = command.add_argument
     add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...")
     add_("-o", "--output", metavar="FILE", help="write a page that shows it: HTML, with the pictures inside")
-    add_("--head", default="logistic", metavar="NAME", help="of all arms: logistic or svm; default: %(default)s")
+    add_(
+        "--head",
+        default="logistic",
+        metavar="NAME",
+        help="of all arms: logistic, svm, probe or prototype; default: %(default)s",
+    )
     add_("--draws", type=int, default=5, metavar="N", help="folds, 3 or more; default: %(default)s")
     add_json(command)
     add_encoder(command)

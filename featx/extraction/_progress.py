@@ -7,18 +7,19 @@ import sys
 from typing import Any
 
 
-def progress_bar(total: int, *, hits: int, description: str, verbose: int) -> Any:
-    """Open a tqdm bar over the images that have to be encoded.
+def progress_bar(total: int, *, description: str, verbose: int, hits: int | None = None, unit: str = "img") -> Any:
+    """Open a tqdm bar over the images that have to be encoded, or whatever else takes its time.
 
     Parameters
     ----------
     total : int
         Images to encode.
-    hits : int
-        Rows that were found in the store; shown beside the bar.
     description : str
     verbose : int
         0 shows nothing.
+    hits : int, default=None
+        Rows that were found in the store; shown beside the bar, with a count of errors.
+    unit : str, default="img"
 
     Returns
     -------
@@ -31,8 +32,9 @@ def progress_bar(total: int, *, hits: int, description: str, verbose: int) -> An
     else:
         from tqdm import tqdm
     watched = (notebook or sys.stderr.isatty()) and multiprocessing.current_process().name == "MainProcess"
-    bar = tqdm(total=total, desc=description, unit="img", disable=not (verbose and watched), dynamic_ncols=True)
-    bar.set_postfix(hits=hits, errors=0, refresh=False)
+    bar = tqdm(total=total, desc=description, unit=unit, disable=not (verbose and watched), dynamic_ncols=True)
+    if hits is not None:
+        bar.set_postfix(hits=hits, errors=0, refresh=False)
     return bar
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.multiclass import type_of_target
 
 from featx.exceptions import InputError
 
@@ -121,6 +120,8 @@ def check_targets(y: Any, n: int) -> np.ndarray:
     (2, 1)
     """
     try:
+        if any(isinstance(value, str) for value in np.asarray(y).ravel()[:1]):
+            raise TypeError("text")
         targets = np.asarray(y).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"Got y that is no numbers ({error}). Expected numbers to predict.") from error
@@ -136,7 +137,7 @@ def check_targets(y: Any, n: int) -> np.ndarray:
 
 
 def is_regression(y: Any) -> bool:
-    """Whether y holds numbers to predict and not classes: floats that are no whole numbers, or several columns.
+    """Whether y holds numbers to predict and not classes: floats that are no whole numbers.
 
     Examples
     --------
@@ -145,9 +146,10 @@ def is_regression(y: Any) -> bool:
     (True, False, False)
     """
     array = np.asarray(y)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind != "f":
         return False
-    return type_of_target(np.nan_to_num(array)).startswith("continuous")
+    finite = array[np.isfinite(array)]
+    return bool((finite != np.rint(finite)).any())
 
 
 def _labels(y: Any, n: int) -> np.ndarray:

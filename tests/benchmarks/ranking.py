@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=10_000, help="images of Fashion-MNIST")
     parser.add_argument("--encoders", default="efficientnet_lite0,efficientnet_lite1,efficientnet_lite2")
-    parser.add_argument("--layers", default="feature,blocks.2,blocks.10")
+    parser.add_argument("--layers", default="early,middle,late,feature")
     arguments = parser.parse_args()
     encoders = [featx.ImageEncoder(name, preprocess="squash") for name in arguments.encoders.split(",")]
     encoders.append(featx.ImageEncoder(weights="random", preprocess="squash"))

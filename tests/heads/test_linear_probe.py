@@ -7,14 +7,14 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.exceptions import InputError, ParameterError
 from featx.heads import LinearProbe, linear_probe
 from featx.heads._hold_out import hold_out
+from tests.estimators import checks_of
 
 
-@parametrize_with_checks([LinearProbe(3)])
+@checks_of(LinearProbe(3))
 def test_it_is_an_estimator_of_scikit_learn(estimator, check):
     check(estimator)
 

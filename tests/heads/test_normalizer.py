@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_digits
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.exceptions import UnknownNameError
 from featx.heads import EmbeddingNormalizer
+from tests.estimators import checks_of
 
 METHODS = ("cl2n", "power", "whiten")
 of_each = pytest.mark.parametrize("method", METHODS)
@@ -22,7 +22,7 @@ tables = arrays.arrays(
 )  # fmt: skip
 
 
-@parametrize_with_checks([EmbeddingNormalizer(method) for method in METHODS])
+@checks_of(*(EmbeddingNormalizer(method) for method in METHODS))
 def test_it_is_an_estimator_of_scikit_learn(estimator, check):
     check(estimator)
 

@@ -10,10 +10,10 @@ from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.neighbors import NearestCentroid
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.exceptions import InputError, ParameterError, UnknownNameError
 from featx.heads import PrototypeClassifier
+from tests.estimators import checks_of
 
 METRICS = ("cosine", "euclidean")
 of_each = pytest.mark.parametrize("metric", METRICS)
@@ -21,7 +21,7 @@ X, y = load_digits(return_X_y=True)
 NAMES = np.array([f"digit {digit}" for digit in y])
 
 
-@parametrize_with_checks([PrototypeClassifier(metric) for metric in METRICS])
+@checks_of(*(PrototypeClassifier(metric) for metric in METRICS))
 def test_it_is_an_estimator_of_scikit_learn(estimator, check):
     check(estimator)
 

@@ -70,6 +70,7 @@ def test_targets_are_columns_of_numbers():
     ("y", "message"),
     [
         (["a", "b"], "no numbers"),
+        (["1", "2"], "no numbers"),
         ([1.0, 1.0], "one value"),
         ([1.0, np.inf], "rows 1"),
         ([1.0], "for 2 rows"),

@@ -42,7 +42,9 @@ def need_logits(scores: Sequence[str]) -> bool:
     return any(name in _OF_PROBABILITIES for name in scores)
 
 
-def cheap_scores(scores: Sequence[str], Z: np.ndarray, logits: np.ndarray | None, y: np.ndarray) -> dict[str, float]:
+def cheap_scores(
+    scores: Sequence[str], Z: np.ndarray, logits: np.ndarray | None, y: np.ndarray, regression: bool = False
+) -> dict[str, float]:
     """All scores but the probe.
 
     Parameters
@@ -52,7 +54,11 @@ def cheap_scores(scores: Sequence[str], Z: np.ndarray, logits: np.ndarray | None
     logits : ndarray of shape (n, n_source_classes) or None
         Where there are none, scores that need them are NaN.
     y : ndarray of shape (n,)
+    regression : bool, default=False
+        Whether y holds numbers to predict: whole ones look like classes.
     """
+    if regression:
+        return {name: logme_score(Z, y, regression=True) for name in scores if name == "logme"}
     found = {name: float(_OF_EMBEDDINGS[name](Z, y)) for name in scores if name in _OF_EMBEDDINGS}
     wanted = [name for name in scores if name in _OF_PROBABILITIES]
     if logits is None:

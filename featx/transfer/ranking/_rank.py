@@ -210,7 +210,7 @@ class _Race:
 
     def _score_one(self, entry: _Entry, Z: np.ndarray, logits: Any, rows: np.ndarray, folds: list) -> None:
         entry.dim, entry.n_images = Z.shape[1], len(rows)
-        entry.scores = cheap_scores(self.scores, Z, logits, self.task.y[rows])
+        entry.scores = cheap_scores(self.scores, Z, logits, self.task.y[rows], self.task.regression)
         if PROBE in self.scores:
             entry.folds = self.task.fold_scores(entry.candidate, Z, rows, folds)
             entry.scores[PROBE] = float(entry.folds.mean())

@@ -61,7 +61,7 @@ class RowSpace(TransformerMixin, BaseEstimator):
 
 
 def make_head(head: Any, regression: bool) -> Head:
-    """A named head with its grid; an estimator of one's own as it is.
+    """A named head with its grid; one that needs none, or an estimator of one's own, as it is.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def make_head(head: Any, regression: bool) -> Head:
     if regression != is_regressor(estimator):
         kind, fitting = ("numbers", "a regressor: head='ridge'") if regression else ("classes", "a classifier")
         raise ParameterError(f"Got head={head!r} for {kind} to predict. Expected {fitting}.")
-    if not isinstance(head, str):
+    if not isinstance(head, str) or head not in _GRIDS:  # "probe" chooses for itself, "prototype" has nothing to choose
         return Head(scaler, [estimator])
     prepare = scaler if head == "svm" else make_pipeline(scaler, RowSpace())
     return Head(prepare, [clone(estimator).set_params(**values) for values in _GRIDS[head]])

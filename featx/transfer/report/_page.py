@@ -102,9 +102,10 @@ def _mistakes(report: TransferReport) -> list[tuple[str, list[str], str]]:
     surest = wrong[np.argsort(-np.nan_to_num(table["confidence"].to_numpy()[wrong]), kind="stable")][:_MOST_TILES]
     tiles = []
     for i in surest:
-        row = table.iloc[i]
-        sure = "" if np.isnan(row["confidence"]) else f" ({100 * row['confidence']:.0f}\N{NO-BREAK SPACE}%)"
-        lines = [f"is {_short(row['truth'])}", f"predicted {_short(row[PRETRAINED])}{sure}"]
+        # A column at a time: a row of numbers alone would be of floats.
+        truth, predicted, confidence = (table[name].iloc[i] for name in ("truth", PRETRAINED, "confidence"))
+        sure = "" if np.isnan(confidence) else f" ({100 * confidence:.0f}\N{NO-BREAK SPACE}%)"
+        lines = [f"is {_short(truth)}", f"predicted {_short(predicted)}{sure}"]
         tiles.append((thumbnail(report._images.sources[i], _TILE_PICTURE), lines, report.name_of(i)))
     return tiles
 

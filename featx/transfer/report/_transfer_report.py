@@ -30,7 +30,7 @@ def transfer_report(
     y: Any,
     *,
     encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
-    head: Any = "logistic",
+    head: Any = None,
     sizes: Sequence[int] | None = None,
     draws: int = 5,
     scoring: Any = None,
@@ -47,11 +47,12 @@ def transfer_report(
     X : container of images
         n of them, as for `ImageEncoder`. Images that cannot be read are left out of every arm.
     y : array of shape (n,)
-        Classes, or numbers (with ``head="ridge"``).
+        Classes, or numbers to predict: floats that are not whole, or any with a regressor as head.
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
-    head : {"logistic", "svm", "ridge"} or estimator, default="logistic"
-        As for `image_pipeline`, for every arm; how strongly a named one is regularised is chosen once for each arm and
-        size, within the training rows. An estimator is used as it is.
+    head : {"logistic", "svm", "probe", "prototype", "ridge"} or estimator, default=None
+        As for `image_pipeline`, for every arm; None is logistic regression, or ridge for numbers. How strongly a named
+        one is regularised is chosen once for each arm and size, within the training rows. An estimator is used as it
+        is.
     sizes : sequence of int, default=None
         Training images; None is about 5 numbers from 10 a class (fewer of few images) to all of a training part.
     draws : int, default=5
@@ -98,6 +99,7 @@ def transfer_report(
     """
     arms, column = check_arms(arms, extra_arms), as_column(X)
     question = _ask(y, head, groups, scoring, len(column))
+    head = _default_head(question) if head is None else head
     shared = make_head(head, question.regression)
     encoder, notes = as_image_encoder(encoder), []
     if RANDOM in arms and not has_untrained(encoder):
@@ -122,7 +124,7 @@ def transfer_report(
 
 
 def _ask(y: Any, head: Any, groups: Any, scoring: Any, n: int) -> Question:
-    regression = is_regression(y) or (head == "ridge" if isinstance(head, str) else is_regressor(head))
+    regression = is_regression(y) or (head == "ridge" if isinstance(head, str | None) else is_regressor(head))
     if regression:
         targets = check_targets(y, n)
         labels = targets if targets.shape[1] > 1 else targets[:, 0]
@@ -134,6 +136,10 @@ def _ask(y: Any, head: Any, groups: Any, scoring: Any, n: int) -> Question:
         if groups.shape != (n,):
             raise InputError(f"Got groups of shape {groups.shape} for {n:,} images. Expected one group an image.")
     return Question(labels, groups, regression, scoring)
+
+
+def _default_head(question: Question) -> str:
+    return "ridge" if question.regression else "logistic"
 
 
 def _of_rows(question: Question, rows: np.ndarray) -> Question:
@@ -151,7 +157,7 @@ def _learn_all(
     arms: list[Arm], question: Question, folds: list[Draw], sizes: list[int], verbose: int
 ) -> dict[tuple[str, int], Outcome]:
     total = len(arms) * len(sizes) * len(folds)
-    with progress_bar(total, hits=0, description="heads", verbose=verbose) as bar:
+    with progress_bar(total, description="heads", verbose=verbose, unit="fit") as bar:
         return {(arm.name, size): learn(arm, question, folds, size, bar.update) for size in sizes for arm in arms}
 
 

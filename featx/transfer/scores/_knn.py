@@ -12,7 +12,10 @@ from featx.transfer._check import check_classes, check_embeddings
 from featx.transfer.scores._credit import mean_credit
 
 _BLOCK = 2**22  # similarities at a time
-_SAME = 1e-7  # rows this close in similarity are equally near: the k-th is found in single precision, ten times faster
+_PAIRS = 2**8  # whose rows fit into a processor's cache
+_MANY = 200  # neighbours a row from which whole products are quicker
+_SAME = 1e-7  # rows this close in similarity are equally near
+_ROUGH = 1e-5  # by more than this a float32 product of unit vectors is not wrong
 
 
 def knn_score(Z: Any, y: Any, k: int = 20, temperature: float = 0.07) -> float:
@@ -66,9 +69,9 @@ def knn_score(Z: Any, y: Any, k: int = 20, temperature: float = 0.07) -> float:
     Z = check_embeddings(Z)
     codes, classes = check_classes(y, len(Z))
     unit = _unit_rows(Z)
-    size = max(1, _BLOCK // len(Z))
+    rough, size = unit.astype(np.float32), max(1, _BLOCK // len(Z))
     votes = [
-        _votes(unit, np.arange(first, min(first + size, len(Z))), codes, len(classes), k, temperature)
+        _votes(unit, rough, np.arange(first, min(first + size, len(Z))), codes, len(classes), k, temperature)
         for first in range(0, len(Z), size)
     ]
     return mean_credit(np.concatenate(votes), codes)
@@ -81,15 +84,35 @@ def _unit_rows(Z: np.ndarray) -> np.ndarray:
 
 
 def _votes(
-    unit: np.ndarray, rows: np.ndarray, codes: np.ndarray, n_classes: int, k: int, temperature: float
+    unit: np.ndarray, rough: np.ndarray, rows: np.ndarray, codes: np.ndarray, n_classes: int, k: int, temperature: float
 ) -> np.ndarray:
-    similar = unit[rows] @ unit.T
-    similar[np.arange(len(rows)), rows] = -np.inf
-    n = len(unit)
-    place = n - min(k, n - 1)
-    kth = np.partition(similar.astype(np.float32), place, axis=1)[:, place]
-    row, neighbour = np.nonzero(similar >= kth[:, None] - _SAME)
-    # from the nearest: a small temperature does not overflow
-    weight = np.exp((similar[row, neighbour] - similar.max(axis=1)[row]) / temperature)
+    row, neighbour, similar = _nearest(unit, rough, rows, min(k, len(unit) - 1))
+    closest = np.full(len(rows), -np.inf)
+    np.maximum.at(closest, row, similar)
+    weight = np.exp((similar - closest[row]) / temperature)  # from the nearest: a small temperature does not overflow
     votes = np.bincount(row * n_classes + codes[neighbour], weight, minlength=len(rows) * n_classes)
     return votes.reshape(len(rows), n_classes)
+
+
+def _nearest(
+    unit: np.ndarray, rough: np.ndarray, rows: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of a row and one of its nearest others, and their similarity: found in float32, then made exact."""
+    found = rough[rows] @ rough.T
+    found[np.arange(len(rows)), rows] = -np.inf
+    place = len(unit) - k
+    row, neighbour = np.nonzero(found >= np.partition(found, place, axis=1)[:, place, None] - _ROUGH)
+    similar = _similarities(unit, rows[row], neighbour, len(rows))
+    starts = np.searchsorted(row, np.arange(len(rows)))
+    kth = similar[np.lexsort((-similar, row))[starts + k - 1]]
+    near = similar >= kth[row] - _SAME
+    return row[near], neighbour[near], similar[near]
+
+
+def _similarities(unit: np.ndarray, first: np.ndarray, second: np.ndarray, n_rows: int) -> np.ndarray:
+    """Of pairs of rows in float64: one by one where they are few, out of whole products where nearly all are near."""
+    if len(first) > n_rows * _MANY:
+        rows, place = np.unique(first, return_inverse=True)
+        return (unit[rows] @ unit.T)[place, second]
+    parts = np.array_split(np.arange(len(first)), len(first) // _PAIRS + 1)
+    return np.concatenate([np.einsum("ij,ij->i", unit[first[part]], unit[second[part]]) for part in parts])

@@ -23,7 +23,7 @@ class _Spectrum(NamedTuple):
     n: int
 
 
-def logme_score(Z: Any, y: Any) -> float:
+def logme_score(Z: Any, y: Any, *, regression: bool | None = None) -> float:
     r"""Log evidence per row of a Bayesian linear model, at its maximum (LogME).
 
     With weights :math:`w \sim N(0, \alpha^{-1} I)` and noise :math:`\beta^{-1}` the targets
@@ -37,7 +37,10 @@ def logme_score(Z: Any, y: Any) -> float:
     ----------
     Z : array of shape (n, dim)
     y : array of shape (n,) or (n, outputs)
-        Classes (strings, whole numbers), or numbers to predict: floats that are not whole.
+        Classes, or numbers to predict.
+    regression : bool, default=None
+        Whether they are numbers to predict. None takes floats that are not whole for such, and whole numbers for
+        classes: of ages or counts say True.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def logme_score(Z: Any, y: Any) -> float:
     """
     Z = check_embeddings(Z)
     Z = Z / (np.abs(Z).max() or 1.0)  # changes the scale of the weights alone
-    spectrum = _spectrum(Z, _targets(y, len(Z)))
+    spectrum = _spectrum(Z, _targets(y, len(Z), is_regression(y) if regression is None else regression))
     return float(_maximum(spectrum).mean() / len(Z))
 
 
@@ -106,8 +109,8 @@ def log_evidence(Z: np.ndarray, y: np.ndarray, alpha: float, beta: float) -> np.
     return (0.5 * (spectrum.n * np.log(beta / (2 * np.pi)) - log_det - beta * misfit))[0]
 
 
-def _targets(y: Any, n: int) -> np.ndarray:
-    if not is_regression(y):
+def _targets(y: Any, n: int, regression: bool) -> np.ndarray:
+    if not regression:
         codes, classes = check_classes(y, n)
         return (codes[:, None] == np.arange(len(classes))).astype(np.float64)
     targets = check_targets(y, n)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import is_regressor
 from sklearn.model_selection import cross_val_score
 
@@ -56,25 +55,6 @@ def probe_score(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = N
     >>> round(probe_score(RidgeClassifier(), Z, y), 2)
     0.93
     """
-    return float(fold_scores(estimator, Z, y, cv, scoring=scoring, groups=groups).mean())
-
-
-def fold_scores(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = None, groups: Any = None) -> np.ndarray:
-    """Score of each fold; everything else as in `probe_score`.
-
-    Returns
-    -------
-    ndarray of shape (n_folds,)
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from sklearn.linear_model import RidgeClassifier
-    >>> from featx.transfer.scores._probe import fold_scores
-    >>> Z, y = load_digits(return_X_y=True)
-    >>> fold_scores(RidgeClassifier(), Z, y, cv=3).shape
-    (3,)
-    """
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         raise ParameterError(f"Got estimator={estimator!r}. Expected a scikit-learn estimator (an instance).")
     Z = check_embeddings(Z)
@@ -86,4 +66,4 @@ def fold_scores(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = N
         codes, classes = check_classes(y, len(Z))
         y = classes[codes]
     folds = make_folds(y, cv, groups, regression=regression)
-    return cross_val_score(estimator, Z, y, cv=folds, scoring=scoring, error_score="raise")
+    return float(cross_val_score(estimator, Z, y, cv=folds, scoring=scoring, error_score="raise").mean())

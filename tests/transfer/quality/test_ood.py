@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.exceptions import ParameterError
 from featx.transfer.quality import OODDetector
+from tests.estimators import checks_of
 
 METHODS = ("knn", "mahalanobis")
 
 
-@parametrize_with_checks([OODDetector(), OODDetector("mahalanobis")])
+@checks_of(OODDetector(), OODDetector("mahalanobis"))
 def test_scikit_learn_finds_an_outlier_detector(estimator, check):
     check(estimator)
 

@@ -4,7 +4,7 @@ from scipy.special import softmax
 
 from featx.exceptions import ParameterError, UnknownNameError
 from featx.transfer.ranking._cheap import cheap_scores, check_scores
-from featx.transfer.scores import knn_score, leep_score
+from featx.transfer.scores import knn_score, leep_score, logme_score
 
 
 def test_an_unknown_score_is_named():
@@ -29,3 +29,8 @@ def test_scores_are_those_of_the_functions():
 
 def test_without_a_source_classifier_its_scores_are_nan():
     assert np.isnan(cheap_scores(["leep"], np.eye(4), None, np.arange(4) % 2)["leep"])
+
+
+def test_whole_numbers_to_predict_are_not_taken_for_classes():
+    Z, ages = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 7
+    assert cheap_scores(["logme", "probe"], Z, None, ages, True) == {"logme": logme_score(Z, ages, regression=True)}

@@ -31,6 +31,12 @@ def test_the_grids_go_from_strong_to_weak():
     assert make_head("ridge", True).candidates[0].alpha > make_head("ridge", True).candidates[-1].alpha
 
 
+@pytest.mark.parametrize("name", ["probe", "prototype"])
+def test_a_named_head_that_needs_no_grid_has_one_candidate(name):
+    head = make_head(name, regression=False)
+    assert fit_quietly(choose_candidate(head, SIGNAL, Y, None, False, None), SIGNAL, Y).score(SIGNAL, Y) > 0.9
+
+
 def test_an_estimator_of_ones_own_is_used_as_it_is():
     tree = DecisionTreeClassifier(max_depth=2)
     head = make_head(tree, regression=False)

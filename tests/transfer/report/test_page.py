@@ -47,6 +47,14 @@ def test_the_page_says_the_verdict_first(report, page_file):
     assert page_file.stat().st_size < 1_000_000
 
 
+def test_classes_that_are_numbers_keep_their_names(tmp_path):
+    labels = LABELS.astype(int)
+    labels[0] = (labels[0] + 1) % 3  # a mistake to show
+    text = report_of(labels=labels).to_html(tmp_path / "report.html").read_text()
+    assert re.search(r"is \d<", text)
+    assert not re.search(r"(is|predicted) \d\.0", text)
+
+
 @needs_a_browser
 def test_the_page_asks_no_network_and_shows_the_image_pointed_at(opened):
     canvas, hover = opened.locator("#plane"), opened.locator("#hover")

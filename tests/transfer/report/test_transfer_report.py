@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
 
 import featx
 from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
@@ -51,9 +52,19 @@ def test_every_arm_sees_the_same_rows_again():
 
 def test_numbers_are_predicted_with_ridge():
     brightness = np.array([image.mean() for image in IMAGES]) / 7
-    report = report_of(labels=brightness, head="ridge")
+    report = report_of(labels=brightness)
     assert report.scoring == "R2"
     assert report.summary.loc["pixels", "score"] > 0.9
+
+
+def test_a_head_may_be_an_estimator_that_is_empty_before_it_is_fitted():
+    report = report_of(head=RandomForestClassifier(5, random_state=0), sizes=[40])
+    assert report.summary.loc["pixels", "score"] > 0.8
+
+
+def test_whole_numbers_are_predicted_where_the_head_is_a_regressor():
+    brightness = np.array([image.mean() for image in IMAGES]).astype(int)
+    assert report_of(labels=brightness, head="ridge").scoring == "R2"
 
 
 def test_another_scoring_is_averaged_over_draws():
@@ -93,7 +104,7 @@ def test_constant_images_teach_no_arm_anything():
         ({"sizes": [61]}, ParameterError, "to 60"),
         ({"head": "logistik"}, UnknownNameError, "'logistic'"),
         ({"arms": ["hogg", "pretrained"]}, UnknownNameError, "'hog'"),
-        ({"labels": np.linspace(0, 1, 90)}, ParameterError, "head='ridge'"),
+        ({"labels": np.linspace(0, 1, 90), "head": "svm"}, ParameterError, "head='ridge'"),
         ({"images": "photo.jpg"}, InputError, "a single str"),
     ],
 )

@@ -74,6 +74,12 @@ def test_of_numbers_it_is_the_best_density_of_each_column(shape):
     assert logme_score(Z, Y[:, 0]) == pytest.approx(best_density(Z, Y[:, 0]) / len(Z), abs=1e-6)
 
 
+def test_whole_numbers_are_classes_unless_it_is_said_that_they_are_predicted():
+    Z, y = make(60, 7)
+    assert logme_score(Z, y, regression=True) == pytest.approx(best_density(Z, y.astype(float)) / len(Z), abs=1e-6)
+    assert logme_score(Z, y) == logme_score(Z, y.astype(str)) != logme_score(Z, y, regression=True)
+
+
 def test_embeddings_that_tell_nothing_leave_the_noise_alone():
     y = np.array([0.5, -1.0, 2.0, 0.25])
     expected = -0.5 * (np.log(2 * np.pi * (y**2).mean()) + 1)
