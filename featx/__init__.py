@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from featx.deploy.export import export_bundle
     from featx.encoders import Encoder, list_encoders, list_layers
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
+    from featx.finetune import FineTuneClassifier, FineTuneRegressor
     from featx.heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
     from featx.images import Preprocess
     from featx.persistence import load, save
@@ -38,6 +39,8 @@ _HOMES = {
     "Encoder": "featx.encoders",
     "FeatxError": "featx.exceptions",
     "FeatxWarning": "featx.exceptions",
+    "FineTuneClassifier": "featx.finetune",
+    "FineTuneRegressor": "featx.finetune",
     "ImageEncoder": "featx._image_encoder",
     "ImageErrors": "featx.exceptions",
     "OODDetector": "featx.transfer",
@@ -69,6 +72,8 @@ __all__ = [
     "Encoder",
     "FeatxError",
     "FeatxWarning",
+    "FineTuneClassifier",
+    "FineTuneRegressor",
     "ImageEncoder",
     "ImageErrors",
     "OODDetector",

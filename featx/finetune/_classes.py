@@ -77,7 +77,7 @@ class Classes:
 
     @staticmethod
     def loss() -> type:
-        """torch's loss."""
+        """Torch's loss."""
         from torch import nn
 
         return nn.CrossEntropyLoss

@@ -56,6 +56,12 @@ def replace_head(order: Order, n_outputs: int) -> tuple[torch.nn.Module, str]:
     return nn.Sequential(OrderedDict({NETWORK: order.network, POOL: nn.Sequential(*pool), HEAD: linear})).eval(), HEAD
 
 
+def own_network(network: torch.nn.Module) -> torch.nn.Module:
+    """The encoder's network itself, without what `replace_head` wrapped it in: its weights keep their names."""
+    names = [name for name, _ in network.named_children()]
+    return network.get_submodule(NETWORK) if names == [NETWORK, POOL, HEAD] else network
+
+
 def set_weights(linear: torch.nn.Linear, coef: np.ndarray, intercept: np.ndarray) -> None:
     """Start a head from a linear model; of two classes scikit-learn has one row.
 

@@ -14,7 +14,7 @@ from featx.encoders import Encoder
 from featx.finetune._augment import make_augment
 from featx.finetune._checkpoint import Checkpoint, make_key
 from featx.finetune._classes import Classes
-from featx.finetune._head import keep_outputs, set_weights
+from featx.finetune._head import keep_outputs, own_network, set_weights
 from featx.finetune._inputs import read_inputs
 from featx.finetune._numbers import Numbers
 from featx.finetune._rows import Rows
@@ -185,6 +185,6 @@ class Job:
         network, head = self.tunable.network.cpu(), self.tunable.head
         keep_outputs(head, self.tasks[0].labels.n_outputs)
         name = self.spec.name.removesuffix(_TUNED) + _TUNED
-        encoder = Encoder.from_module(network, preprocess=self.spec.preprocess, name=name)
+        encoder = Encoder.from_module(own_network(network), preprocess=self.spec.preprocess, name=name)
         coef, intercept = (values.detach().numpy().astype(np.float64) for values in (head.weight, head.bias))
         return Tuned(encoder, coef, intercept, history)

@@ -72,7 +72,7 @@ class Numbers:
 
     @staticmethod
     def loss() -> type:
-        """torch's loss."""
+        """Torch's loss."""
         from torch import nn
 
         return nn.MSELoss
