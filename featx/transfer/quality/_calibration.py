@@ -47,12 +47,7 @@ class Calibration:
 
 
 def calibrate(points: Points, whitening: Whitening, rows: Sequence[int], images: Sequence[Image.Image]) -> Calibration:
-    """Choose the threshold.
-
-    It is 0.9, or where at most one of 1,000 images is expected to have a different image above it, if that is more. The
-    similarity of each image to its nearest different one is taken as normal after Fisher's transformation, its spread
-    from the lower half: at the upper end are the duplicates that are looked for. Of an image's ten nearest ones those
-    that are less than half as far away as the next are taken for copies.
+    """Choose the threshold, and measure what it misses on copies of some images.
 
     Parameters
     ----------
@@ -72,17 +67,35 @@ def calibrate(points: Points, whitening: Whitening, rows: Sequence[int], images:
     looks = {way: np.array([few_pixels(copy[way]) for copy in copies]) for way in WAYS}
     own = points[list(rows)]
     similar = {way: np.diagonal(similarity(own, whitening(looks[way]))) for way in WAYS}
-    measured = len(points) >= _FEW
-    centre, spread = _nearest_others(points) if measured else (0.0, 0.0)
-    careful = float(np.tanh(centre + _FALSE_DEVIATIONS * spread)) if measured else _SAFE
-    threshold = max(careful, _LEAST)
+    threshold, false_share = choose_threshold(points)
     return Calibration(
         threshold,
         {way: float((values < threshold).mean()) for way, values in similar.items()},
-        _share_above(threshold, centre, spread) if measured else float("nan"),
+        false_share,
         len(copies),
-        measured,
+        len(points) >= _FEW,
     )
+
+
+def choose_threshold(points: Points) -> tuple[float, float]:
+    """Choose from what similarity on two of these images are the same.
+
+    It is 0.9, or where at most one of 1,000 images is expected to have a different image above it, if that is more. The
+    similarity of each image to its nearest different one is taken as normal after Fisher's transformation, its spread
+    from the lower half: at the upper end are the duplicates that are looked for. Of an image's ten nearest ones those
+    that are less than half as far away as the next are taken for copies.
+
+    Returns
+    -------
+    threshold, false_share : float
+        And the share of images that are expected to have a different one above it; of fewer than 20 images 0.95 and
+        NaN.
+    """
+    if len(points) < _FEW:
+        return _SAFE, float("nan")
+    centre, spread = _nearest_others(points)
+    threshold = max(float(np.tanh(centre + _FALSE_DEVIATIONS * spread)), _LEAST)
+    return threshold, _share_above(threshold, centre, spread)
 
 
 def _nearest_others(points: Points) -> tuple[float, float]:
