@@ -57,7 +57,7 @@ def test_near_copies_are_told_by_their_pixels(thumbnails, copies):
         warn_of_copies(ROWS, halves(80), both, stacklevel=1)
 
 
-def test_a_near_pair_among_many_may_be_chance(crops, thumbnails, copies):
+def test_a_near_pair_among_many_may_be_chance(thumbnails, copies):
     turned = np.concatenate([np.rot90(thumbnails, k, (1, 2)) for k in range(4)] + [copies[:1]])
     rows = np.random.default_rng(0).normal(size=(161, 4))
     assert warn_of_copies(rows, halves(161), turned, stacklevel=1) == ""

@@ -67,9 +67,9 @@ class Points:
 class Whitening:
     """Looks -> points whose squared distances tell near from far.
 
-    Directions in which all images differ alike are stretched, those in which they differ much are shrunk (Jegou & Chum
-    2012, "Negative evidences and co-occurrences in image retrieval"), with 0.3 of the mean variance added to each, and
-    that of rounding, so that noise is not blown up.
+    Directions in which images differ much are shrunk, those in which they differ little are stretched (Jegou & Chum
+    2012, "Negative evidences and co-occurrences in image retrieval"), but no further than noise allows: 0.3 of the mean
+    variance is added to each, more where images are few and their directions not known, and that of a grey level.
 
     Parameters
     ----------
@@ -88,20 +88,20 @@ class Whitening:
 
     def __init__(self, looks: np.ndarray):
         rows = looks[:, 0].astype(np.float64)
-        self._mean = rows.mean(axis=0)
-        rows -= self._mean
+        mean = rows.mean(axis=0)
+        rows -= mean
         strengths, directions = np.linalg.eigh(rows.T @ rows / len(rows))
         strengths = strengths.clip(0)
         floor = (_FLOOR + _FEW_ROWS / len(rows)) * strengths.mean()
         stretch = 1 / np.sqrt(strengths + floor + _GREY_LEVEL**2)
-        self._map = (directions * stretch).astype(np.float32)
+        self._mean, self._map = mean.astype(np.float32), (directions * stretch).astype(np.float32)
         # What a difference of one grey level in every pixel weighs.
-        self._noise = _GREY_LEVEL**2 * (stretch**2).sum()
+        self._noise = np.float32(_GREY_LEVEL**2 * (stretch**2).sum())
 
     def __call__(self, looks: np.ndarray) -> Points:
         looks = looks.astype(np.float32)
-        rows = looks - self._mean.astype(np.float32)
-        spread = np.minimum(self._contrast(rows), self._contrast(looks)) + np.float32(self._noise / 2)
+        rows = looks - self._mean
+        spread = np.minimum(self._contrast(rows), self._contrast(looks)) + self._noise / 2
         return Points(rows @ self._map, spread)
 
     def _contrast(self, rows: np.ndarray) -> np.ndarray:
@@ -113,8 +113,8 @@ class Whitening:
 def similarity(some: Points, others: Points) -> np.ndarray:
     """How alike images are when they are aligned at best: 1 less their squared distance, as a share of their spreads.
 
-    A colour of its own brings an image away from others, but not nearer to those of the same colour: flat images,
-    and patches of sky, are alike only if they are the same.
+    The mean colour counts in the distance, but not in the spread: flat images, and patches of sky, are alike only if
+    their colours are the same.
 
     Returns
     -------
