@@ -52,16 +52,19 @@ class Points:
         A point for each crop.
     spread : ndarray of shape (n, 3), float32
         The squared length of what an image has beside its mean colour, with or without the mean image: the lesser.
+    rest : ndarray of shape (n, 3), float32
+        The spread less the point's own squared length.
     """
 
     places: np.ndarray
     spread: np.ndarray
+    rest: np.ndarray
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, rows: Any) -> Points:
-        return Points(self.places[rows], self.spread[rows])
+        return Points(self.places[rows], self.spread[rows], self.rest[rows])
 
 
 class Whitening:
@@ -102,7 +105,8 @@ class Whitening:
         looks = looks.astype(np.float32)
         rows = looks - self._mean
         spread = np.minimum(self._contrast(rows), self._contrast(looks)) + self._noise / 2
-        return Points(rows @ self._map, spread)
+        places = rows @ self._map
+        return Points(places, spread, spread - (places**2).sum(axis=2))
 
     def _contrast(self, rows: np.ndarray) -> np.ndarray:
         pixels = rows.reshape(*rows.shape[:2], -1, 3)
@@ -123,10 +127,9 @@ def similarity(some: Points, others: Points) -> np.ndarray:
     """
     best = np.full((len(some), len(others)), -np.inf, np.float32)
     for i, j in _ALIGNMENTS:
-        a, b = some.places[:, i], others.places[:, j]
-        distance = -2 * (a @ b.T)
-        distance += (a**2).sum(axis=1)[:, None]
-        distance += (b**2).sum(axis=1)
-        distance /= some.spread[:, i, None] + others.spread[:, j]
-        np.maximum(best, 1 - distance, out=best)
+        alike = (2 * some.places[:, i]) @ others.places[:, j].T
+        alike += some.rest[:, i, None]
+        alike += others.rest[:, j]
+        alike /= some.spread[:, i, None] + others.spread[:, j]
+        np.maximum(best, alike, out=best)
     return best
