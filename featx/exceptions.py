@@ -20,7 +20,7 @@
 
     UserWarning
     └── FeatxWarning
-        ├── ImageWarning                images that became NaN rows
+        ├── ImageWarning                images that became NaN rows, copies on both sides of a fold
         ├── FallbackWarning             a slower way was taken: another runtime, smaller batches
         └── StoreWarning                a cache that could not be written, a segment that is damaged
 """
@@ -198,7 +198,7 @@ class FeatxWarning(UserWarning):
 
 
 class ImageWarning(FeatxWarning):
-    """Images that became NaN rows."""
+    """Images that became NaN rows, or copies of which some train a head and others test it."""
 
 
 class FallbackWarning(FeatxWarning):

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import featx
+
+# A busy machine is slow, which is no failure.
+settings.register_profile("featx", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("featx")
 
 
 @pytest.fixture(scope="session")

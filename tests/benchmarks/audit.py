@@ -1,4 +1,4 @@
-"""What an audit finds of planted copies and wrong labels, and how much of what it finds is right."""
+"""What an audit finds of planted copies, wrong labels and outliers, and how much of what it finds is right."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ def main() -> None:
     encoder = featx.ImageEncoder(cache=arguments.cache)
     images, labels = read_fashion(arguments.data)
     report("Fashion-MNIST", images[:_N], labels[:_N], encoder, _COPIED)
-    crops, photo = crops_of_photos()
+    crops, photo = parts_of_photos(range(0, 300, 80), range(0, 480, 107), 120, 160)
     report("crops of two photos", crops, photo, encoder, len(crops) // 10)
+    tiles, photo_of_tile = parts_of_photos(range(0, 364, 64), range(0, 577, 64), 64, 64)
+    report("tiles of two photos", tiles, photo_of_tile, encoder, len(tiles) // 10)
+    report_outliers(images[:_N], crops[::2], encoder)
 
 
-def crops_of_photos() -> tuple[np.ndarray, np.ndarray]:
-    """Crops that overlap by a third, and the photo that each is of."""
-    corners = [(y, x) for y in range(0, 300, 80) for x in range(0, 480, 107)]
+def parts_of_photos(tops: range, lefts: range, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parts of two photos, and the photo that each is of."""
+    corners = [(y, x) for y in tops for x in lefts]
     photos = load_sample_images().images
-    crops = np.array([photo[y : y + 120, x : x + 160] for photo in photos for y, x in corners])
-    return crops, np.repeat([0, 1], len(corners))
+    parts = np.array([photo[y : y + height, x : x + width] for photo in photos for y, x in corners])
+    return parts, np.repeat([0, 1], len(corners))
 
 
 def report(name: str, images: np.ndarray, true: np.ndarray, encoder: featx.ImageEncoder, n_copied: int) -> None:
@@ -62,6 +65,15 @@ def report(name: str, images: np.ndarray, true: np.ndarray, encoder: featx.Image
     hits = issue[flipped].sum()
     print(
         f"  wrong labels           found {hits / len(flipped):.2f}, of {issue.sum()} suspected {hits / issue.sum():.2f}"
+    )
+
+
+def report_outliers(images: np.ndarray, others: np.ndarray, encoder: featx.ImageEncoder) -> None:
+    outlier = audit([*images, *others], encoder=encoder, verbose=0).table["outlier"].to_numpy()
+    print(f"Fashion-MNIST and {len(others)} crops of photos: {len(outlier):,} rows")
+    hits = outlier[len(images) :].sum()
+    print(
+        f"  outliers               found {hits / len(others):.2f}, of {outlier.sum()} marked {hits / outlier.sum():.2f}"
     )
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from featx.extraction._encode import CHANGED, encode_ahead, rest
@@ -125,7 +125,6 @@ def test_a_consumer_whose_producer_failed_has_no_rest(crops, pool):
     assert list(rest(batches, ValueError("late"))) == []
 
 
-@settings(deadline=None)
 @given(good=st.lists(st.booleans(), max_size=20), batch_size=st.integers(1, 7), ahead=st.integers(1, 4))
 def test_every_good_image_has_its_row_and_every_bad_one_its_reason(pool, good, batch_size, ahead):
     shades = [np.full((4, 4, 3), i, np.uint8) for i in range(len(good))]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from featx.encoders import EncoderSpec
@@ -22,7 +22,6 @@ def keys_of(numbers) -> np.ndarray:
     return keys
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
 def test_every_row_gets_the_embedding_of_its_content(numbers):
     table = Table(keys_of(numbers), SPECS, None)

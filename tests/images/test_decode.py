@@ -170,7 +170,7 @@ def test_a_truncated_image_is_damaged_never_half_black(photo, format):
             decode(data[:length])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_damage_anywhere_gives_an_image_or_a_decode_error(data):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8))
@@ -248,7 +248,7 @@ def test_a_header_is_read_without_decoding(photo):
     assert (header.format, header.mode, header.size) == ("JPEG", "RGB", (60, 40))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_alpha_is_the_exact_mix_with_white(width, height, seed):
     rgba = np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)

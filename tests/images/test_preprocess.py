@@ -15,7 +15,7 @@ from featx.images import Preprocess
 SIDES = st.integers(1, 60)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SIDES, SIDES, st.integers(1, 20), st.integers(0, 8), st.sampled_from(["crop", "squash", "pad"]))
 def test_every_image_becomes_a_square_of_uint8(width, height, size, margin, fit):
     result = Preprocess(size, size + margin, fit=fit)(Image.new("RGB", (width, height), "red"))
@@ -24,7 +24,6 @@ def test_every_image_becomes_a_square_of_uint8(width, height, size, margin, fit)
         assert (result == (255, 0, 0)).all()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 600), st.integers(0, 200))
 def test_the_crop_is_the_centred_square_that_the_formula_names(width, height, size, margin):
     left, upper, right, lower = Preprocess(size, size + margin).box(width, height)
@@ -106,7 +105,7 @@ def test_a_wrong_value_is_named(wrong):
         Preprocess(**wrong)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SIDES, SIDES, st.integers(1, 20))
 def test_pad_shows_the_whole_image_in_the_middle(width, height, size):
     shown = (Preprocess(size, fit="pad", mean=(0, 0, 0))(Image.new("RGB", (width, height), "white")) == 255).all(axis=2)

@@ -153,7 +153,7 @@ def test_the_digest_is_of_the_content_that_was_decoded(files):
     np.testing.assert_array_equal(image, Image.open(io.BytesIO(data)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3, 4]), st.integers(0, 2**32 - 1))
 def test_an_array_and_the_pil_image_of_its_pixels_are_one(height, width, channels, seed):
     array = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)

@@ -148,7 +148,7 @@ def test_no_file_of_it_holds_a_path_of_the_machine_that_saved_it(tiny, crops, tm
         assert str(path).encode() + b"/" not in content
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_flipped_byte_anywhere_is_refused(small, data, own_folders):
     path = data.draw(st.sampled_from(sorted(file for file in small.rglob("*") if file.is_file())))

@@ -15,9 +15,9 @@ from featx.images import as_column
 from featx.transfer._check import is_regression
 from featx.transfer._embed import as_image_encoder
 from featx.transfer.quality._calibration import Calibration, calibrate
-from featx.transfer.quality._duplicates import duplicate_groups, merge_groups
+from featx.transfer.quality._duplicates import group_alike, merge_groups
 from featx.transfer.quality._label_issues import LabelIssues, find_label_issues
-from featx.transfer.quality._look import Whitening
+from featx.transfer.quality._look import Whitening, similarity
 from featx.transfer.quality._ood import OODDetector
 from featx.transfer.quality._result import Audit
 from featx.transfer.quality._survey import Survey, survey
@@ -67,11 +67,31 @@ def audit(
 
     Notes
     -----
-    Near duplicates are told by 8 x 8 pixels, whitened, above a similarity that copies of up to 100 of the images
-    (saved again as JPEG, halved, cropped) reach and other images do not; `Audit.calibration` has the rates. Mirrored,
-    turned and strongly cropped copies are not found. Labels are judged by confident learning (`find_label_issues`).
-    The outlier score is the distance to the tenth nearest embedding (`OODDetector`); outliers are those that lie three
-    interquartile ranges above the third quartile.
+    Near duplicates are told by 8 x 8 pixels, whitened and aligned (each image whole, and without 5 or 10 % around the
+    centre), from a similarity on that one image in 1,000 is expected to have to a different one, and no lower than 0.9.
+    Copies of up to 100 of the images (saved again as JPEG, halved, cropped) tell how many are missed:
+    `Audit.calibration` has the rates. Mirrored and turned copies, stronger crops, and crops of one side alone are not
+    found. Flat images are copies if their colour is the same.
+
+    Labels are judged by confident learning (`find_label_issues`). The outlier score is the distance to the tenth
+    nearest embedding (`OODDetector`); outliers are those that lie three interquartile ranges above the third quartile:
+    another kind of image, not an odd one of the same kind.
+
+    On 2,000 images of Fashion-MNIST, 40 crops of photos and 120 tiles of them with planted faults
+    (``python -m tests.benchmarks.audit``):
+
+    ======================================  =======  ======  ======
+    found                                   Fashion   crops   tiles
+    ======================================  =======  ======  ======
+    copies saved again as JPEG                 1.00    1.00    0.75
+    copies of half the size                    1.00    1.00    1.00
+    copies cropped by 5 %                      0.98    1.00    1.00
+    pairs found that are copies                0.99    1.00    1.00
+    wrong labels                               0.72       -       -
+    labels suspected that are wrong            0.36       -       -
+    20 photos among Fashion, as outliers       1.00       -       -
+    outliers found that are photos             1.00       -       -
+    ======================================  =======  ======  ======
 
     Examples
     --------
@@ -142,11 +162,12 @@ def _duplicates(seen: Survey, ok: np.ndarray) -> tuple[np.ndarray, Calibration |
         return groups, None
     rows = np.flatnonzero(ok)
     whitening = Whitening(seen.looks[rows])
-    looks = whitening(seen.looks[rows])
+    points = whitening(seen.looks[rows])
     place = np.searchsorted(rows, list(seen.sample)) if seen.sample else np.empty(0, int)
-    calibration = calibrate(looks, whitening, place, list(seen.sample.values())) if seen.sample else None
+    calibration = calibrate(points, whitening, place, list(seen.sample.values())) if seen.sample else None
     digests = [seen.digests[i] for i in rows]
-    groups[rows] = rows[_first_rows(duplicate_groups(looks, calibration.threshold if calibration else 2.0, digests))]
+    threshold = calibration.threshold if calibration else 2.0
+    groups[rows] = rows[_first_rows(group_alike(points, similarity, threshold, digests))]
     return groups, calibration
 
 

@@ -9,15 +9,15 @@ import numpy as np
 from PIL import Image
 
 from featx.transfer.quality._copies import WAYS, make_copies
-from featx.transfer.quality._duplicates import unit_rows
-from featx.transfer.quality._look import Whitening, few_pixels
+from featx.transfer.quality._look import Points, Whitening, few_pixels, similarity
 
 _FALSE_DEVIATIONS = 3.09  # of a normal distribution, 0.1 % lie above
-_MISSED_SHARE = 0.02
 _COMPARED = 1000
+_BLOCK = 250
+_NEIGHBOURS = 10
 _ALMOST_ONE = 1 - 1e-9
 _FEW = 20
-_SAFE = 0.98
+_SAFE = 0.95
 _LEAST = 0.9
 
 
@@ -46,20 +46,13 @@ class Calibration:
     measured: bool
 
 
-def calibrate(
-    looks: np.ndarray, whitening: Whitening, rows: Sequence[int], images: Sequence[Image.Image]
-) -> Calibration:
-    """Choose the threshold.
-
-    It lies where 2 % of the copies are missed, if at most one of 1,000 images is expected to have a different image
-    above it; else where that is expected, and more copies are missed; never below 0.9. The similarity of each image
-    to its nearest other one is taken as normal after Fisher's transformation, its spread from the lower half: the
-    upper end is not looked at, as it holds the duplicates that are looked for.
+def calibrate(points: Points, whitening: Whitening, rows: Sequence[int], images: Sequence[Image.Image]) -> Calibration:
+    """Choose the threshold, and measure what it misses on copies of some images.
 
     Parameters
     ----------
-    looks : ndarray of shape (n, dim)
-        Of all images, whitened.
+    points : Points
+        Of all images.
     whitening : Whitening
     rows : sequence of int
         Which of them the sample is.
@@ -71,34 +64,60 @@ def calibrate(
     Calibration
     """
     copies = [make_copies(image) for image in images]
-    similar = {
-        way: (whitening(np.array([few_pixels(copy[way]) for copy in copies])) * looks[list(rows)]).sum(axis=1)
-        for way in WAYS
-    }
-    wanted = float(np.quantile(np.concatenate(list(similar.values())), _MISSED_SHARE))
-    measured = len(looks) >= _FEW
-    centre, spread = _nearest_others(looks, float(np.median(similar[WAYS[0]]))) if measured else (0.0, 0.0)
-    careful = float(np.tanh(centre + _FALSE_DEVIATIONS * spread)) if measured else _SAFE
-    threshold = max(wanted, careful, _LEAST)
+    looks = {way: np.array([few_pixels(copy[way]) for copy in copies]) for way in WAYS}
+    own = points[list(rows)]
+    similar = {way: np.diagonal(similarity(own, whitening(looks[way]))) for way in WAYS}
+    threshold, false_share = choose_threshold(points)
     return Calibration(
         threshold,
         {way: float((values < threshold).mean()) for way, values in similar.items()},
-        _share_above(threshold, centre, spread) if measured else float("nan"),
+        false_share,
         len(copies),
-        measured,
+        len(points) >= _FEW,
     )
 
 
-def _nearest_others(looks: np.ndarray, plain_copy: float) -> tuple[float, float]:
-    """Median and lower deviation of the similarity to the nearest image that is no plain copy, in Fisher's z."""
-    chosen = np.unique(np.linspace(0, len(looks) - 1, _COMPARED).astype(int))
-    unit = unit_rows(looks)
-    products = unit[chosen] @ unit.T
-    products[products >= plain_copy] = -1
-    products[np.arange(len(chosen)), chosen] = -1
-    nearest = np.arctanh(np.clip(products.max(axis=1).astype(np.float64), -_ALMOST_ONE, _ALMOST_ONE))
-    low, centre = np.quantile(nearest, [0.16, 0.5])
+def choose_threshold(points: Points) -> tuple[float, float]:
+    """Choose from what similarity on two of these images are the same.
+
+    It is 0.9, or where at most one of 1,000 images is expected to have a different image above it, if that is more. The
+    similarity of each image to its nearest different one is taken as normal after Fisher's transformation, its spread
+    from the lower half: at the upper end are the duplicates that are looked for. Of an image's ten nearest ones those
+    that are less than half as far away as the next are taken for copies.
+
+    Returns
+    -------
+    threshold, false_share : float
+        And the share of images that are expected to have a different one above it; of fewer than 20 images 0.95 and
+        NaN.
+    """
+    if len(points) < _FEW:
+        return _SAFE, float("nan")
+    centre, spread = _nearest_others(points)
+    threshold = max(float(np.tanh(centre + _FALSE_DEVIATIONS * spread)), _LEAST)
+    return threshold, _share_above(threshold, centre, spread)
+
+
+def _nearest_others(points: Points) -> tuple[float, float]:
+    """Median and lower deviation of the similarity to the nearest image that is no copy, in Fisher's z."""
+    chosen = np.unique(np.linspace(0, len(points) - 1, _COMPARED).astype(int))
+    nearest = []
+    for start in range(0, len(chosen), _BLOCK):
+        part = chosen[start : start + _BLOCK]
+        alike = similarity(points[part], points)
+        alike[np.arange(len(part)), part] = -np.inf
+        nearest.append(_beyond_copies(np.partition(alike, -_NEIGHBOURS, axis=1)[:, -_NEIGHBOURS:]))
+    z = np.arctanh(np.concatenate(nearest).astype(np.float64).clip(0, _ALMOST_ONE))
+    low, centre = np.quantile(z, [0.16, 0.5])
     return float(centre), float(centre - low)
+
+
+def _beyond_copies(alike: np.ndarray) -> np.ndarray:
+    """Of each row the greatest similarity but those that are less than half as far from 1 as the next lesser one."""
+    ordered = np.sort(alike, axis=1)[:, ::-1]
+    jumps = (1 - ordered[:, :-1]) < (1 - ordered[:, 1:]) / 2
+    n_copies = np.where(jumps, np.arange(1, ordered.shape[1]), 0).max(axis=1)
+    return ordered[np.arange(len(ordered)), n_copies]
 
 
 def _share_above(threshold: float, centre: float, spread: float) -> float:

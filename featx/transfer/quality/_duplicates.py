@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from featx.exceptions import InputError
 from featx.transfer._check import check_embeddings
 
-_BLOCK = 1024
+_BLOCK = 256
 
 
 def duplicate_groups(Z: Any, threshold: float, digests: Any = None) -> np.ndarray:
@@ -47,18 +47,36 @@ def duplicate_groups(Z: Any, threshold: float, digests: Any = None) -> np.ndarra
     [0, 1, 0]
     """
     unit = unit_rows(check_embeddings(Z))
-    n = len(unit)
-    if digests is not None and len(digests) != n:
-        raise InputError(f"Got {len(digests):,} digests for {n:,} rows. Expected one a row.")
+    if digests is not None and len(digests) != len(unit):
+        raise InputError(f"Got {len(digests):,} digests for {len(unit):,} rows. Expected one a row.")
+    return group_alike(unit, lambda some, others: some @ others.T, threshold, digests)
+
+
+def group_alike(rows: Any, similarity: Callable[[Any, Any], np.ndarray], threshold: float, digests: Any) -> np.ndarray:
+    """As `duplicate_groups`, of rows that are compared in a way of their own.
+
+    Parameters
+    ----------
+    rows : sequence of length n
+        It takes slices and arrays of positions.
+    similarity : callable
+        Some rows, others -> an array of all their similarities.
+    threshold : float
+    digests : sequence of length n or None
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+    """
+    n = len(rows)
     exact = np.arange(n) if digests is None else np.unique(np.asarray(digests), return_inverse=True)[1]
     first = np.unique(exact, return_index=True)[1]
     one_each = np.empty(n, np.int64)
     one_each[first] = first
     if threshold <= 1:
-        first.sort()
-        one_each[first] = first[_representatives(unit[first], threshold)]
-    leader = one_each[np.unique(exact, return_index=True)[1]][exact]
-    return number_groups(leader)
+        distinct = np.sort(first)
+        one_each[distinct] = distinct[_representatives(rows[distinct], similarity, threshold)]
+    return number_groups(one_each[first][exact])
 
 
 def number_groups(groups: np.ndarray) -> np.ndarray:
@@ -124,11 +142,11 @@ def unit_rows(Z: np.ndarray) -> np.ndarray:
     return (Z / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
-def _representatives(unit: np.ndarray, threshold: float) -> np.ndarray:
+def _representatives(rows: Any, similarity: Callable, threshold: float) -> np.ndarray:
     """Of each row the position of the row that stands for it: its own, or an earlier one."""
-    leader = np.arange(len(unit))
-    best = np.full(len(unit), -np.inf)
-    for i, neighbours, similarities in _pairs(unit, threshold):
+    leader = np.arange(len(rows))
+    best = np.full(len(rows), -np.inf)
+    for i, neighbours, similarities in _pairs(rows, similarity, threshold):
         if leader[i] == i:
             closer = similarities > best[neighbours]
             leader[neighbours[closer]] = i
@@ -136,12 +154,12 @@ def _representatives(unit: np.ndarray, threshold: float) -> np.ndarray:
     return leader
 
 
-def _pairs(unit: np.ndarray, threshold: float) -> Iterable[tuple[int, np.ndarray, np.ndarray]]:
-    """Of each row with any, the later rows that resemble it; a block of products at a time."""
-    for start in range(0, len(unit), _BLOCK):
-        products = unit[start : start + _BLOCK] @ unit[start:].T
+def _pairs(rows: Any, similarity: Callable, threshold: float) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Of each row with any, the later rows that resemble it; a block at a time."""
+    for start in range(0, len(rows), _BLOCK):
+        alike = similarity(rows[start : start + _BLOCK], rows[start:])
         # Rounding: a row and its twin differ in the last digits.
-        near = np.triu(products >= threshold - 1e-6, 1)
+        near = np.triu(alike >= threshold - 1e-6, 1)
         for i in np.flatnonzero(near.any(axis=1)):
             others = np.flatnonzero(near[i])
-            yield start + i, start + others, products[i, others]
+            yield start + i, start + others, alike[i, others]

@@ -13,7 +13,7 @@ from PIL import Image
 from featx._threads import count_threads
 from featx.images import DecodeError, is_missing, load
 from featx.transfer.quality._copies import shrink
-from featx.transfer.quality._look import LOOK_SIZE, few_pixels
+from featx.transfer.quality._look import LOOK_SHAPE, few_pixels
 
 _AT_LEAST = 64
 _SAMPLED = 100
@@ -29,8 +29,8 @@ class Survey:
         Why an image cannot be used; "" for those that can.
     digests : list of bytes
         Equal for equal content; b"" where there is an error.
-    looks : ndarray of shape (n, 192), float32
-        Of `few_pixels`; NaN where there is an error.
+    looks : ndarray of shape (n, 3, 192), uint8
+        Of `few_pixels`; 0 where there is an error.
     sample : dict of int to PIL.Image.Image
         Up to 100 of the images, evenly spread, small.
     """
@@ -52,7 +52,7 @@ def survey(sources: Sequence[Any], max_pixels: int, n_jobs: int | None = None) -
             # Large JPEGs at a fraction of their size, but those that are copied.
             digest, image = load(sources[i], max_pixels, None if i in chosen else _AT_LEAST)
         except DecodeError as error:
-            return str(error), b"", np.full(LOOK_SIZE, np.nan, np.float32), None
+            return str(error), b"", np.zeros(LOOK_SHAPE, np.uint8), None
         return "", digest, few_pixels(image), shrink(image) if i in chosen else None
 
     with ThreadPoolExecutor(count_threads(n_jobs)) as pool:

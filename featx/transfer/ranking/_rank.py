@@ -15,6 +15,7 @@ import pandas as pd
 
 from featx.exceptions import ImageWarning
 from featx.images import as_column
+from featx.transfer._crossing import warn_of_copies
 from featx.transfer._embed import embed_layers
 from featx.transfer._folds import make_folds
 from featx.transfer._interval import fold_interval
@@ -75,7 +76,8 @@ def rank_encoders(
         the first decides. Of numbers only "logme" and "probe" are computed.
     scoring : as for `cross_val_score`, default=None
     groups : array of shape (n,), default=None
-        Images of one group are in one fold.
+        Images of one group are in one fold. Without them, a warning says if images of equal content are in several;
+        `featx.audit` finds near copies too.
     cv : int, splitter or iterable, default=5
     estimator : estimator, default=None
         What the probe trains: on embeddings, or a pipeline with an `ImageEncoder` in it, which each candidate takes
@@ -143,6 +145,7 @@ class _Race:
         self._cv = cv if isinstance(cv, int) or hasattr(cv, "split") else list(cv)
         self.entries: list[_Entry] = []
         self.test_share = 0.0
+        self._warned = False
         make_folds(task.y, self._cv, self._groups, regression=task.regression)  # what is wrong is said before the work
 
     def run(self, candidates: Sequence[Candidate], budget: Budget) -> None:
@@ -169,6 +172,8 @@ class _Race:
             if good is None:  # an image is unreadable for all
                 good = self._readable(rows, next(iter(embedded.values())))
                 folds = self._folds(rows[good])
+                Z = next(iter(embedded.values()))[good]
+                self._warned = self._warned or bool(warn_of_copies(Z, folds, stacklevel=4))
             for entry in same:
                 Z = embedded[entry.candidate][good]
                 self._score_one(entry, Z, None if logits is None else logits[good], rows[good], folds)

@@ -55,6 +55,11 @@ def baseline_features(sources: Sequence[object], names: Iterable[str]) -> dict[s
     }
 
 
+def thumbnails(pixels: np.ndarray) -> np.ndarray:
+    """Rows of the arm "pixels" as small images again, uint8 of shape (n, 32, 32, 3)."""
+    return np.rint(pixels.reshape(-1, _PIXELS.size, _PIXELS.size, 3) * 255).astype(np.uint8)
+
+
 def _describe(source: object, describe: list[Callable]) -> list[np.ndarray] | None:
     try:
         _, image = load(source)

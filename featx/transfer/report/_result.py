@@ -52,7 +52,7 @@ class TransferReport:
     predictions : DataFrame
         A row an image: truth, draw, each arm's prediction at the largest size, and the pretrained arm's confidence.
     notes : list of str
-        What was left out.
+        What was left out, and copies on both sides of a fold.
     """
 
     def __init__(

@@ -14,8 +14,10 @@ from featx.exceptions import InputError
 from featx.extraction._progress import progress_bar
 from featx.images import ImageColumn, as_column
 from featx.transfer._check import check_classes, check_targets, is_regression
+from featx.transfer._crossing import warn_of_copies
 from featx.transfer._embed import as_image_encoder
 from featx.transfer.report._arms import ARMS, PRETRAINED, RANDOM, check_arms, embed_arms, good_rows, has_untrained
+from featx.transfer.report._baselines import thumbnails
 from featx.transfer.report._draws import Draw, choose_sizes, make_draws
 from featx.transfer.report._head import bare, make_head
 from featx.transfer.report._learn import Arm, Outcome, Question, learn
@@ -60,7 +62,9 @@ def transfer_report(
     scoring : str or callable, default=None
         As for `cross_val_score`; None is accuracy, or R2 for numbers.
     groups : array of shape (n,), default=None
-        Images of one group (a patient, a video) are never in both training and test.
+        Images of one group (a patient, a video) are never in both training and test. If copies are, a warning and
+        `TransferReport.notes` say so: images of equal content, and, where ``"pixels"`` is an arm, near copies, as
+        `featx.audit` tells them.
     arms : sequence of {"pixels", "hog", "color", "random", "pretrained"}
         All by default. ``"pixels"``: 32 x 32 RGB; ``"hog"``: histograms of oriented gradients at 64 x 64;
         ``"color"``: a joint histogram of 216 colours; ``"random"``: the same network untrained. A `featx.Encoder` has
@@ -113,6 +117,7 @@ def transfer_report(
         notes.append(f"{len(column) - len(rows):,} of {len(column):,} images cannot be used and are left out.")
     question = _of_rows(question, rows)
     folds, sizes = _divide(question, draws, sizes, random_state)
+    notes += _copies(features, rows, folds)
     compared = [Arm(name, Z[rows].__getitem__, shared, seconds[name]) for name, Z in features.items()]
     for name, estimator in (extra_arms or {}).items():
         compared.append(Arm(name, partial(_take, X, column, rows), bare(estimator)))
@@ -151,6 +156,12 @@ def _divide(question: Question, draws: int, sizes: Any, seed: int) -> tuple[list
     rng = np.random.default_rng(seed)
     folds = make_draws(question.y, draws, question.groups, question.regression, rng)
     return folds, choose_sizes(sizes, folds, 1 if question.regression else len(np.unique(question.y)))
+
+
+def _copies(features: dict[str, np.ndarray], rows: np.ndarray, folds: list[Draw]) -> list[str]:
+    pixels = thumbnails(features["pixels"][rows]) if "pixels" in features else None
+    text = warn_of_copies(features[PRETRAINED][rows], [(fold.train, fold.test) for fold in folds], pixels, stacklevel=3)
+    return [text] if text else []
 
 
 def _learn_all(

@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold
 from featx import ImageEncoder
 from featx.exceptions import InputError
 from featx.transfer.quality import audit, crossing_groups
-from featx.transfer.quality._copies import make_copies
+from featx.transfer.quality._copies import WAYS, make_copies
 
 
 @pytest.fixture
@@ -37,9 +37,25 @@ def test_copies_share_a_number_and_other_images_have_none(run, planted):
     table = run(images, labels).table
     groups = table["duplicate_group"]
     assert [groups[i] == groups[40 + i] for i in range(3)] == [True] * 3
-    assert groups[3:40].notna().mean() < 0.1  # two crops of plain sky
+    assert groups[3:40].isna().all()
     assert table["duplicate_label_conflict"][[1, 41]].all()
     assert not table["duplicate_label_conflict"][[0, 2, 40, 42]].any()
+
+
+def test_every_way_of_copying_photos_is_found_and_no_other_pair(run, crops):
+    images = crops[:27]
+    copies = [np.asarray(copy) for i in range(0, 27, 3) for copy in make_copies(Image.fromarray(crops[i])).values()]
+    groups = run([*images, *copies]).groups
+    assert groups.tolist() == [*range(27), *np.repeat(range(0, 27, 3), len(WAYS))]
+
+
+def test_flat_images_are_copies_if_their_colour_is_the_same(run, crops):
+    colours = [(0, 0, 0), (25, 25, 25), (255, 255, 255), (200, 30, 30), (30, 200, 30)]
+    flat = [Image.new("RGB", (80, 60), colour) for colour in colours]
+    again = [image.resize((30, 30)) for image in flat]
+    for others in ([], crops):
+        n = len(others)
+        assert run([*others, *flat, *again]).groups[n:].tolist() == [*range(n, n + 5)] * 2
 
 
 def test_clean_keeps_one_of_each_group_and_none_of_a_conflict(run, planted):

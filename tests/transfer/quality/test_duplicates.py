@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from featx.exceptions import InputError
 from featx.transfer.quality import crossing_groups, duplicate_groups
-from featx.transfer.quality._duplicates import merge_groups
+from featx.transfer.quality._duplicates import group_alike, merge_groups
 
 
 def circle(*degrees):
@@ -43,6 +43,18 @@ def test_blocks_do_not_change_the_answer():
     rows = rng.normal(size=(2500, 16))
     copies = np.concatenate([rows, rows + rng.normal(scale=1e-3, size=rows.shape)])
     assert duplicate_groups(copies, 0.999).tolist() == [*range(2500), *range(2500)]
+
+
+def test_a_similarity_of_ones_own_sees_blocks_and_never_all_pairs():
+    sizes = []
+
+    def near(some, others):
+        sizes.append(len(some) * len(others))
+        return 1 - np.abs(some[:, None] - others).astype(float)
+
+    rows = np.repeat(np.arange(1500) * 3, 2)
+    assert group_alike(rows, near, 0.9, None).tolist() == np.repeat(range(1500), 2).tolist()
+    assert max(sizes) < len(rows) ** 2 / 10
 
 
 def test_as_many_digests_as_rows_are_needed():

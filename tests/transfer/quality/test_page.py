@@ -14,7 +14,7 @@ CHROMIUM = shutil.which("chromium")
 
 @pytest.fixture
 def audited(tiny, crops, files):
-    images = [*files, *crops[12:], crops[12], files[3], "nowhere.jpg", np.zeros((120, 160, 3), "uint8")]
+    images = [*files, *crops[12:], crops[13], files[3], "nowhere.jpg", np.zeros((120, 160, 3), "uint8")]
     labels = ["<b>sky</b>", "roof"] * 22
     return audit(images, labels, encoder=ImageEncoder(tiny, cache=False), verbose=0)
 

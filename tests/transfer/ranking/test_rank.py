@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import KFold
 
 import featx
 from featx.exceptions import ImageErrors, ImageWarning, InputError, UnknownNameError
@@ -96,7 +97,8 @@ def test_a_budget_ends_the_race_of_who_cannot_win():
 
 def test_time_that_is_over_still_gives_a_table(shades, tiny):
     images, y = shades
-    table = rank_encoders(images * 4, np.tile(y, 4), [tiny], cv=3, budget=0.001)
+    turned = [np.rot90(image, k).copy() for k in range(4) for image in images]
+    table = rank_encoders(turned, np.tile(y, 4), [tiny], cv=3, budget=0.001)
     assert table["images"][0] < 240
     assert np.isfinite(table["probe"][0])
 
@@ -108,6 +110,18 @@ def test_folds_of_ones_own_are_used_with_groups(shades, tiny):
     own = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
     assert rank_encoders(images, y, [tiny], cv=iter(own))["probe_low"].notna().all()
     assert table["probe"].notna().all()
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_copies_on_both_sides_of_a_fold_are_warned_of(shades, tiny, regression):
+    images, y = shades
+    images, y = images + images[:9], np.concatenate([y, y[:9]]) + 0.5 * regression
+    folds = list(KFold(3, shuffle=True, random_state=0).split(images))
+    options = {"encoders": [tiny], "layers": ["feature", "conv1"], "scores": ["probe"]}
+    with pytest.warns(ImageWarning, match=r"groups of copies .* Pass groups=featx\.audit") as caught:
+        rank_encoders(images, y, cv=folds, **options)
+    assert [w.filename for w in caught] == [__file__]
+    rank_encoders(images, y, cv=3, groups=[*range(60), *range(9)], **options)  # a warning would be an error
 
 
 def test_bad_images_are_an_error_or_left_out(shades, tiny):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.transfer.report._baselines import baseline_features
+from featx.transfer.report._baselines import baseline_features, thumbnails
 
 
 def test_an_image_has_a_row_of_each_kind(crops):
@@ -19,6 +19,12 @@ def test_pixels_are_the_image_squashed(crops):
     small = Image.fromarray(crops[0]).resize((32, 32), Image.Resampling.BICUBIC)
     row = baseline_features(crops[:1], ["pixels"])["pixels"][0]
     np.testing.assert_allclose(row.reshape(32, 32, 3), np.asarray(small) / np.float32(255))
+
+
+def test_pixels_are_an_image_again(crops):
+    small = Image.fromarray(crops[0]).resize((32, 32), Image.Resampling.BICUBIC)
+    row = baseline_features(crops[:1], ["pixels"])["pixels"]
+    np.testing.assert_array_equal(thumbnails(row), np.asarray(small)[None])
 
 
 def test_colours_do_not_know_where_they_are(crops):

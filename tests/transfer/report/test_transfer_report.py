@@ -89,8 +89,21 @@ def test_groups_stay_on_one_side():
 
 
 def test_constant_images_teach_no_arm_anything():
-    report = report_of([np.full((8, 8), 7, np.uint8)] * 90)
+    with pytest.warns(ImageWarning, match="1 groups of copies"):
+        report = report_of([np.full((8, 8), 7, np.uint8)] * 90)
     assert report.word == "undecided"
+
+
+@pytest.mark.parametrize("head", ["logistic", "ridge"])
+def test_copies_on_both_sides_of_a_fold_are_warned_of_and_noted(head):
+    images, labels = [*IMAGES, *IMAGES[:20]], np.tile(LABELS, 2)[:110]
+    numbers = np.arange(110) % 20 / 7
+    with pytest.warns(ImageWarning, match=r"of equal content\) are on both sides") as caught:
+        report = report_of(images, labels if head == "logistic" else numbers, head=head)
+    assert [w.filename for w in caught] == [__file__]
+    assert report.notes == [str(caught[0].message)]
+    groups = [*range(90), *range(20)]  # a warning would be an error
+    assert not report_of(images, labels if head == "logistic" else numbers, head=head, groups=groups).notes
 
 
 @pytest.mark.parametrize(
