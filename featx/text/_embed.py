@@ -108,9 +108,7 @@ def _encode_missing(texts: Sequence[str], table: Table, spec: TextSpec, options:
 
 
 def _settle_missing(column: ImageColumn, on_missing: str) -> None:
-    rows = [
-        (i, column.label(i), text, f"missing ({text!r})") for i, text in enumerate(column.sources) if is_missing(text)
-    ]
+    rows = [(i, column.label(i), text, "missing") for i, text in enumerate(column.sources) if is_missing(text)]
     share = f"{len(rows):,} of {len(column):,} texts"
     if on_missing == "raise":
         hint = 'Continue with on_missing="nan", or fill them in.'

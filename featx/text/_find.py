@@ -53,7 +53,7 @@ def find_folder(model: str | Path) -> Path:
 
 def _from_hub(hub: ModuleType, name: str) -> Path:
     cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-    with suppress(hub.errors.LocalEntryNotFoundError):
+    with suppress(FileNotFoundError):
         folder = Path(hub.snapshot_download(name, cache_dir=cache, local_files_only=True))
         if has_weights(folder):
             return folder

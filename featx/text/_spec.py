@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from featx.encoders import hash_file
 from featx.exceptions import WeightsError
@@ -15,6 +15,7 @@ FORMAT = 1
 MODULES = "modules.json"
 # Configurations, tokenizers, weights.
 SUFFIXES = frozenset({".bin", ".jinja", ".json", ".model", ".safetensors", ".tiktoken", ".txt"})
+_WEIGHTS = (".safetensors", ".bin")
 # What the model was trained on: it changes no number.
 _IDLE = {"data_config.json"}
 
@@ -39,6 +40,12 @@ class TextSpec:
     folder: Path = field(compare=False)
     files: tuple[tuple[str, str], ...]
     dim: None = None
+    licence: ClassVar[str] = "unknown"
+
+    @property
+    def weights(self) -> str:
+        """The weights alone, as an image's spec names them."""
+        return next(f"sha256:{digest}" for name, digest in self.files if name.endswith(_WEIGHTS))
 
     def identity(self) -> dict[str, Any]:
         """What the fingerprint is taken over; device, batch size, the model's name and its folder are not in it."""
@@ -78,7 +85,7 @@ def read_spec(name: str, folder: Path) -> TextSpec:
 
 
 def has_weights(folder: Path) -> bool:
-    return any(next(folder.rglob(f"*{suffix}"), None) for suffix in (".safetensors", ".bin"))
+    return any(next(folder.rglob(f"*{suffix}"), None) for suffix in _WEIGHTS)
 
 
 def _list_files(folder: Path) -> list[Path]:

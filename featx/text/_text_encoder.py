@@ -60,9 +60,9 @@ class TextEncoder(ColumnEncoder):
 
     Examples
     --------
-    >>> import featx
-    >>> encoder = featx.TextEncoder(cache=False, verbose=0)
-    >>> encoder.fit_transform(["a red shirt", "a pair of boots"]).shape  # doctest: +SKIP
+    >>> from featx.text import TextEncoder
+    >>> encoder = TextEncoder(cache=False, verbose=0)
+    >>> encoder.fit_transform(["a red shirt", "a pair of boots"]).shape
     (2, 384)
     """
 
@@ -146,7 +146,7 @@ class TextEncoder(ColumnEncoder):
     def _spec(self) -> TextSpec:
         if not isinstance(self.model, str | Path) or not str(self.model):
             raise ParameterError(f"Got model={self.model!r}. Expected a model's name, or the folder that holds it.")
-        return read_spec(str(self.model), find_folder(self.model))
+        return read_spec(Path(self.model).name, find_folder(self.model))
 
     def _options(self) -> Options:
         self._check_policies("on_missing")
