@@ -6,7 +6,7 @@
     └── FeatxError                      everything below; catch this one
         ├── ParameterError              (ValueError) a value that is not one of the accepted ones
         │   └── UnknownNameError        (KeyError) no such encoder, weights, layer ...; close matches named
-        ├── InputError                  (TypeError, ValueError) the container of images is not one that is accepted
+        ├── InputError                  (TypeError, ValueError) a container of images or texts that is not accepted
         ├── ImageErrors                 (ValueError) some images cannot be used; ``.table`` lists them
         ├── WeightsError                (ValueError) weights that are missing, damaged or do not fit
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
@@ -81,7 +81,7 @@ class UnknownNameError(ParameterError, KeyError):
 
 
 class InputError(FeatxError, TypeError, ValueError):
-    """The container of images has a type, a shape or a dtype that is not accepted."""
+    """The container of images, or of texts, is not accepted, or a row of texts is missing."""
 
 
 class WeightsError(FeatxError, ValueError):
