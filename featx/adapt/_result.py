@@ -1,0 +1,75 @@
+"""AdaptationReport: what a comparison of adaptation methods found."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from featx.adapt._plot import draw_methods
+from featx.adapt._verdict import Outcomes, decide_methods, say, summary_table
+from featx.transfer.scores import ProxyADistance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN = ["accuracy", "difference", "difference_low", "difference_high", "parameter", "unsupervised_score", "proxy_a"]
+
+
+class AdaptationReport:
+    """What each method gains on the target, and what that says; made by `adaptation_report`.
+
+    Attributes
+    ----------
+    verdict : str
+        Begins with ``"helps"``, ``"hurts"`` or ``"undecided"``; then the evidence. Adaptation helps if some method
+        beats the source alone, by intervals that count the test images and the draws and are corrected for the number
+        of methods (Bonferroni); it hurts if every method is worse. Without labels of the target it is undecided.
+    summary : DataFrame
+        A row a method, and ``oracle`` where the target has labels:
+
+        - ``accuracy``, with ``low`` and ``high``, its 95 % interval: on target images that no fit has seen
+        - ``difference`` to the source alone, with ``difference_low`` and ``difference_high``: all methods' intervals
+          together hold with 95 %
+        - ``parameter``: as it was chosen, without labels of the target
+        - ``unsupervised_score``: of that choice, larger is better
+        - ``proxy_a``: the proxy A-distance of held-out rows after the method, 2 for domains that are told apart without
+          a mistake; not comparable between numbers of columns
+        - ``seconds``: of tuning, fits and tests
+
+    proxy_a : ProxyADistance
+        Of all rows before any method: distance, p_value, error.
+    notes : list of str
+        What was left out, and what no method can do.
+    draws : int
+    scorer : str
+    """
+
+    def __init__(self, outcomes: Outcomes, proxy_a: ProxyADistance, notes: list[str], draws: int, scorer: str):
+        self.proxy_a, self.notes, self.draws, self.scorer = proxy_a, notes, draws, scorer
+        decision = decide_methods(outcomes)
+        self.verdict = say(outcomes, decision)
+        self.summary: pd.DataFrame = summary_table(outcomes, decision)
+
+    def __repr__(self) -> str:
+        before = f"Proxy A-distance before: {self.proxy_a.distance:.2f} (p = {self.proxy_a.p_value:.3g})."
+        table = self.summary[_SHOWN].round(3).to_string(na_rep="")
+        return "\n".join([self.verdict, "", table, before, *self.notes])
+
+    @cached_property
+    def word(self) -> str:
+        """The verdict's first word."""
+        return self.verdict.partition(":")[0]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the methods' accuracies with their intervals; without labels of the target, the unsupervised scores.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure of its own.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return draw_methods(self.summary, ax)
