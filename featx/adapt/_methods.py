@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from featx.adapt._network import DomainNetwork
 from featx.exceptions import ParameterError, UnknownNameError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SOURCE, ORACLE = "source", "oracle"
 _MOST_COMPONENTS = 256  # a covariance of 1,280 columns takes seconds to invert, and gains nothing here
+_FAR = 5.0  # standard deviations
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def _ot(value: float, task: Task) -> list[Any]:
     from skada import EntropicOTMappingAdapter, OTMappingAdapter
 
     adapter = EntropicOTMappingAdapter(reg_e=value, norm="max") if value else OTMappingAdapter()
-    return [StandardScaler(), adapter, _head(task)]
+    # A new row that lies far out has no weight on any target row in POT's map, and would become NaN.
+    near = FunctionTransformer(np.clip, kw_args={"a_min": -_FAR, "a_max": _FAR})
+    return [StandardScaler(), near, adapter, _head(task)]
 
 
 def _deep(loss: str) -> Callable[[float, Task], list[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from featx._optional import import_optional
@@ -36,7 +37,8 @@ class DomainNetwork(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray
-    body_, top_ : torch modules
+    hidden_, output_ : (weights, biases)
+        Of the two layers, as numpy arrays: torch is needed for training alone.
 
     Raises
     ------
@@ -98,22 +100,18 @@ class DomainNetwork(ClassifierMixin, BaseEstimator):
             self._make_net(module, int(rows)).fit(
                 np.asarray(X, np.float32), codes.astype(np.int64), sample_domain=np.where(source, 1, -2)
             )
-        self.body_, self.top_ = module.eval().body, module.top
+        self.hidden_, self.output_ = _weights(module.body[0]), _weights(module.top)
         return self
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """The hidden layer of rows of either domain."""
-        import torch
-
-        with torch.inference_mode():
-            return self.body_(torch.from_numpy(np.asarray(X, np.float32))).numpy()
+        weights, biases = self.hidden_
+        return np.maximum(X @ weights + biases, 0)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Probabilities of rows of either domain."""
-        import torch
-
-        with torch.inference_mode():
-            return self.top_(torch.from_numpy(self.features(X))).double().softmax(1).numpy()
+        weights, biases = self.output_
+        return softmax(self.features(X) @ weights + biases, axis=1)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Classes of rows of either domain."""
@@ -130,6 +128,10 @@ class DomainNetwork(ClassifierMixin, BaseEstimator):
         if self.loss == "dann":
             return DANN(module, "body", domain_classifier=_make_rival(self.hidden), **given)
         return DeepCoral(module, "body", **given)
+
+
+def _weights(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    return layer.weight.detach().numpy().T.astype(float), layer.bias.detach().numpy().astype(float)
 
 
 def _make_module(dim: int, hidden: int, classes: int) -> Any:
