@@ -97,7 +97,7 @@ def tune(name: str, task: Task, rows: Rows, folds: list, scorer: Any) -> Chosen:
     Chosen
         Of equal ones the first.
     """
-    scorer = _make(scorer, task.seed)
+    scorer = make_scorer(scorer, task.seed)
     scores = {}
     for value in candidates(name, task):
         with quiet():
@@ -124,7 +124,8 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _make(scorer: Any, seed: int) -> Any:
+def make_scorer(scorer: Any, seed: int) -> Any:
+    """The scorer of that name, of skada's; inside `domain_routing`."""
     if callable(scorer):
         return scorer
     from skada import metrics

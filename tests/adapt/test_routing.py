@@ -8,6 +8,7 @@ import pytest
 import sklearn
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 import featx
 from featx.adapt._routing import domain_routing
@@ -52,7 +53,7 @@ def test_an_image_encoder_is_a_step_of_skadas_pipeline(tiny):
     y = np.where(DOMAIN > 0, DIGITS.target[:120], -1)
     with domain_routing() as skada:
         encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
-        model = skada.make_da_pipeline(encoder, skada.CORALAdapter(), LogisticRegression(max_iter=2000))
+        model = skada.make_da_pipeline(encoder, StandardScaler(), skada.CORALAdapter(), LogisticRegression())
         model.fit(IMAGES, y, sample_domain=DOMAIN)
         assert model.predict(IMAGES[60:]).shape == (60,)
         assert model.score(IMAGES[:60], y[:60], sample_domain=DOMAIN[:60], allow_source=True) > 0.3

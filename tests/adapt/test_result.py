@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from featx.adapt import AdaptationReport
+from featx.transfer.scores import ProxyADistance
+from tests.adapt.test_verdict import outcomes_of
+
+
+def report_of(outcomes, notes=()):
+    return AdaptationReport(outcomes, ProxyADistance(1.9, 0.005, 0.02), list(notes), 5, "circular")
+
+
+def test_a_report_reads_as_its_verdict_its_table_its_distance_and_its_notes():
+    report = report_of(outcomes_of(source=0.5, coral=0.8, oracle=0.9), ["2 rows are left out."])
+    lines = repr(report).splitlines()
+    assert lines[0] == report.verdict
+    assert any(line.startswith("coral") and "shrinkage=0.1" in line for line in lines)
+    assert lines[-2:] == ["Proxy A-distance before: 1.90 (p = 0.005).", "2 rows are left out."]
+
+
+@pytest.mark.parametrize(("coral", "word"), [(0.8, "helps"), (0.5, "undecided"), (0.2, "hurts")])
+def test_the_word_is_the_verdicts_first(coral, word):
+    assert report_of(outcomes_of(source=0.5, coral=coral)).word == word
+
+
+def test_a_report_is_drawn():
+    assert len(report_of(outcomes_of(source=0.5, coral=0.8)).plot().get_yticklabels()) == 2
