@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
@@ -49,7 +49,7 @@ class DomainNetwork(ClassifierMixin, BaseEstimator):
     """
 
     # What scikit-learn's routing is asked for, as skada's own estimators ask.
-    __metadata_request__fit = {"sample_domain": True}  # noqa: RUF012
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
 
     def __init__(
         self,
