@@ -38,6 +38,8 @@ class Outcome:
         For each draw which test rows were right; empty where the target has no labels.
     distances : list of float
         For each draw the proxy A-distance of the held-out rows, as the method sees them.
+    view : (source, target) or None
+        These rows in the first draw.
     seconds : float
     """
 
@@ -45,6 +47,7 @@ class Outcome:
     score: float = np.nan
     credits: list[np.ndarray] = field(default_factory=list)
     distances: list[float] = field(default_factory=list)
+    view: tuple[np.ndarray, np.ndarray] | None = None
     seconds: float = 0.0
 
     @property
@@ -158,7 +161,9 @@ def _test(pipeline: Any, domains: Domains, split: Split, outcome: Outcome) -> No
         if domains.yt is not None:
             predicted = pipeline.predict(test.X[theirs], sample_domain=test.domain[theirs])
             outcome.credits.append((predicted == domains.yt[split.target.test]).astype(float))
-    outcome.distances.append(proxy_a_distance(seen[~theirs], seen[theirs], n_permutations=1).distance)
+    view = seen[~theirs], seen[theirs]
+    outcome.distances.append(proxy_a_distance(*view, n_permutations=1).distance)
+    outcome.view = outcome.view or view
 
 
 def _see(pipeline: Any, rows: Rows) -> np.ndarray:

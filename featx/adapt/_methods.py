@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SOURCE, ORACLE = "source", "oracle"
 _MOST_COMPONENTS = 256  # a covariance of 1,280 columns takes seconds to invert, and gains nothing here
 _FAR = 5.0  # standard deviations
-_SINKHORN = 200  # iterations; a thousand take five times as long and move no accuracy
+_SINKHORN = 200  # iterations; POT's thousand moved no accuracy
 
 
 @dataclass(frozen=True)

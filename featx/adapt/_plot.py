@@ -1,8 +1,11 @@
-"""Methods side by side, drawn."""
+"""Methods side by side, and domains in a plane, drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from featx._optional import import_optional
 from featx.adapt._methods import ORACLE, SOURCE
@@ -10,7 +13,7 @@ from featx.adapt._methods import ORACLE, SOURCE
 if TYPE_CHECKING:
     import pandas as pd
 
-_BLUE, _GREY = "#0072B2", "#999999"
+_BLUE, _ORANGE, _GREY = "#0072B2", "#E69F00", "#999999"
 
 
 def draw_methods(summary: pd.DataFrame, ax: Any = None) -> Any:
@@ -45,3 +48,32 @@ def draw_methods(summary: pd.DataFrame, ax: Any = None) -> Any:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="x", alpha=0.25)
     return ax
+
+
+def draw_views(views: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
+    """Draw source and target in the plane of their two largest principal components, a panel a view.
+
+    Parameters
+    ----------
+    views : mapping of str to (source, target)
+        Rows by title.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import_optional("matplotlib", extra="report", purpose="A plot")
+    from matplotlib.figure import Figure
+    from sklearn.decomposition import PCA
+
+    figure = Figure(figsize=(4.2 * len(views), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(views), squeeze=False)[0]
+    for ax, (title, (source, target)) in zip(panels, views.items(), strict=True):
+        plane = PCA(2, random_state=0).fit_transform(np.vstack([source, target]))
+        for rows, color, label in ((plane[: len(source)], _BLUE, "source"), (plane[len(source) :], _ORANGE, "target")):
+            ax.scatter(*rows.T, s=14, color=color, alpha=0.6, lw=0, label=label)
+        ax.set_title(title, fontsize=11)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    panels[0].legend(frameon=False)
+    return figure

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featx.adapt._plot import draw_methods
-from featx.adapt._verdict import Outcomes, decide_methods, say, summary_table
+from featx.adapt._methods import SOURCE
+from featx.adapt._plot import draw_methods, draw_views
+from featx.adapt._verdict import Outcomes, best_method, decide_methods, say, summary_table
+from featx.exceptions import UnknownNameError
 from featx.transfer.scores import ProxyADistance
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ class AdaptationReport:
         Of all rows before any method: distance, p_value, error.
     notes : list of str
         What was left out, and what no method can do.
+    best : str
+        The method that the verdict names: the most accurate one, or, without labels of the target, the one with the
+        best unsupervised score.
     draws : int
     scorer : str
     """
@@ -47,7 +53,8 @@ class AdaptationReport:
     def __init__(self, outcomes: Outcomes, proxy_a: ProxyADistance, notes: list[str], draws: int, scorer: str):
         self.proxy_a, self.notes, self.draws, self.scorer = proxy_a, notes, draws, scorer
         decision = decide_methods(outcomes)
-        self.verdict = say(outcomes, decision)
+        self.verdict, self.best = say(outcomes, decision), best_method(outcomes, decision)
+        self._views = {name: outcome.view for name, outcome in outcomes.items() if outcome.view is not None}
         self.summary: pd.DataFrame = summary_table(outcomes, decision)
 
     def __repr__(self) -> str:
@@ -73,3 +80,48 @@ class AdaptationReport:
         matplotlib.axes.Axes
         """
         return draw_methods(self.summary, ax)
+
+    def plot_domains(self, method: str | None = None) -> Any:
+        """Draw held-out rows of both domains in a plane, before adaptation and after: how far they lie apart.
+
+        Parameters
+        ----------
+        method : str, default=None
+            After which method; None is `best`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        UnknownNameError
+            If the method was not compared.
+        """
+        method = self.best if method is None else method
+        if method not in self._views:
+            raise UnknownNameError("method", method, self._views)
+        return draw_views({"before": self._views[SOURCE], f"after {method}": self._views[method]})
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one page that stands alone: verdict, accuracies, methods, both domains before and after.
+
+        Parameters
+        ----------
+        path : str or Path
+            An older file of that name is replaced.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ParameterError
+            If it cannot be written.
+        MissingDependencyError
+            If Jinja or matplotlib is not installed (``pip install 'featx[report]'``).
+        """
+        from featx.adapt._page import write_report
+
+        return write_report(self, path)

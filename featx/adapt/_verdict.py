@@ -69,7 +69,7 @@ def say(outcomes: Outcomes, decision: Decision | None) -> str:
             f"{promised} ({outcomes[promised].score:.3f}, source {outcomes[SOURCE].score:.3f}); label some images of "
             "the target, drawn at random, and pass yt."
         )
-    best = _best(outcomes, decision)
+    best = best_method(outcomes, decision)
     gain, level = decision.corrected[best], decision.corrected_level
     if decision.word == HURTS:
         gain, level = decision.differences[best], decision.level
@@ -90,6 +90,16 @@ def choose_blindly(outcomes: Outcomes) -> str:
     return max(names, key=lambda name: np.nan_to_num(outcomes[name].score, nan=-np.inf))
 
 
+def best_method(outcomes: Outcomes, decision: Decision | None) -> str:
+    """The most accurate method; where adaptation helps, of those that surely do; without labels, the best scored."""
+    names = _adapted(outcomes)
+    if decision is None:
+        return max(names, key=lambda name: np.nan_to_num(outcomes[name].score, nan=-np.inf))
+    if decision.word == HELPS:
+        names = [name for name in names if decision.corrected[name].low > 0]
+    return max(names, key=lambda name: outcomes[name].accuracy)
+
+
 def parameter_text(name: str, outcome: Outcome) -> str:
     """``shrinkage=0.5``; empty where nothing is tuned."""
     return f"{METHODS[name].parameter}={outcome.value:g}" if outcome.value is not None else ""
@@ -97,14 +107,6 @@ def parameter_text(name: str, outcome: Outcome) -> str:
 
 def _adapted(outcomes: Outcomes) -> list[str]:
     return [name for name in outcomes if name not in (SOURCE, ORACLE)]
-
-
-def _best(outcomes: Outcomes, decision: Decision) -> str:
-    """The most accurate method; where adaptation helps, of those that surely do."""
-    names = _adapted(outcomes)
-    if decision.word == HELPS:
-        names = [name for name in names if decision.corrected[name].low > 0]
-    return max(names, key=lambda name: outcomes[name].accuracy)
 
 
 def _turn(gain: Difference) -> Difference:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from featx.adapt import AdaptationReport
+from featx.exceptions import UnknownNameError
 from featx.transfer.scores import ProxyADistance
 from tests.adapt.test_verdict import outcomes_of
 
@@ -26,3 +27,15 @@ def test_the_word_is_the_verdicts_first(coral, word):
 
 def test_a_report_is_drawn():
     assert len(report_of(outcomes_of(source=0.5, coral=0.8)).plot().get_yticklabels()) == 2
+
+
+def test_domains_are_drawn_before_and_after_the_best_method_or_another():
+    report = report_of(outcomes_of(source=0.5, coral=0.8, ot=0.6, oracle=0.9))
+    assert report.best == "coral"
+    assert [ax.get_title() for ax in report.plot_domains().axes] == ["before", "after coral"]
+    assert [ax.get_title() for ax in report.plot_domains("ot").axes] == ["before", "after ot"]
+
+
+def test_a_method_that_was_not_compared_is_not_drawn():
+    with pytest.raises(UnknownNameError, match="'coral'"):
+        report_of(outcomes_of(source=0.5, coral=0.8)).plot_domains("corall")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featx.adapt._evaluate import Outcome
-from featx.adapt._verdict import choose_blindly, decide_methods, parameter_text, say, summary_table
+from featx.adapt._verdict import best_method, choose_blindly, decide_methods, parameter_text, say, summary_table
 
 
 def credits_of(share, seed=0, n=200, draws=5):
@@ -16,10 +16,15 @@ def credits_of(share, seed=0, n=200, draws=5):
 
 def outcomes_of(labelled=True, **shares):
     """By method: its accuracy, and an unsupervised score of the same size."""
-    return {
-        name: Outcome(0.1 if name == "coral" else None, share, credits_of(share, i) if labelled else [], [1.5], 2.0)
-        for i, (name, share) in enumerate(shares.items())
-    }
+    outcomes = {}
+    for i, (name, share) in enumerate(shares.items()):
+        outcomes[name] = Outcome(credits=credits_of(share, i) if labelled else [], seconds=2.0)
+        if name != "oracle":
+            rows = np.random.default_rng(i).normal(size=(2, 30, 4))
+            outcomes[name].score, outcomes[name].distances, outcomes[name].view = share, [1.5], tuple(rows)
+    if "coral" in outcomes:
+        outcomes["coral"].value = 0.1
+    return outcomes
 
 
 def said(outcomes):
@@ -98,6 +103,12 @@ def test_an_interval_ends_at_one():
 def test_of_equal_scores_the_source_is_chosen_and_a_score_that_is_nan_never():
     assert choose_blindly(outcomes_of(source=0.8, coral=0.8)) == "source"
     assert choose_blindly(outcomes_of(labelled=False, source=0.1, coral=np.nan)) == "source"
+
+
+def test_the_best_method_is_the_most_accurate_or_without_labels_the_best_scored():
+    told = outcomes_of(source=0.5, coral=0.8, ot=0.7, oracle=0.9)
+    assert best_method(told, decide_methods(told)) == "coral"
+    assert best_method(outcomes_of(labelled=False, source=0.9, coral=0.4, ot=0.7), None) == "ot"
 
 
 def test_parameters_are_named():
