@@ -101,6 +101,14 @@ def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
     return methods
 
 
+def _near() -> FunctionTransformer:
+    """A column that hardly varies in one domain puts rows of the other far out: 10 points, on digits, for the source.
+
+    Without it POT's map makes such rows NaN, for want of a target row near them.
+    """
+    return FunctionTransformer(np.clip, kw_args={"a_min": -_FAR, "a_max": _FAR})
+
+
 def _head(task: Task) -> Any:
     return clone(task.head).set_score_request(sample_weight=True)  # which one of the scorers weights
 
@@ -108,41 +116,39 @@ def _head(task: Task) -> Any:
 def _source(value: None, task: Task) -> list[Any]:
     from skada import SelectSource
 
-    return [SelectSource(StandardScaler()), _head(task)]
+    return [SelectSource(StandardScaler()), _near(), _head(task)]
 
 
 def _standardize(value: None, task: Task) -> list[Any]:
     from skada import PerDomain
 
-    return [PerDomain(StandardScaler()), _head(task)]
+    return [PerDomain(StandardScaler()), _near(), _head(task)]
 
 
 def _coral(value: float, task: Task) -> list[Any]:
     from skada import CORALAdapter
 
     components = PCA(min(_MOST_COMPONENTS, task.most), random_state=task.seed)
-    return [StandardScaler(), components, CORALAdapter(reg=value), _head(task)]
+    return [StandardScaler(), _near(), components, CORALAdapter(reg=value), _head(task)]
 
 
 def _subspace(value: int, task: Task) -> list[Any]:
     from skada import SubspaceAlignmentAdapter
 
-    return [StandardScaler(), SubspaceAlignmentAdapter(value, random_state=task.seed), _head(task)]
+    return [StandardScaler(), _near(), SubspaceAlignmentAdapter(value, random_state=task.seed), _head(task)]
 
 
 def _ot(value: float, task: Task) -> list[Any]:
     from skada import EntropicOTMappingAdapter, OTMappingAdapter
 
     adapter = EntropicOTMappingAdapter(value, norm="max", max_iter=_SINKHORN) if value else OTMappingAdapter()
-    # A new row that lies far out has no weight on any target row in POT's map, and would become NaN.
-    near = FunctionTransformer(np.clip, kw_args={"a_min": -_FAR, "a_max": _FAR})
-    return [StandardScaler(), near, adapter, _head(task)]
+    return [StandardScaler(), _near(), adapter, _head(task)]
 
 
 def _deep(loss: str) -> Callable[[float, Task], list[Any]]:
     def steps(value: float, task: Task) -> list[Any]:
         network = DomainNetwork(loss, weight=value, random_state=task.seed)
-        return [StandardScaler(), network.set_score_request(sample_weight=True)]
+        return [StandardScaler(), _near(), network.set_score_request(sample_weight=True)]
 
     return steps
 
