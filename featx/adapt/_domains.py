@@ -99,7 +99,7 @@ def _join(source: np.ndarray, target: np.ndarray, notes: list[str]) -> tuple[np.
 
 def _embed(domain: str, X: Any, encoder: ImageEncoder, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Finite rows, and which they are."""
-    if _is_table(X):
+    if is_table(X):
         Z = np.asarray(X, dtype=np.float64)
     else:
         tolerant = clone(encoder).set_params(on_error="nan", on_missing="nan").set_output(transform="default")
@@ -116,7 +116,7 @@ def _embed(domain: str, X: Any, encoder: ImageEncoder, notes: list[str]) -> tupl
     return check_embeddings(Z[good], f"the {domain}"), np.flatnonzero(good)
 
 
-def _is_table(X: Any) -> bool:
+def is_table(X: Any) -> bool:
     """Whether X holds embeddings: numbers that are no pixels, in rows and columns."""
     if isinstance(X, pd.DataFrame):
         return X.shape[1] > 1
@@ -124,7 +124,7 @@ def _is_table(X: Any) -> bool:
 
 
 def _length(X: Any) -> int:
-    return len(X) if _is_table(X) else len(as_column(X))
+    return len(X) if is_table(X) else len(as_column(X))
 
 
 def _some(values: list) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from featx.adapt._domains import Domains
@@ -40,6 +41,8 @@ class Outcome:
         For each draw the proxy A-distance of the held-out rows, as the method sees them.
     view : (source, target) or None
         These rows in the first draw.
+    pipeline : Pipeline or None
+        The method with its parameter, not fitted.
     seconds : float
     """
 
@@ -48,6 +51,7 @@ class Outcome:
     credits: list[np.ndarray] = field(default_factory=list)
     distances: list[float] = field(default_factory=list)
     view: tuple[np.ndarray, np.ndarray] | None = None
+    pipeline: Any = None
     seconds: float = 0.0
 
     @property
@@ -117,9 +121,9 @@ def compare_methods(
         for name in methods:
             started = time.perf_counter()
             chosen = tune(name, task, rows, folds, scorer)
-            outcomes[name] = Outcome(chosen.value, chosen.score)
+            outcomes[name] = Outcome(chosen.value, chosen.score, pipeline=build(name, chosen.value, task))
             for split in splits if labelled else splits[:1]:
-                _test(build(name, chosen.value, task), domains, split, outcomes[name])
+                _test(domains, split, outcomes[name])
                 tick()
             outcomes[name].seconds = time.perf_counter() - started
     if labelled and all(len(np.unique(domains.yt[split.target.train])) > 1 for split in splits):
@@ -151,7 +155,8 @@ def _choose_head(Z: np.ndarray, y: np.ndarray) -> Any:
     return choose_candidate(make_head("logistic", False), Z, y, None, False, None)
 
 
-def _test(pipeline: Any, domains: Domains, split: Split, outcome: Outcome) -> None:
+def _test(domains: Domains, split: Split, outcome: Outcome) -> None:
+    pipeline = clone(outcome.pipeline)
     train = stack(domains.Zs[split.source.train], domains.ys[split.source.train], domains.Zt[split.target.train])
     test = stack(domains.Zs[split.source.test], domains.ys[split.source.test], domains.Zt[split.target.test])
     theirs = test.domain < 0

@@ -6,14 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sklearn.base import clone
+
+from featx._image_encoder import ImageEncoder
 from featx.adapt._methods import SOURCE
 from featx.adapt._plot import draw_methods, draw_views
+from featx.adapt._routing import domain_routing
 from featx.adapt._verdict import Outcomes, best_method, decide_methods, say, summary_table
 from featx.exceptions import UnknownNameError
 from featx.transfer.scores import ProxyADistance
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.pipeline import Pipeline
 
 _SHOWN = ["accuracy", "difference", "difference_low", "difference_high", "parameter", "unsupervised_score", "proxy_a"]
 
@@ -50,11 +55,20 @@ class AdaptationReport:
     scorer : str
     """
 
-    def __init__(self, outcomes: Outcomes, proxy_a: ProxyADistance, notes: list[str], draws: int, scorer: str):
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        proxy_a: ProxyADistance,
+        notes: list[str],
+        draws: int,
+        scorer: str,
+        encoder: ImageEncoder | None = None,
+    ):
         self.proxy_a, self.notes, self.draws, self.scorer = proxy_a, notes, draws, scorer
+        self._encoder = encoder
         decision = decide_methods(outcomes)
         self.verdict, self.best = say(outcomes, decision), best_method(outcomes, decision)
-        self._views = {name: outcome.view for name, outcome in outcomes.items() if outcome.view is not None}
+        self._outcomes = {name: outcome for name, outcome in outcomes.items() if outcome.view is not None}
         self.summary: pd.DataFrame = summary_table(outcomes, decision)
 
     def __repr__(self) -> str:
@@ -98,10 +112,38 @@ class AdaptationReport:
         UnknownNameError
             If the method was not compared.
         """
+        method = self._check(method)
+        views = {"before": SOURCE, f"after {method}": method}
+        return draw_views({title: self._outcomes[name].view for title, name in views.items()})
+
+    def pipeline(self, method: str | None = None) -> Pipeline:
+        """The pipeline that was compared, to be fitted on both domains; with its encoder, where there were images.
+
+        Parameters
+        ----------
+        method : str, default=None
+            None is `best`.
+
+        Returns
+        -------
+        sklearn.pipeline.Pipeline
+            One of skada's, not fitted; `adaptation_report` says how it is.
+
+        Raises
+        ------
+        UnknownNameError
+            If the method was not compared.
+        """
+        adapted = self._outcomes[self._check(method)].pipeline
+        with domain_routing() as skada:
+            first = [] if self._encoder is None else [clone(self._encoder)]
+            return skada.make_da_pipeline(*first, clone(adapted))
+
+    def _check(self, method: str | None) -> str:
         method = self.best if method is None else method
-        if method not in self._views:
-            raise UnknownNameError("method", method, self._views)
-        return draw_views({"before": self._views[SOURCE], f"after {method}": self._views[method]})
+        if method not in self._outcomes:
+            raise UnknownNameError("method", method, self._outcomes)
+        return method
 
     def to_html(self, path: str | Path) -> Path:
         """Write one page that stands alone: verdict, accuracies, methods, both domains before and after.

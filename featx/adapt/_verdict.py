@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 Outcomes = Mapping[str, Outcome]
 _BENCHMARK = (
-    "Published benchmarks find the same: tuned without target labels, few methods beat training on the source alone "
-    "(arXiv:2407.11676)."
+    "Published benchmarks often find the same: tuned without target labels, many methods gain nothing over the source "
+    "alone (arXiv:2407.11676)."
 )
 
 

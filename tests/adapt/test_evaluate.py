@@ -42,6 +42,7 @@ def test_methods_are_tested_on_all_rows_and_the_oracle_comes_last():
     assert list(outcomes) == ["source", "coral", "oracle"]
     assert [sum(map(len, outcome.credits)) for outcome in outcomes.values()] == [60] * 3
     assert len(outcomes["coral"].distances) == 3
+    assert not hasattr(outcomes["coral"].pipeline[-1], "base_estimator_")
     assert outcomes["oracle"].accuracy > outcomes["source"].accuracy
 
 

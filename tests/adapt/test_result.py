@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+import featx
 from featx.adapt import AdaptationReport
+from featx.adapt._methods import Task, build
+from featx.adapt._routing import domain_routing
 from featx.exceptions import UnknownNameError
 from featx.transfer.scores import ProxyADistance
 from tests.adapt.test_verdict import outcomes_of
 
 
-def report_of(outcomes, notes=()):
-    return AdaptationReport(outcomes, ProxyADistance(1.9, 0.005, 0.02), list(notes), 5, "circular")
+def report_of(outcomes, notes=(), encoder=None):
+    return AdaptationReport(outcomes, ProxyADistance(1.9, 0.005, 0.02), list(notes), 5, "circular", encoder)
 
 
 def test_a_report_reads_as_its_verdict_its_table_its_distance_and_its_notes():
@@ -36,6 +40,20 @@ def test_domains_are_drawn_before_and_after_the_best_method_or_another():
     assert [ax.get_title() for ax in report.plot_domains("ot").axes] == ["before", "after ot"]
 
 
-def test_a_method_that_was_not_compared_is_not_drawn():
+@pytest.mark.parametrize("ask", [AdaptationReport.plot_domains, AdaptationReport.pipeline])
+def test_a_method_that_was_not_compared_is_named_with_close_ones(ask):
     with pytest.raises(UnknownNameError, match="'coral'"):
-        report_of(outcomes_of(source=0.5, coral=0.8)).plot_domains("corall")
+        ask(report_of(outcomes_of(source=0.5, coral=0.8, oracle=0.9)), "corall")
+
+
+def test_pipelines_are_those_that_were_compared_with_the_encoder_of_images(tiny):
+    task = Task(LogisticRegression(C=0.1), most=8, seed=0)
+    outcomes = outcomes_of(source=0.5, subspace=0.8)
+    with domain_routing():
+        for name, value in (("source", None), ("subspace", 5)):
+            outcomes[name].pipeline = build(name, value, task)
+    model = report_of(outcomes, encoder=featx.ImageEncoder(tiny)).pipeline()
+    names = ["imageencoder", "standardscaler", "functiontransformer", "subspacealignmentadapter", "logisticregression"]
+    assert list(model.named_steps) == names
+    assert model.get_params()["subspacealignmentadapter__n_components"] == 5
+    assert list(report_of(outcomes).pipeline("source").named_steps) == [names[1], names[2], names[4]]
