@@ -21,6 +21,7 @@ FLOORS = {
     "doctor": 8,
     "precision": 8,
     "transfer": 8,
+    "adapt": 9,
     "deploy": 9,
     "finetune": 9,
     "_pipeline": 7,
