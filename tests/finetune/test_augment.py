@@ -57,7 +57,7 @@ def test_a_function_gets_one_image_at_a_time():
 
 @pytest.mark.parametrize("wrong", [lambda image: image.float(), lambda image: image[:, 1:], lambda image: None])
 def test_a_function_that_returns_no_such_image_is_named(wrong):
-    with pytest.raises(ParameterError, match="lambda.*returned"):
+    with pytest.raises(ParameterError, match=r"lambda.*returned"):
         make_augment(wrong)(images(2, 4))
 
 

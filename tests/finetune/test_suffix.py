@@ -17,7 +17,7 @@ from tests.networks import TINY, make_tiny, tiny_encoder
 
 
 def small_vit() -> featx.Encoder:
-    network = VisionTransformer(32, 8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32)
+    network = VisionTransformer(32, 4, num_layers=3, num_heads=2, hidden_dim=32, mlp_dim=64)
     return featx.Encoder.from_module(network, preprocess=TINY)
 
 
