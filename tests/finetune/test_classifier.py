@@ -79,4 +79,4 @@ def test_the_last_block_of_the_default_encoder_is_tuned(crops, labels):
         "blocks.15.expand", "blocks.15.depthwise", "blocks.15.project", "head", "classifier",
     }  # fmt: skip
     assert not any("running" in name for name in changed)
-    assert model.score(crops, labels) > 0.9
+    assert model.score(crops, labels) > 0.7
