@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from featx._image_encoder import ImageEncoder
     from featx._image_folder import check_images, read_image_folder
     from featx._pipeline import image_pipeline
+    from featx.adapt import AdaptationReport, adaptation_report
     from featx.deploy._predictor import Predictor
     from featx.deploy.export import export_bundle
     from featx.encoders import Encoder, list_encoders, list_layers
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
+    from featx.text import TextEncoder
     from featx.transfer import (
         Audit,
         OODDetector,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
 _HOMES = {
+    "AdaptationReport": "featx.adapt",
     "Audit": "featx.transfer",
     "EmbeddingNormalizer": "featx.heads",
     "EmbeddingStore": "featx.store",
@@ -47,7 +50,9 @@ _HOMES = {
     "Predictor": "featx.deploy._predictor",
     "Preprocess": "featx.images",
     "PrototypeClassifier": "featx.heads",
+    "TextEncoder": "featx.text",
     "TransferReport": "featx.transfer",
+    "adaptation_report": "featx.adapt",
     "audit": "featx.transfer",
     "check_images": "featx._image_folder",
     "compare_precisions": "featx.precision",
@@ -66,6 +71,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdaptationReport",
     "Audit",
     "EmbeddingNormalizer",
     "EmbeddingStore",
@@ -80,8 +86,10 @@ __all__ = [
     "Predictor",
     "Preprocess",
     "PrototypeClassifier",
+    "TextEncoder",
     "TransferReport",
     "__version__",
+    "adaptation_report",
     "audit",
     "check_images",
     "compare_precisions",

@@ -130,7 +130,7 @@ def adaptation_report(
     splits = split_domains(domains, draws, random_state)
     before = proxy_a_distance(domains.Zs, domains.Zt, random_state=random_state)
     total = len(methods) * (1 if yt is None else draws)
-    with progress_bar(total, hits=0, description="methods", verbose=verbose) as bar:
+    with progress_bar(total, description="methods", verbose=verbose, unit="fit") as bar:
         outcomes = compare_methods(domains, methods, splits, scorer, random_state, bar.update)
     notes = list(domains.notes)
     if yt is not None and ORACLE not in outcomes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from featx.exceptions import InputError, ParameterError, UnknownNameError
 
-STARTS = ("probe", "random")
+STARTS = ("probe", "random", None)
 PRECISIONS = ("float32", "bfloat16")
 
 

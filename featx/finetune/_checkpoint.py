@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("featx")
 _DIGITS = 32
+_PARTS = ("module", "optimizer", "best", "history")
 
 
 class Checkpoint:
@@ -62,13 +63,13 @@ class Checkpoint:
             return None
         try:
             state = torch.load(self._path, map_location=net.device, weights_only=True)
-            net.module_.load_state_dict(state["module"])
-            net.optimizer_.load_state_dict(state["optimizer"])
-            best, history = state["best"], state["history"]
+            module, optimizer, best, history = (state[name] for name in _PARTS)
         except Exception as error:
-            warnings.warn(f"{self._path} is damaged ({error}): training starts anew.", FallbackWarning, stacklevel=2)
-            net.initialize()
+            reason = (str(error) or repr(error)).splitlines()[0]
+            warnings.warn(f"{self._path} is damaged ({reason}): training starts anew.", FallbackWarning, stacklevel=2)
             return None
+        net.module_.load_state_dict(module)
+        net.optimizer_.load_state_dict(optimizer)
         net.history = History(history)
         logger.info("%s: training goes on after epoch %d", self._path, len(history) - 1)
         return best
@@ -79,15 +80,11 @@ class Checkpoint:
 
         if self._path is None:
             return
-        history = [{key: value for key, value in epoch.items() if key != "batches"} for epoch in net.history]
-        state = {
-            "module": net.module_.state_dict(),
-            "optimizer": net.optimizer_.state_dict(),
-            "best": best,
-            "history": history,
-        }
+        # Plain numbers: nothing else is read without unpickling code.
+        history = [{key: float(value) for key, value in epoch.items() if key != "batches"} for epoch in net.history]
+        state = (net.module_.state_dict(), net.optimizer_.state_dict(), best, history)
         new = self._path.with_suffix(f".{os.getpid()}")
-        torch.save(state, new)
+        torch.save(dict(zip(_PARTS, state, strict=True)), new)
         new.replace(self._path)
 
 

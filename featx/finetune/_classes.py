@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import compute_sample_weight
 
 from featx.exceptions import InputError
+from featx.finetune._probe import fit_probe
 from featx.heads._hold_out import hold_out
 from featx.transfer._check import check_classes
 
@@ -53,14 +53,11 @@ class Classes:
 
     def probe(self, Z: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logistic regression on embeddings, as weights (n_outputs, dim) and intercepts."""
-        scaler = StandardScaler().fit(Z[rows])
         model = LogisticRegression(C=_C, max_iter=1000)
-        model.fit(scaler.transform(Z[rows]), self.targets[rows], sample_weight=weights)
-        coef, intercept = model.coef_, model.intercept_
-        if self.n_outputs == 2:
+        coef, intercept = fit_probe(model, Z[rows], self.targets[rows], weights)
+        if self.n_outputs == 2:  # scikit-learn has one row, the second class's against the first
             coef, intercept = (np.concatenate([-values / 2, values / 2]) for values in (coef, intercept))
-        coef = coef / scaler.scale_
-        return coef, intercept - coef @ scaler.mean_
+        return coef, intercept
 
     def at(self, first: int, n_outputs: int) -> np.ndarray:
         """The targets, where the classes' outputs begin at `first`."""
@@ -77,7 +74,7 @@ class Classes:
 
     @staticmethod
     def loss() -> type:
-        """Torch's loss."""
+        """The loss in torch."""
         from torch import nn
 
         return nn.CrossEntropyLoss

@@ -34,8 +34,9 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     unfreeze : str or int, default="last_block"
         Where tuning begins; all that comes after it is tuned too: ``"head"`` (that alone), ``"last_block"``, a number
         of blocks, ``"all"``, or a node as `list_layers` shows them.
-    start : {"probe", "random"}, default="probe"
-        How the head starts: as the logistic regression on the embeddings, or with random weights.
+    start : {"probe", "random"} or None, default=None
+        How the head starts: as the logistic regression on the embeddings, or with random weights. None is the probe,
+        but with `train_norms` random: the embeddings that a probe knows are not those of a batch then.
     epochs : int, default=10
     batch_size : int, default=32
         A full GPU gets a batch in parts, with a warning.
@@ -123,7 +124,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
         weights: str | Path = "default",
         preprocess: str | Preprocess = "default",
         unfreeze: str | int = "last_block",
-        start: str = "probe",
+        start: str | None = None,
         epochs: int = 10,
         batch_size: int = 32,
         learning_rate: float = 3e-4,

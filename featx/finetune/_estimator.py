@@ -45,7 +45,7 @@ class FineTuner(BaseEstimator):
         weights: str | Path = "default",
         preprocess: str | Preprocess = "default",
         unfreeze: str | int = "last_block",
-        start: str = "probe",
+        start: str | None = None,
         epochs: int = 10,
         batch_size: int = 32,
         learning_rate: float = 3e-4,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx._image_encoder import ImageEncoder
-from featx.encoders import Encoder
+from featx.encoders import Encoder, EncoderSpec
 from featx.finetune._augment import make_augment
 from featx.finetune._checkpoint import Checkpoint, make_key
 from featx.finetune._classes import Classes
@@ -84,10 +84,10 @@ class Job:
     """
 
     def __init__(self, parameters: dict[str, Any], encoder: ImageEncoder, tasks: Sequence[Task], seed: int):
-        self.parameters = parameters
+        self.spec = encoder._specs()[0]
+        self.parameters = _settle(parameters, self.spec)
         self.tasks = tasks
         self.seed = seed
-        self.spec = encoder._specs()[0]
         self.n_outputs = sum(task.labels.n_outputs for task in tasks)
         unfreeze, pixels = parameters["unfreeze"], parameters["augment"] is not None
         self.tunable = make_tunable(self.spec, self.n_outputs, unfreeze, frozen_once=not pixels)
@@ -188,3 +188,10 @@ class Job:
         encoder = Encoder.from_module(own_network(network), preprocess=self.spec.preprocess, name=name)
         coef, intercept = (values.detach().numpy().astype(np.float64) for values in (head.weight, head.bias))
         return Tuned(encoder, coef, intercept, history)
+
+
+def _settle(parameters: dict[str, Any], spec: EncoderSpec) -> dict[str, Any]:
+    """Choose what None leaves open."""
+    norms, start = parameters["train_norms"], parameters["start"]
+    norms = spec.weights.startswith("random:") if norms is None else norms
+    return {**parameters, "train_norms": norms, "start": start or ("random" if norms else "probe")}

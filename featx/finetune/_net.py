@@ -239,7 +239,6 @@ def make_net(job: Job, n_rows: int, device: str, bar: Any) -> TuningNet:
     TuningNet
     """
     p, labels, batch_size = job.parameters, job.tasks[0].labels, job.parameters["batch_size"]
-    train_norms = job.spec.weights.startswith("random:") if p["train_norms"] is None else p["train_norms"]
     settings = Settings(
         depths=job.tunable.depths,
         learning_rate=p["learning_rate"],
@@ -251,12 +250,12 @@ def make_net(job: Job, n_rows: int, device: str, bar: Any) -> TuningNet:
         measure=labels.judge,
         mean=job.spec.preprocess.mean,
         std=job.spec.preprocess.std,
-        train_norms=train_norms,
+        train_norms=p["train_norms"],
         autocast=None if p["precision"] == "float32" else p["precision"],
         bar=bar,
     )
     # Nothing can be normalised by one image.
-    drop_last = train_norms and n_rows > batch_size and n_rows % batch_size == 1
+    drop_last = p["train_norms"] and n_rows > batch_size and n_rows % batch_size == 1
     return TuningNet(
         job.tunable.module, labels.loss(), settings, batch_size=batch_size, drop_last=drop_last, device=device
     )

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
+from featx.finetune._probe import fit_probe
 from featx.transfer._check import check_targets
 
 # As image_pipeline("ridge") has it.
@@ -50,10 +51,7 @@ class Numbers:
 
     def probe(self, Z: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ridge regression on embeddings, as weights (n_outputs, dim) and intercepts."""
-        scaler = StandardScaler().fit(Z[rows])
-        model = Ridge(alpha=_ALPHA).fit(scaler.transform(Z[rows]), self.targets[rows], sample_weight=weights)
-        coef = np.atleast_2d(model.coef_) / scaler.scale_
-        return coef, np.atleast_1d(model.intercept_) - coef @ scaler.mean_
+        return fit_probe(Ridge(alpha=_ALPHA), Z[rows], self.targets[rows], weights)
 
     def at(self, first: int, n_outputs: int) -> np.ndarray:
         """The targets, where their outputs begin at `first`; zero at the others."""
@@ -72,7 +70,7 @@ class Numbers:
 
     @staticmethod
     def loss() -> type:
-        """Torch's loss."""
+        """The loss in torch."""
         from torch import nn
 
         return nn.MSELoss

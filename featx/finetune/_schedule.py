@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def schedule(warmup: float, n_steps: int) -> Callable[[int], float]:
-    """The rates' factor at each step: a linear rise, then a cosine to zero (Loshchilov & Hutter 2017, arXiv:1608.03983).
+    """The rates' factor at each step: a linear rise, then a cosine to zero (arXiv:1608.03983).
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ def small_encoder(size: int = 28, channels: int = 32, random_state: int = 0) -> 
     Returns
     -------
     Encoder
-        To be trained by ``FineTuneClassifier(encoder, unfreeze="all", start="random", train_norms=True)``.
+        To be trained by ``FineTuneClassifier(encoder, unfreeze="all", train_norms=True)``.
 
     Raises
     ------
