@@ -63,7 +63,7 @@ def test_missing_texts_become_nan_rows_and_one_warning(spec, store):
         assert np.isnan(embed(as_texts([None]), spec, None, options)).sum() == 384
 
 
-def test_no_texts_give_no_rows_of_the_right_length(spec, store):
+def test_no_texts_give_no_rows_of_the_right_length(spec):
     assert embed(as_texts([]), spec, None, CPU).shape == (0, 384)
 
 
