@@ -25,6 +25,7 @@ import featx
 from featx.adapt import adaptation_report
 
 FACES = ("Sans", "SansMono", "Serif")
+METHODS = ("standardize", "coral", "subspace", "ot", "dann", "deepcoral")
 CANVAS, BITMAP, SIDE = 48, 32, 8
 SHOWN = ["accuracy", "low", "high", "difference", "difference_low", "difference_high", "parameter"]
 
@@ -36,9 +37,8 @@ def main() -> None:
     scanned, yt = read_scans(arguments.limit)
     print(f"source: {len(rendered)} digits rendered from {len(fonts)} fonts; target: {len(scanned)} scanned digits")
     encoder = featx.ImageEncoder(arguments.encoder, preprocess="squash", cache=arguments.cache)
-    report = adaptation_report(
-        rendered, ys, scanned, yt, encoder=encoder, scorer=arguments.scorer, draws=arguments.draws
-    )
+    options = {"methods": arguments.methods, "scorer": arguments.scorer, "draws": arguments.draws}
+    report = adaptation_report(rendered, ys, scanned, yt, encoder=encoder, **options)
     print(report.summary[SHOWN].round(3).to_string(na_rep=""))
     print(report.summary[["unsupervised_score", "proxy_a", "seconds"]].round(2).to_string(na_rep=""))
     print(f"proxy A-distance before: {report.proxy_a.distance:.2f} (p = {report.proxy_a.p_value:.3g})")
@@ -84,6 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--encoder", default="efficientnet_lite0")
     parser.add_argument("--limit", type=int, default=1000, help="images of each domain (default: %(default)s)")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="beside the source alone (default: all)")
     parser.add_argument("--draws", type=int, default=5, help="folds, 3 or more (default: %(default)s)")
     parser.add_argument("--scorer", default="circular", help="what tunes without target labels (default: %(default)s)")
     parser.add_argument("--cache", default="cache", help="folder of the embeddings (default: %(default)s)")

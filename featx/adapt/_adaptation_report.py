@@ -88,11 +88,11 @@ def adaptation_report(
       the domains apart, or so that covariances agree (Ganin et al. 2016, JMLR 17; Sun & Saenko 2016,
       arXiv:1607.01719)
 
-    A parameter is tuned once, among three or four values, in two halves of the first draw's rows that adapt. The
-    default scorer, circular validation, retrains a method from the target's predicted labels back to the source, whose
-    labels are known (Bruzzone & Marconcini 2010, TPAMI 32). In the tables of skada-bench it is among the scorers that
-    choose best for 13 of 19 shallow methods on Office-31, and many methods do no better than the source alone (Lalou et
-    al. 2024, arXiv:2407.11676).
+    A parameter is tuned once, among three or four values, in two halves of the first draw's rows that adapt; the
+    intervals do not count the luck of that. The default scorer, circular validation, retrains a method from the
+    target's predicted labels back to the source, whose labels are known (Bruzzone & Marconcini 2010, TPAMI 32). In the
+    tables of skada-bench it is among the scorers that choose best for 13 of 19 shallow methods on Office-31, and many
+    methods do no better than the source alone (Lalou et al. 2024, arXiv:2407.11676).
 
     Methods other than ``"source"`` expect the same classes in both domains, in like shares.
 

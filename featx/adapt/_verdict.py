@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 Outcomes = Mapping[str, Outcome]
 _BENCHMARK = (
-    "Published benchmarks often find the same: tuned without target labels, many methods gain nothing over the source "
-    "alone (arXiv:2407.11676)."
+    "In published benchmarks too, many methods that are tuned without target labels gain nothing over the source alone "
+    "(arXiv:2407.11676)."
 )
 
 

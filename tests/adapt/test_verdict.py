@@ -43,13 +43,13 @@ def test_it_helps_if_one_method_beats_the_source():
 def test_it_hurts_if_every_method_is_worse():
     verdict = said(outcomes_of(source=0.8, coral=0.5, ot=0.3))
     assert verdict.startswith("hurts: ")
-    assert "Published benchmarks" in verdict
+    assert "In published benchmarks too" in verdict
 
 
 def test_equal_methods_are_undecided_and_the_benchmark_is_quoted():
     verdict = said(outcomes_of(source=0.7, coral=0.7, ot=0.3))
     assert verdict.startswith("undecided: ")
-    assert "many methods gain nothing over the source alone (arXiv:2407.11676)" in verdict
+    assert "gain nothing over the source alone (arXiv:2407.11676)" in verdict
 
 
 def test_without_labels_no_gain_is_claimed():
