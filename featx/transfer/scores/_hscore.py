@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from featx.transfer._check import check_classes, check_embeddings
+from featx.transfer.scores._eigen import eigen
 from featx.transfer.scores._shrinkage import shrunk_covariance
 
 
@@ -52,5 +53,7 @@ def hscore(Z: Any, y: Any) -> float:
     members = codes == np.arange(len(classes))[:, None]
     counts = members.sum(axis=1)
     means = (members.astype(np.float64) @ Z) / counts[:, None]
-    between = np.einsum("cd,cd->c", means @ np.linalg.pinv(covariance, hermitian=True), means)
+    values, vectors = eigen(covariance)
+    kept = values > values[-1] * len(values) * np.finfo(float).eps
+    between = ((means @ vectors[:, kept]) ** 2 / values[kept]).sum(axis=1)
     return float((1 - shrinkage) * (counts / len(Z)) @ between)

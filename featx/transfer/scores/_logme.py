@@ -8,6 +8,7 @@ import numpy as np
 
 from featx.exceptions import InputError
 from featx.transfer._check import check_classes, check_embeddings, check_targets, is_regression
+from featx.transfer.scores._eigen import eigen
 
 _RANGE = np.log(1e10)  # t is sought this far from the largest eigenvalue, both ways
 _STEP = 0.25  # of log t: the evidence is a sum of logistic curves in it, which this does not miss
@@ -123,7 +124,7 @@ def _targets(y: Any, n: int, regression: bool) -> np.ndarray:
 def _spectrum(Z: np.ndarray, targets: np.ndarray) -> _Spectrum:
     n, dim = Z.shape
     wide = n <= dim
-    eigenvalues, vectors = np.linalg.eigh(Z @ Z.T if wide else Z.T @ Z)
+    eigenvalues, vectors = eigen(Z @ Z.T if wide else Z.T @ Z)
     kept = eigenvalues > eigenvalues[-1] * max(n, dim) * np.finfo(float).eps
     eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
     if wide:
