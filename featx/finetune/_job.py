@@ -126,6 +126,8 @@ class Job:
         if folder is None:
             return Checkpoint(None, "")
         plain = {name: value for name, value in self.parameters.items() if name not in _ASIDE}
+        augment = plain["augment"]  # a function's repr is its address
+        plain["augment"] = getattr(augment, "__qualname__", augment)
         plain |= {"seed": self.seed, "fingerprint": self.spec.fingerprint(), "shares": [t.share for t in self.tasks]}
         arrays = [array for task in self.tasks for array in (task.labels.targets, task.weights)]
         return Checkpoint(folder, make_key([as_column(task.images) for task in self.tasks], arrays, plain))
