@@ -8,7 +8,7 @@ import pytest
 import featx
 from featx.finetune import FineTuneClassifier
 from featx.finetune._classes import Classes
-from featx.finetune._job import Job, Task
+from featx.finetune._job import Job, Task, _settle
 
 
 def job(tiny, *tasks: Task, **parameters) -> Job:
@@ -52,3 +52,21 @@ def test_what_comes_out_is_an_encoder_with_the_first_tasks_head(crops, tiny):
     logits = featx.ImageEncoder(tuned.encoder, layers="logits", verbose=0).transform(crops)
     Z = featx.ImageEncoder(tuned.encoder, verbose=0).transform(crops)
     np.testing.assert_allclose(Z @ tuned.coef.T + tuned.intercept, logits, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        ({}, (False, "probe")),
+        ({"weights": "random"}, (True, "random")),
+        ({"weights": "random", "start": "probe"}, (True, "probe")),
+        ({"weights": "random", "train_norms": False}, (False, "probe")),
+        ({"train_norms": True}, (True, "random")),
+    ],
+    ids=str,
+)
+def test_where_norms_follow_the_batches_no_probe_is_asked(given, settled):
+    parameters = FineTuneClassifier("resnet18", **given).get_params(deep=False)
+    (spec,) = featx.ImageEncoder("resnet18", weights=parameters["weights"])._specs()
+    found = _settle(parameters, spec)
+    assert (found["train_norms"], found["start"]) == settled
