@@ -33,7 +33,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
         As for `ImageEncoder`.
     unfreeze : str or int, default="last_block"
         Where tuning begins; all that comes after it is tuned too: ``"head"`` (that alone), ``"last_block"``, a number
-        of blocks, ``"all"``, or a node as `list_layers` shows them.
+        of blocks, ``"all"``, or a node or portable name (``"late"``) as `list_layers` shows them.
     start : {"probe", "random"} or None, default=None
         How the head starts: as the logistic regression on the embeddings, or with random weights. None is the probe,
         but with `train_norms` random: the embeddings that a probe knows are not those of a batch then.

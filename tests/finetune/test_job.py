@@ -38,6 +38,11 @@ def test_the_mean_over_all_rows_is_the_weighted_sum_of_both_losses(crops, tiny):
     assert rows.weights[1] / rows.weights[0] == pytest.approx(2)
 
 
+def test_a_portable_name_is_the_node_that_it_stands_for(crops, tiny):
+    assert tiny.stages["last"] == "conv2"
+    assert job(tiny, task(crops, 2), unfreeze="last").tunable.depths == job(tiny, task(crops, 2)).tunable.depths
+
+
 def test_a_checkpoint_belongs_to_what_changes_the_weights_alone(crops, tiny, tmp_path):
     def file(**parameters):
         return job(tiny, task(crops, 2), checkpoint=tmp_path, **parameters).checkpoint()._path
