@@ -40,7 +40,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     epochs : int, default=10
     batch_size : int, default=32
         A full GPU gets a batch in parts, with a warning.
-    learning_rate : float, default=3e-4
+    learning_rate : float, default=1e-4
         The head's; AdamW takes the steps.
     layer_decay : float, default=0.8
         Each block's rate, from the end, is this part of the rate of the block after it.
@@ -127,7 +127,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
         start: str | None = None,
         epochs: int = 10,
         batch_size: int = 32,
-        learning_rate: float = 3e-4,
+        learning_rate: float = 1e-4,
         layer_decay: float = 0.8,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
