@@ -94,9 +94,10 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     Notes
     -----
     Networks are cut at a node between blocks, by torch.fx; one that cannot be traced has its frozen layers computed
-    in each epoch, which the log says. An epoch of the last block of EfficientNet-Lite0 takes a tenth of the time so
-    (8.4 s against 85.7 s on 320 images and a busy processor; ``python -m tests.benchmarks.finetune``). The activations are held in memory while it trains: 38 kB an image for the last
-    block of EfficientNet-Lite0. Without them, pixels are, in a temporary file: 150 kB an image.
+    in each epoch, which the log says. Cut, an epoch of the last block of EfficientNet-Lite0 takes a tenth of the time
+    (8.4 s against 85.7 s on 320 images and a busy processor; ``python -m tests.benchmarks.finetune``). The activations
+    are held in memory while it trains: 38 kB an image for that block. Where there are none, pixels are, in a
+    temporary file: 150 kB an image.
 
     References
     ----------
