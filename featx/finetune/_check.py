@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from featx.exceptions import InputError, ParameterError, UnknownNameError
+from featx.finetune._augment import make_augment
 
-STARTS = ("probe", "random", None)
+STARTS = ("probe", "random")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -45,8 +46,9 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check(parameters, "patience", lambda value: value is None or _is_count(value), "a positive integer or None")
     _check(parameters, "train_norms", lambda value: value is None or isinstance(value, bool), "True, False or None")
     for name, known in (("start", STARTS), ("precision", PRECISIONS)):
-        if parameters[name] not in known:
+        if parameters[name] not in known and (name, parameters[name]) != ("start", None):
             raise UnknownNameError(name, parameters[name], known)
+    make_augment(parameters["augment"])
     if parameters["checkpoint"] is not None and not _is_integer(parameters["random_state"]):
         raise ParameterError(
             f"Got checkpoint with random_state={parameters['random_state']!r}. Expected an integer: another seed would "

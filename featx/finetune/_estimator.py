@@ -48,7 +48,7 @@ class FineTuner(BaseEstimator):
         start: str | None = None,
         epochs: int = 10,
         batch_size: int = 32,
-        learning_rate: float = 3e-4,
+        learning_rate: float = 1e-4,
         layer_decay: float = 0.8,
         weight_decay: float = 0.01,
         warmup: float = 0.1,

@@ -11,6 +11,7 @@ import numpy as np
 
 from featx._image_encoder import ImageEncoder
 from featx.encoders import Encoder, EncoderSpec
+from featx.encoders._portable import to_node
 from featx.finetune._augment import make_augment
 from featx.finetune._checkpoint import Checkpoint, make_key
 from featx.finetune._classes import Classes
@@ -89,8 +90,8 @@ class Job:
         self.tasks = tasks
         self.seed = seed
         self.n_outputs = sum(task.labels.n_outputs for task in tasks)
-        unfreeze, pixels = parameters["unfreeze"], parameters["augment"] is not None
-        self.tunable = make_tunable(self.spec, self.n_outputs, unfreeze, frozen_once=not pixels)
+        unfreeze = to_node(parameters["unfreeze"], encoder.encoder)
+        self.tunable = make_tunable(self.spec, self.n_outputs, unfreeze, frozen_once=parameters["augment"] is None)
         self._encoder = encoder
 
     def run(self) -> Tuned:
@@ -111,9 +112,7 @@ class Job:
         for task, positions in zip(self.tasks, usable, strict=True):
             task.labels.check(positions)
         held_out = self._hold_out(usable[0])
-        training = [np.setdiff1d(positions, held_out) for positions in usable]
-        if len(usable) > 1:
-            training[1] = usable[1]
+        training = [np.setdiff1d(usable[0], held_out), *usable[1:]]
         self._start(embeddings, training)
         train_rows = self._rows(inputs, training, make_augment(self.parameters["augment"]))
         valid_rows = self._rows(inputs, [held_out]) if len(held_out) else None
@@ -126,6 +125,8 @@ class Job:
         if folder is None:
             return Checkpoint(None, "")
         plain = {name: value for name, value in self.parameters.items() if name not in _ASIDE}
+        augment = plain["augment"]  # a function's repr is its address
+        plain["augment"] = getattr(augment, "__qualname__", augment)
         plain |= {"seed": self.seed, "fingerprint": self.spec.fingerprint(), "shares": [t.share for t in self.tasks]}
         arrays = [array for task in self.tasks for array in (task.labels.targets, task.weights)]
         return Checkpoint(folder, make_key([as_column(task.images) for task in self.tasks], arrays, plain))
@@ -167,7 +168,7 @@ class Job:
         """The rows of all tasks; each task's weigh, in the mean over all rows, its share."""
         n = sum(map(len, chosen))
         weights = [
-            task.share * n / len(rows) * task.weights[rows] / task.weights[rows].mean()
+            task.share * n / len(rows) * task.weights[rows] / (task.weights[rows].mean() or 1.0)
             for task, rows in zip(self.tasks, chosen, strict=False)
         ]
         return Rows(

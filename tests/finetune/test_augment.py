@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.exceptions import ParameterError, UnknownNameError
@@ -16,6 +16,7 @@ def images(n: int, side: int) -> torch.Tensor:
     return torch.randint(0, 256, (n, 3, side, side), dtype=torch.uint8, generator=generator)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(AUGMENTS), st.integers(1, 5), st.integers(4, 20), st.integers(0, 99))
 def test_a_seed_decides_and_shape_and_type_stay(name, n, side, seed):
     given, change = images(n, side), make_augment(name)

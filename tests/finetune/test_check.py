@@ -25,6 +25,7 @@ from featx.finetune._check import check_parameters, check_weights
         {"train_norms": "yes"},
         {"source_weight": 0},
         {"start": "prob"},
+        {"augment": "flips"},
         {"precision": "float16"},
     ],
     ids=str,

@@ -98,6 +98,33 @@ def test_a_fit_of_known_data_goes_on_from_its_checkpoint(tiny, crops, labels, tm
     assert len(list(tmp_path.iterdir())) == 2
 
 
+class Killed(BaseException):
+    """What ends a process."""
+
+
+def noisy(image: torch.Tensor) -> torch.Tensor:
+    """Noise, until the process is killed."""
+    if noisy.images_left == 0:
+        raise Killed
+    noisy.images_left -= 1
+    return image ^ torch.randint(0, 8, image.shape, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("images", [50, 100])
+def test_a_killed_fit_goes_on_as_if_nothing_had_happened(tiny, crops, labels, tmp_path, images):
+    parameters = {"epochs": 4, "augment": noisy, "validation": 0.2, "learning_rate": 0.01}
+    noisy.images_left = images
+    with pytest.raises(Killed):
+        tuner(tiny, checkpoint=tmp_path, **parameters).fit(crops, labels)
+    assert len(list(tmp_path.iterdir())) == 1
+    noisy.images_left = 10_000
+    resumed = tuner(tiny, checkpoint=tmp_path, **parameters).fit(crops, labels)
+    assert 10_000 - noisy.images_left < 4 * 32
+    never_killed = tuner(tiny, **parameters).fit(crops, labels)
+    assert resumed.encoder_.weights == never_killed.encoder_.weights
+    assert resumed.history_["train_loss"].equals(never_killed.history_["train_loss"])
+
+
 def test_an_image_encoder_brings_its_parameters_along(tiny, crops, labels, store):
     model = tuner(featx.ImageEncoder(tiny, cache=store, preprocess="crop", verbose=0)).fit(crops, labels)
     assert store.info()["rows"].sum() > 0

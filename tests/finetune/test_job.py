@@ -8,7 +8,7 @@ import pytest
 import featx
 from featx.finetune import FineTuneClassifier
 from featx.finetune._classes import Classes
-from featx.finetune._job import Job, Task
+from featx.finetune._job import Job, Task, _settle
 
 
 def job(tiny, *tasks: Task, **parameters) -> Job:
@@ -38,6 +38,11 @@ def test_the_mean_over_all_rows_is_the_weighted_sum_of_both_losses(crops, tiny):
     assert rows.weights[1] / rows.weights[0] == pytest.approx(2)
 
 
+def test_a_portable_name_is_the_node_that_it_stands_for(crops, tiny):
+    assert tiny.stages["last"] == "conv2"
+    assert job(tiny, task(crops, 2), unfreeze="last").tunable.depths == job(tiny, task(crops, 2)).tunable.depths
+
+
 def test_a_checkpoint_belongs_to_what_changes_the_weights_alone(crops, tiny, tmp_path):
     def file(**parameters):
         return job(tiny, task(crops, 2), checkpoint=tmp_path, **parameters).checkpoint()._path
@@ -52,3 +57,21 @@ def test_what_comes_out_is_an_encoder_with_the_first_tasks_head(crops, tiny):
     logits = featx.ImageEncoder(tuned.encoder, layers="logits", verbose=0).transform(crops)
     Z = featx.ImageEncoder(tuned.encoder, verbose=0).transform(crops)
     np.testing.assert_allclose(Z @ tuned.coef.T + tuned.intercept, logits, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        ({}, (False, "probe")),
+        ({"weights": "random"}, (True, "random")),
+        ({"weights": "random", "start": "probe"}, (True, "probe")),
+        ({"weights": "random", "train_norms": False}, (False, "probe")),
+        ({"train_norms": True}, (True, "random")),
+    ],
+    ids=str,
+)
+def test_where_norms_follow_the_batches_no_probe_is_asked(given, settled):
+    parameters = FineTuneClassifier("resnet18", **given).get_params(deep=False)
+    (spec,) = featx.ImageEncoder("resnet18", weights=parameters["weights"])._specs()
+    found = _settle(parameters, spec)
+    assert (found["train_norms"], found["start"]) == settled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.encoders import resolve
@@ -50,6 +50,7 @@ def test_all_leaves_nothing_to_cut():
     assert not any(name.startswith("fc.") for name in plan.depths)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 7))
 def test_more_blocks_contain_fewer(n):
     fewer, more = make_plan(ORDER, n).depths, make_plan(ORDER, n + 1).depths

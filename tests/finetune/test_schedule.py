@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.finetune._schedule import schedule
 
 
+@settings(deadline=None)
 @given(st.floats(0, 0.9), st.integers(1, 500))
 def test_rates_rise_once_and_fall_once_and_are_never_zero(warmup, n):
     factors = [schedule(warmup, n)(step) for step in range(n)]
