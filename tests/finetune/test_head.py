@@ -8,7 +8,7 @@ import torch
 
 from featx.encoders import resolve
 from featx.exceptions import ParameterError
-from featx.finetune._head import keep_outputs, replace_head, set_weights
+from featx.finetune._head import keep_outputs, own_network, replace_head, set_weights
 from featx.finetune._order import order_of
 from featx.finetune._small import small_encoder
 from tests.networks import tiny_encoder
@@ -28,6 +28,13 @@ def test_a_network_without_a_classifier_gets_one():
     network, head = replace_head(order(small_encoder(16, 4)), 5)
     assert network.get_submodule(head).weight.shape == (5, 16)
     assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 5)
+
+
+def test_without_its_wrapper_a_networks_weights_have_their_names_again():
+    plain, wrapped = small_encoder(16, 4).module, replace_head(order(small_encoder(16, 4)), 5)[0]
+    assert own_network(wrapped).state_dict().keys() == plain.state_dict().keys()
+    of_its_own = replace_head(order(tiny_encoder()), 5)[0]
+    assert own_network(of_its_own) is of_its_own
 
 
 def test_a_map_is_pooled_before_the_head():
