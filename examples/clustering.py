@@ -12,7 +12,6 @@ interval, and says whether transfer helped. Labels are used to judge alone, and 
 from __future__ import annotations
 
 import argparse
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,14 +19,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from sklearn.cluster import AgglomerativeClustering, KMeans
-from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.preprocessing import normalize
 
 import featx
+from _images import read_images
 
-FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian: apt-get install dataset-fashion-mnist
-NAMES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 RAW_SIZE = 16
 N_SHOWN = 14
 N_BOOTSTRAP = 200
@@ -36,7 +33,7 @@ SCORES = {"adjusted Rand": adjusted_rand_score, "NMI": normalized_mutual_info_sc
 
 def main() -> None:
     arguments = parse_arguments()
-    images, labels, source = read(arguments)
+    images, labels, source = read_images(arguments.folder, arguments.limit)
     k = len(np.unique(labels))
     print(f"{len(images)} images of {source}, {k} labels and as many clusters")
     encoder = featx.ImageEncoder(arguments.encoder, preprocess="squash", cache=arguments.cache)
@@ -76,31 +73,6 @@ def verdict(method: str, labels: np.ndarray, with_transfer: np.ndarray, without:
     middle, low, high = bootstrap(gain, len(labels))
     word = "helps" if low > 0 else "hurts" if high < 0 else "makes no clear difference"
     return f"{method}: transfer {word} here: adjusted Rand {middle:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
-def read(arguments: argparse.Namespace) -> tuple[list[Image.Image], np.ndarray, str]:
-    """Images and labels, drawn at random up to the limit, and where they come from."""
-    if arguments.folder:
-        table = featx.read_image_folder(arguments.folder)
-        images, labels, source = table["image"].tolist(), table["label"].to_numpy(), str(arguments.folder)
-    elif FASHION.exists():
-        images, labels, source = *read_fashion(), "Fashion-MNIST"
-    else:
-        digits = load_digits()
-        images, labels, source = (digits.images * 255 / 16).astype(np.uint8), digits.target.astype(str), "digits"
-    chosen = np.random.default_rng(0).permutation(len(images))[: arguments.limit]
-    return [open_image(images[i]) for i in chosen], np.asarray(labels)[chosen], source
-
-
-def read_fashion() -> tuple[np.ndarray, np.ndarray]:
-    with gzip.open(FASHION / "t10k-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz") as file:
-        return images, np.array(NAMES)[np.frombuffer(file.read(), np.uint8, offset=8)]
-
-
-def open_image(image: str | np.ndarray) -> Image.Image:
-    return Image.open(image).convert("RGB") if isinstance(image, str) else Image.fromarray(image)
 
 
 def raw_pixels(images: list[Image.Image]) -> np.ndarray:

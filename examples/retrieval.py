@@ -12,27 +12,24 @@ helped. Labels are used to judge alone.
 from __future__ import annotations
 
 import argparse
-import gzip
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from sklearn.datasets import load_digits
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 import featx
+from _images import read_images
 
-FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian: apt-get install dataset-fashion-mnist
-NAMES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 RAW_SIZE = 16
 N_QUERIES, N_SHOWN = 8, 8
 
 
 def main() -> None:
     arguments = parse_arguments()
-    images, labels, source = read(arguments)
+    images, labels, source = read_images(arguments.folder, arguments.limit)
     print(f"{len(images)} images of {source}, {len(np.unique(labels))} labels; each one is a query against the others")
     encoder = featx.ImageEncoder(arguments.encoder, preprocess="squash", cache=arguments.cache)
     spaces = {f"embeddings ({arguments.encoder})": encoder.transform(images), "raw pixels": raw_pixels(images)}
@@ -68,31 +65,6 @@ def verdict(with_transfer: pd.Series, without: pd.Series) -> str:
     gain, error = 100 * difference.mean(), 100 * difference.std() / np.sqrt(len(difference))
     word = "helps" if gain > 2 * error else "hurts" if gain < -2 * error else "makes no clear difference"
     return f"transfer {word} here: {gain:+.1f} +- {error:.1f} points of mean average precision"
-
-
-def read(arguments: argparse.Namespace) -> tuple[list[Image.Image], np.ndarray, str]:
-    """Images and labels, drawn at random up to the limit, and where they come from."""
-    if arguments.folder:
-        table = featx.read_image_folder(arguments.folder)
-        images, labels, source = table["image"].tolist(), table["label"].to_numpy(), str(arguments.folder)
-    elif FASHION.exists():
-        images, labels, source = *read_fashion(), "Fashion-MNIST"
-    else:
-        digits = load_digits()
-        images, labels, source = (digits.images * 255 / 16).astype(np.uint8), digits.target.astype(str), "digits"
-    chosen = np.random.default_rng(0).permutation(len(images))[: arguments.limit]
-    return [open_image(images[i]) for i in chosen], np.asarray(labels)[chosen], source
-
-
-def read_fashion() -> tuple[np.ndarray, np.ndarray]:
-    with gzip.open(FASHION / "t10k-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz") as file:
-        return images, np.array(NAMES)[np.frombuffer(file.read(), np.uint8, offset=8)]
-
-
-def open_image(image: str | np.ndarray) -> Image.Image:
-    return Image.open(image).convert("RGB") if isinstance(image, str) else Image.fromarray(image)
 
 
 def raw_pixels(images: list[Image.Image]) -> np.ndarray:

@@ -11,15 +11,18 @@ if TYPE_CHECKING:
     from featx._image_encoder import ImageEncoder
     from featx._image_folder import check_images, read_image_folder
     from featx._pipeline import image_pipeline
+    from featx.adapt import AdaptationReport, adaptation_report
     from featx.deploy._predictor import Predictor
     from featx.deploy.export import export_bundle
     from featx.encoders import Encoder, list_encoders, list_layers
     from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
+    from featx.finetune import FineTuneClassifier, FineTuneRegressor
     from featx.heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
     from featx.images import Preprocess
     from featx.persistence import load, save
     from featx.precision import compare_precisions, quantize_encoder
     from featx.store import EmbeddingStore
+    from featx.text import TextEncoder
     from featx.transfer import (
         Audit,
         OODDetector,
@@ -32,19 +35,24 @@ if TYPE_CHECKING:
 
 # Name -> the module that has it: imported at first use, so that `import featx` costs nothing.
 _HOMES = {
+    "AdaptationReport": "featx.adapt",
     "Audit": "featx.transfer",
     "EmbeddingNormalizer": "featx.heads",
     "EmbeddingStore": "featx.store",
     "Encoder": "featx.encoders",
     "FeatxError": "featx.exceptions",
     "FeatxWarning": "featx.exceptions",
+    "FineTuneClassifier": "featx.finetune",
+    "FineTuneRegressor": "featx.finetune",
     "ImageEncoder": "featx._image_encoder",
     "ImageErrors": "featx.exceptions",
     "OODDetector": "featx.transfer",
     "Predictor": "featx.deploy._predictor",
     "Preprocess": "featx.images",
     "PrototypeClassifier": "featx.heads",
+    "TextEncoder": "featx.text",
     "TransferReport": "featx.transfer",
+    "adaptation_report": "featx.adapt",
     "audit": "featx.transfer",
     "check_images": "featx._image_folder",
     "compare_precisions": "featx.precision",
@@ -63,20 +71,25 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdaptationReport",
     "Audit",
     "EmbeddingNormalizer",
     "EmbeddingStore",
     "Encoder",
     "FeatxError",
     "FeatxWarning",
+    "FineTuneClassifier",
+    "FineTuneRegressor",
     "ImageEncoder",
     "ImageErrors",
     "OODDetector",
     "Predictor",
     "Preprocess",
     "PrototypeClassifier",
+    "TextEncoder",
     "TransferReport",
     "__version__",
+    "adaptation_report",
     "audit",
     "check_images",
     "compare_precisions",

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import BaseEstimator, TransformerMixin
 
+from featx._column_encoder import ColumnEncoder
 from featx.encoders import Encoder, EncoderSpec, resolve
-from featx.exceptions import ParameterError, UnknownNameError
 from featx.extraction import Options, count_threads, embedding_dims, extract
 from featx.images import MAX_PIXELS, Preprocess, as_column
-from featx.store import EmbeddingStore, Store
-
-_POLICIES = ("raise", "nan")
+from featx.store import Store
 
 
-class ImageEncoder(TransformerMixin, BaseEstimator):
+class ImageEncoder(ColumnEncoder):
     """Turn images into embeddings by a pretrained network, each image once.
 
     A stateless transformer: it works without `fit`, and `fit` only remembers
@@ -97,8 +92,7 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
     (2, 1280)
     """
 
-    # All that skrub asks of a transformer of single columns.
-    __single_column_transformer__ = True
+    _content = "image"
 
     def __init__(
         self,
@@ -160,11 +154,7 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
         """
         self._specs()
         self._options()
-        name = as_column(X).name
-        if name is not None:
-            self.feature_names_in_ = np.array([name], dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self._remember(as_column(X).name)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -197,40 +187,8 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
 
         return to_device(embeddings, self.runtime, "cpu" if specs[0].graph else self.device)
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the output's columns.
-
-        Parameters
-        ----------
-        input_features : array of one str, default=None
-            The column's name; None is the one that `fit` saw, or ``"image"``.
-
-        Returns
-        -------
-        ndarray of str
-            ``photo_0000``, ``photo_0001``, ...
-        """
-        if input_features is None:
-            input_features = getattr(self, "feature_names_in_", ["image"])
-        names = [input_features] if isinstance(input_features, str) else list(input_features)
-        if len(names) != 1:
-            raise ParameterError(f"Got {len(names)} input_features. Expected one: the name of the column of images.")
-        n = sum(embedding_dims(self._specs(), self._store(), self._options()))
-        width = len(str(n - 1))
-        return np.array([f"{names[0]}_{i:0{width}}" for i in range(n)], dtype=object)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = self.on_missing == "nan"
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+    def _count_outputs(self) -> int:
+        return sum(embedding_dims(self._specs(), self._store(), self._options()))
 
     def _returns_tensor(self) -> bool:
         frame = getattr(self, "_sklearn_output_config", {}).get("transform") or get_config()["transform_output"]
@@ -254,15 +212,10 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
         )
 
     def _options(self) -> Options:
-        for parameter in ("on_error", "on_missing"):
-            if getattr(self, parameter) not in _POLICIES:
-                raise UnknownNameError(parameter, getattr(self, parameter), _POLICIES)
-        for parameter in ("batch_size", "max_pixels"):
-            value = getattr(self, parameter)
-            if parameter == "batch_size" and value is None:
-                continue
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise ParameterError(f"Got {parameter}={value!r}. Expected a positive integer.")
+        self._check_policies("on_error", "on_missing")
+        self._check_positive("max_pixels")
+        if self.batch_size is not None:
+            self._check_positive("batch_size")
         return Options(
             runtime=self.runtime,
             device=self.device,
@@ -273,28 +226,3 @@ class ImageEncoder(TransformerMixin, BaseEstimator):
             n_threads=count_threads(self.n_jobs),
             verbose=int(self.verbose),
         )
-
-    def _store(self) -> Store | None:
-        if self.cache is False or self.cache is None:
-            return None
-        if self.cache is True:
-            return _open_store(None)
-        if isinstance(self.cache, str | Path):
-            return _open_store(str(Path(self.cache).expanduser().absolute()))
-        if isinstance(self.cache, Store):
-            return self.cache
-        raise ParameterError(
-            f"Got cache={self.cache!r}. Expected True, False, a folder, or an object with get_many, put_many and turn."
-        )
-
-
-def _open_store(location: str | None) -> EmbeddingStore:
-    """One store object a location and process: its index is read once."""
-    from featx.store import default_location
-
-    return _opened(str(default_location()) if location is None else location, location is None)
-
-
-@lru_cache(maxsize=8)
-def _opened(location: str, default: bool) -> EmbeddingStore:
-    return EmbeddingStore(None if default else location)

@@ -6,11 +6,12 @@
     └── FeatxError                      everything below; catch this one
         ├── ParameterError              (ValueError) a value that is not one of the accepted ones
         │   └── UnknownNameError        (KeyError) no such encoder, weights, layer ...; close matches named
-        ├── InputError                  (TypeError, ValueError) the container of images is not one that is accepted
+        ├── InputError                  (TypeError, ValueError) a container of images or texts that is not accepted
         ├── ImageErrors                 (ValueError) some images cannot be used; ``.table`` lists them
         ├── WeightsError                (ValueError) weights that are missing, damaged or do not fit
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
         ├── ConversionError             (RuntimeError) a network that a runtime cannot take
+        ├── TrainingError               (ArithmeticError) fine-tuning that cannot go on: its loss is no number
         ├── StoreError                  (OSError) a store folder that cannot be used
         ├── ExportError                 (ValueError) a pipeline that cannot leave as a bundle, or whose bundle disagrees
         ├── BundleError                 (ValueError) a bundle that is damaged, or of a format that is not known
@@ -80,7 +81,7 @@ class UnknownNameError(ParameterError, KeyError):
 
 
 class InputError(FeatxError, TypeError, ValueError):
-    """The container of images has a type, a shape or a dtype that is not accepted."""
+    """The container of images, or of texts, is not accepted, or a row of texts is missing."""
 
 
 class WeightsError(FeatxError, ValueError):
@@ -93,6 +94,10 @@ class DeviceError(FeatxError, RuntimeError):
 
 class ConversionError(FeatxError, RuntimeError):
     """A network that cannot be converted for a runtime, or that gives other numbers there."""
+
+
+class TrainingError(FeatxError, ArithmeticError):
+    """Fine-tuning that cannot go on, because its loss is no number any more."""
 
 
 class StoreError(FeatxError, OSError):

@@ -21,6 +21,7 @@ STANDARD = {
     "WeightsError": (ValueError,),
     "DeviceError": (RuntimeError,),
     "ConversionError": (RuntimeError,),
+    "TrainingError": (ArithmeticError,),
     "StoreError": (OSError,),
     "ExportError": (ValueError,),
     "BundleError": (ValueError,),

@@ -17,6 +17,7 @@ from featx.extraction._encode import CHANGED, Batch, encode_ahead, rest
 from featx.extraction._failures import Failures
 from featx.extraction._progress import progress_bar
 from featx.extraction._table import Table
+from featx.extraction._turns import encode_in_turns
 from featx.images import (
     DIGEST_BYTES,
     MAX_PIXELS,
@@ -33,10 +34,6 @@ from featx.store import Store
 if TYPE_CHECKING:
     from featx.runtimes import Runtime
 
-# Seconds between two looks at the store: what a killed process loses, and how long others wait for their turn.
-_TURN_SECONDS = 2.0
-_FIRST_CHUNK = 64
-_CHUNKS = (16, 16384)
 _DIGESTED_AT_ONCE = 4096
 _BATCHES_AHEAD = 2
 
@@ -168,12 +165,6 @@ def _assemble(
     return embeddings
 
 
-def _next_chunk(size: int, rate: float) -> int:
-    """A turn's worth of images, approached in steps: the first rate holds the time of loading."""
-    smallest, largest = _CHUNKS
-    return int(min(max(rate * _TURN_SECONDS, smallest), largest, 4 * size))
-
-
 class _Job:
     """The encoding of one call's missing images."""
 
@@ -198,27 +189,16 @@ class _Job:
 
     def encode_missing(self, hits: int) -> int:
         """Encode, a chunk and a turn at a time; returns how many images this process encoded."""
-        missing = np.flatnonzero(~self._table.known)
+        missing = np.count_nonzero(~self._table.known)
         self._hits = hits
         self._seen = hits + self._failures.n_errors
-        start, size = 0, _FIRST_CHUNK
-        encoded = 0
-        with progress_bar(
-            len(missing), hits=hits, description=self._specs[0].name, verbose=self._options.verbose
-        ) as bar:
-            while start < len(missing):
-                chunk = missing[start : start + size]
-                start += len(chunk)
-                with self._table.turn():
-                    self._table.look_up(chunk)
-                    todo = chunk[~self._table.known[chunk]]
-                    bar.update(len(chunk) - len(todo))  # another process was quicker
-                    if len(todo):
-                        started = time.perf_counter()
-                        encoded += self._encode(todo, bar)
-                        size = _next_chunk(size, len(todo) / (time.perf_counter() - started))
-                self._failures.stop_if_the_rule(self._seen)
-        return encoded
+        with progress_bar(missing, hits=hits, description=self._specs[0].name, verbose=self._options.verbose) as bar:
+            return encode_in_turns(
+                self._table,
+                lambda todo: self._encode(todo, bar),
+                bar,
+                check=lambda: self._failures.stop_if_the_rule(self._seen),
+            )
 
     def _encode(self, images: np.ndarray, bar) -> int:
         """Encode these distinct images, and store what was done even if interrupted."""

@@ -22,7 +22,7 @@ class Table:
     keys : ndarray of shape (n, 16), uint8
         One a readable row, duplicates included.
     specs : sequence of EncoderSpec
-        The layers.
+        The layers; of each its name, dim, identity and fingerprint are used, be it of an image's network or not.
     store : Store or None
 
     Attributes

@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from featx.exceptions import InputError, ParameterError
+from featx.heads._hold_out import hold_out
 from featx.heads._linear import LinearHead
 
 _PATH_ITERATIONS = 100
@@ -152,7 +153,7 @@ class LinearProbe(LinearHead):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"Got 1 class, {self.classes_.tolist()[0]!r}. Expected two or more.")
-        held_out = _hold_out(codes, self.validation_fraction, check_random_state(self.random_state))
+        held_out = hold_out(codes, self.validation_fraction, check_random_state(self.random_state))
         model = self._choose(X, codes, held_out)
         model.set_params(C=self.C_, max_iter=self.max_iter).fit(X, codes)
         self.coef_, self.intercept_ = model.coef_, model.intercept_
@@ -198,15 +199,6 @@ def _score(model: LogisticRegression, train: tuple, validation: tuple) -> tuple[
     probabilities = model.predict_proba(X)
     accuracy = float(np.mean(model.classes_[probabilities.argmax(axis=1)] == y))
     return accuracy, -log_loss(y, probabilities, labels=model.classes_)
-
-
-def _hold_out(codes: np.ndarray, fraction: float, random: np.random.RandomState) -> np.ndarray:
-    """A share of each class that leaves some of it; none of a class of one row."""
-    held_out = np.zeros(len(codes), bool)
-    for code in range(codes.max() + 1):
-        rows = random.permutation(np.flatnonzero(codes == code))
-        held_out[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
-    return held_out
 
 
 def _is_count(value: Any) -> bool:

@@ -17,6 +17,7 @@ from featx.persistence import _skops
 from featx.persistence._published import place_published
 from featx.persistence._rebuild import rebuild
 from featx.persistence._record import MODEL, RECORD, read_record
+from featx.text import TextEncoder
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -91,7 +92,16 @@ class _Unpacker:
             return value.with_file(Path(self._find(value.file)))
         if isinstance(value, ImageEncoder) and isinstance(value.encoder, str):
             return self._find_weights(value)
+        if isinstance(value, TextEncoder):
+            return self._find_model(value)
         return value
+
+    def _find_model(self, encoder: TextEncoder) -> TextEncoder:
+        if not any(name.startswith(f"{encoder.model}/") for name in self._files):
+            raise ModelError(f"{self._folder / RECORD} names no file of the text model {encoder.model!r}.")
+        encoder = copy.copy(encoder)
+        encoder.model = str(self._folder / encoder.model)
+        return encoder
 
     def _find_weights(self, encoder: ImageEncoder) -> ImageEncoder:
         if encoder.weights in self._files:

@@ -17,6 +17,7 @@ from featx.encoders import Encoder, EncoderSpec, GraphEncoder, hash_file, publis
 from featx.exceptions import ModelError
 from featx.persistence._published import keep_published
 from featx.persistence._record import WEIGHTS
+from featx.text import TextEncoder, TextSpec
 
 
 class Packer:
@@ -48,6 +49,8 @@ class Packer:
             self._check_importable(value)
         elif isinstance(value, ImageEncoder):
             return self._pack_image_encoder(value)
+        elif isinstance(value, TextEncoder):
+            return self._pack_text_encoder(value)
         elif isinstance(value, Encoder):
             return self._pack_encoder(value, (value.spec(value.preprocess),))
         elif isinstance(value, BaseEstimator) and getattr(value, "memory", None) is not None:
@@ -68,11 +71,7 @@ class Packer:
         )
 
     def _pack_image_encoder(self, encoder: ImageEncoder) -> ImageEncoder:
-        specs, changes = encoder._specs(), {}
-        if not isinstance(encoder.cache, bool | None):
-            changes["cache"] = True
-        if "cuda" in str(encoder.device):
-            changes["device"] = "auto"
+        specs, changes = encoder._specs(), _without_this_machine(encoder)
         if isinstance(encoder.encoder, Encoder):
             changes["encoder"] = self._pack_encoder(encoder.encoder, specs)
         else:
@@ -80,6 +79,16 @@ class Packer:
         if isinstance(changes.get("encoder"), GraphEncoder) and encoder.runtime == "torch":
             changes["runtime"] = "auto"
         return self._with(encoder, **changes)
+
+    def _pack_text_encoder(self, encoder: TextEncoder) -> TextEncoder:
+        """Copy the files of a text model that count, into a folder named by its fingerprint."""
+        spec = encoder._spec()
+        kept = f"{WEIGHTS}/{spec.fingerprint()[:16]}"
+        for name, _ in spec.files:
+            (self._folder / kept / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(spec.folder / name, self._folder / kept / name)
+        self._tell([spec], kept)
+        return self._with(encoder, model=kept, **_without_this_machine(encoder))
 
     def _with(self, estimator: BaseEstimator, **changes: Any) -> BaseEstimator:
         changed = copy.copy(estimator)
@@ -156,7 +165,7 @@ class Packer:
         shutil.copyfile(file, self._folder / name)
         return name
 
-    def _tell(self, specs: Sequence[EncoderSpec], file: str | None) -> None:
+    def _tell(self, specs: Sequence[EncoderSpec | TextSpec], file: str | None) -> None:
         told = {
             "name": specs[0].name,
             "weights": specs[0].weights,
@@ -166,3 +175,9 @@ class Packer:
         }
         if told not in self.encoders:
             self.encoders.append(told)
+
+
+def _without_this_machine(encoder: ImageEncoder | TextEncoder) -> dict[str, Any]:
+    """What an encoder has in the place of this machine's cache folder and GPU."""
+    changes = {} if isinstance(encoder.cache, bool | None) else {"cache": True}
+    return {**changes, "device": "auto"} if "cuda" in str(encoder.device) else changes

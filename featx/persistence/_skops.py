@@ -20,6 +20,7 @@ _OWN = (
     "featx.heads._normalizer.EmbeddingNormalizer",
     "featx.heads._prototypes.PrototypeClassifier",
     "featx.images._preprocess.Preprocess",
+    "featx.text._text_encoder.TextEncoder",
 )
 # Parts of scikit-learn's public estimators: plain Python, and no index that native code would follow.
 _PARTS = (

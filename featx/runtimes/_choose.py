@@ -100,7 +100,7 @@ def check_devices(devices: Sequence[str]) -> None:
     for device in devices:
         if int(device.removeprefix("cuda:")) >= n:
             raise DeviceError(
-                f"Got device={device!r}; this machine has {n} CUDA devices and some images have no embedding yet. "
+                f"Got device={device!r}; this machine has {n} CUDA devices and some rows have no embedding yet. "
                 "Use device='auto'."
             )
 

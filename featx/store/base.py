@@ -15,7 +15,7 @@ KEY_BYTES = 16
 class Store(Protocol):
     """The whole contract; ``cache=`` takes any object that has these methods.
 
-    A *key* is the 16-byte digest of an image's content, a *fingerprint* the
+    A *key* is the 16-byte digest of an image or a text, a *fingerprint* the
     hex digest of everything that changes the numbers. Rows under one
     fingerprint all have one length.
     """

@@ -9,7 +9,7 @@ from PIL import Image
 
 import featx
 from featx.exceptions import ImageErrors, ImageWarning
-from featx.extraction import Options, embedding_dims, extract
+from featx.extraction import Options, _turns, embedding_dims, extract
 from featx.extraction import _extract as module
 from featx.images import as_column
 from tests.networks import tiny_encoder
@@ -128,7 +128,7 @@ def test_few_images_never_stop_early(encoder, files, store):
 
 
 def test_undecodable_images_that_are_the_rule_stop_early_too(encoder, crops, store, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNKS", (64, 64))
+    monkeypatch.setattr(_turns, "_CHUNKS", (64, 64))
     junk = [b"no image %d" % i for i in range(2000)]
     with pytest.raises(ImageErrors, match="Stopped after"):
         encoder.transform([*crops, *junk])
@@ -264,12 +264,6 @@ def test_the_length_of_an_embedding_is_told_by_the_store_without_the_network(tin
     encoder = featx.ImageEncoder(tiny, layers="conv1", cache=store)
     encoder.transform(crops[:2])
     assert embedding_dims(encoder._specs(), store, Options(device="cuda:99")) == (6,)
-
-
-def test_a_turn_is_a_few_seconds_long_at_any_rate():
-    sizes = [module._next_chunk(64, rate) for rate in (1, 30, 120, 10**6)]
-    assert sizes == [16, 60, 240, 256]
-    assert module._next_chunk(16384, 10**6) == 16384
 
 
 def test_two_encoders_in_one_store_never_mix(crops, store):

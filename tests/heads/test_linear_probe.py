@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from featx.exceptions import InputError, ParameterError
 from featx.heads import LinearProbe, linear_probe
-from featx.heads._linear_probe import _hold_out
+from featx.heads._hold_out import hold_out
 from tests.estimators import checks_of
 
 
@@ -28,7 +28,7 @@ def digits():
 def test_it_is_close_to_an_exhaustive_search_on_the_same_split(digits):
     X, y = digits
     probe = LinearProbe(23).fit(X[:300], y[:300])
-    held_out = _hold_out(y[:300], 0.2, np.random.RandomState(0))
+    held_out = hold_out(y[:300], 0.2, np.random.RandomState(0))
     best, test = 0, 0
     for C in probe.Cs_:
         model = LogisticRegression(C=C, max_iter=1000)
@@ -70,7 +70,7 @@ def test_the_default_grid_is_the_one_of_the_literature(digits):
 
 def test_each_class_leaves_rows_on_both_sides_where_it_has_two():
     codes = np.repeat([0, 1, 2, 3], [1, 2, 3, 50])
-    held_out = _hold_out(codes, 0.2, np.random.RandomState(0))
+    held_out = hold_out(codes, 0.2, np.random.RandomState(0))
     assert np.bincount(codes[held_out], minlength=4).tolist() == [0, 1, 1, 10]
 
 

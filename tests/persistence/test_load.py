@@ -24,8 +24,10 @@ from sklearn.preprocessing import StandardScaler
 import featx
 from featx.exceptions import FeatxError, FeatxWarning, ModelError
 from featx.persistence._record import RECORD
+from featx.text import TextEncoder
 from tests.networks import tiny_encoder
 from tests.persistence.test_record import rewrite
+from tests.text.models import TEXTS, copy_model, needs_model
 
 ARTIFACT = Path(__file__).parent.parent / "artifacts" / "model_v1"
 LABELS = ["china"] * 20 + ["flower"] * 20
@@ -213,3 +215,36 @@ def test_a_tolerant_pipeline_comes_back(tiny, crops, tmp_path):
     model.fit(crops[:20], [0, 1] * 10)
     featx.save(model, tmp_path / "model")
     assert featx.load(tmp_path / "model").predict(crops[:5]).tolist() == model.predict(crops[:5]).tolist()
+
+
+@needs_model
+def test_a_table_with_texts_predicts_the_same_where_its_text_model_is_not(tiny, files, tmp_path):
+    table = pd.DataFrame({"photo": files, "title": [TEXTS[i % 6] for i in range(12)], "price": np.arange(12.0)})
+    mine = copy_model(tmp_path / "mine")
+    columns = make_column_transformer(
+        (featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"),
+        (TextEncoder(mine, cache=False, verbose=0), "title"),
+        (StandardScaler(), ["price"]),
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(table, np.arange(12) % 2)
+    expected = model.predict_proba(table)
+    featx.save(model, tmp_path / "model")
+    shutil.rmtree(mine)
+    (tmp_path / "model").rename(tmp_path / "moved")
+    again = featx.load(tmp_path / "moved")
+    assert Path(again[0].transformers_[1][1].model).is_relative_to(tmp_path / "moved" / "weights")
+    np.testing.assert_allclose(again.predict_proba(table), expected, rtol=1e-4, atol=1e-5)
+    featx.save(again, tmp_path / "once more")
+    assert len(featx.load(tmp_path / "once more").predict(table)) == 12
+
+
+@needs_model
+def test_a_text_model_must_be_one_that_was_checked(tmp_path):
+    featx.save(TextEncoder(cache=False), tmp_path / "model")
+    (kept,) = (tmp_path / "model" / "weights").iterdir()
+    kept.rename(tmp_path / "elsewhere")
+    record = json.loads((tmp_path / "model" / RECORD).read_text())
+    files = {name: digest for name, digest in record["files"].items() if not name.startswith("weights")}
+    rewrite(tmp_path / "model", files=files)
+    with pytest.raises(ModelError, match=r"names no file of the text model 'weights/"):
+        featx.load(tmp_path / "model")

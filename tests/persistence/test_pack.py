@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from functools import partial
@@ -16,7 +17,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import __main__
 import featx
@@ -25,7 +26,9 @@ from featx.encoders._registry import get_architecture
 from featx.exceptions import ConversionError, ModelError, ParameterError, WeightsError
 from featx.persistence._pack import Packer
 from featx.persistence._rebuild import rebuild
+from featx.text import TextEncoder
 from tests.networks import TINY, Unconvertible, make_tiny, tiny_encoder
+from tests.text.models import copy_model, needs_model
 
 NETWORK = "squeezenet1_1"
 
@@ -257,3 +260,22 @@ def test_a_class_of_a_script_is_refused_too(tmp_path):
 def test_a_parameter_that_is_not_accepted_is_said_at_once(tmp_path):
     with pytest.raises(ParameterError):
         featx.save(clone(featx.ImageEncoder(encoder="resnet5")), tmp_path / "model")
+
+
+@needs_model
+def test_a_text_model_comes_along_with_the_files_that_count_and_no_path_of_here(tmp_path, store):
+    mine = copy_model(tmp_path / "mine")
+    encoder = TextEncoder(mine, cache=store, device="cuda:7", verbose=0)
+    featx.save(make_pipeline(encoder, StandardScaler()), tmp_path / "model")
+    record = json.loads((tmp_path / "model" / "model.json").read_text())
+    (told,) = record["encoders"]
+    assert (told["name"], told["fingerprints"]) == ("mine", [encoder._spec().fingerprint()])
+    assert told["weights"].startswith("sha256:53aa51172d142c89")
+    kept = sorted(path.relative_to(tmp_path / "model" / told["file"]).as_posix() for path in files_in(tmp_path, told))
+    assert kept == [name for name, _ in encoder._spec().files]
+    assert [note.split(":")[1].split()[0] for note in record["notes"]] == ["cache", "device"]
+    assert encoder.model == mine
+
+
+def files_in(tmp_path, told) -> list[Path]:
+    return [path for path in (tmp_path / "model" / told["file"]).rglob("*") if path.is_file()]

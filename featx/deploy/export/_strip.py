@@ -18,6 +18,7 @@ from featx._image_encoder import ImageEncoder
 from featx.deploy.export._equivalent import equivalents
 from featx.deploy.export._inputs import ImageInput, ValueInput, unwrap, value_input, walk
 from featx.exceptions import ExportError
+from featx.text import TextEncoder
 
 IMAGE = "image"
 
@@ -62,10 +63,15 @@ def strip(model: Any) -> Stripped:
     Raises
     ------
     ExportError
-        If it is not fitted, or holds no encoder, or two on one column.
+        If it is not fitted, or holds no encoder, or two on one column, or an encoder of texts.
     """
     _check_fitted(model)
     parts = list(walk(model))
+    if any(isinstance(part, TextEncoder) for part in parts):
+        raise ExportError(
+            "Got a pipeline with a TextEncoder. Expected columns of images, numbers and categories alone: a bundle has "
+            "no tokenizer. Save it with featx.save(model, folder)."
+        )
     encoders = [part for part in parts if isinstance(part, ImageEncoder)]
     if not encoders:
         raise ExportError(f"Got a {type(model).__name__} without an ImageEncoder. Expected a pipeline of images.")

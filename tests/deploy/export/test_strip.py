@@ -22,6 +22,8 @@ from featx.deploy._engine import head_input
 from featx.deploy.export._head import ask
 from featx.deploy.export._strip import IMAGE, strip
 from featx.exceptions import ExportError
+from featx.text import TextEncoder
+from tests.text.models import needs_model
 
 PRICES = ["price", "weight"]
 C = {"logisticregression__C": [0.1, 1]}
@@ -222,3 +224,12 @@ def test_what_cannot_leave_says_why(encoder, crops, table, labels):
     twice = make_column_transformer((encoder(), "photo"), (encoder(layers=["conv1"]), "photo"))
     with pytest.raises(ExportError, match="shares its column of images"):
         strip(make_pipeline(twice, LogisticRegression()).fit(table, labels))
+
+
+@needs_model
+def test_a_pipeline_with_texts_is_refused_with_what_can_be_done(encoder, table, labels):
+    texts = TextEncoder(cache=False, verbose=0)
+    both = make_column_transformer((encoder(), "photo"), (texts, "colour"))
+    for model, X in ((logistic(both), table), (logistic(texts), table["colour"])):
+        with pytest.raises(ExportError, match=r"with a TextEncoder\. .*featx\.save\(model, folder\)"):
+            strip(model.fit(X, labels))

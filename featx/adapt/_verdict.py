@@ -1,0 +1,113 @@
+"""Does adaptation help? Tables and a sentence from what each method got right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from featx.adapt._evaluate import Outcome
+from featx.adapt._methods import METHODS, ORACLE, SOURCE
+from featx.transfer.report._verdict import HELPS, HURTS, UNDECIDED, Decision, Difference, credit_interval, decide
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Outcomes = Mapping[str, Outcome]
+_BENCHMARK = (
+    "In published benchmarks too, many methods that are tuned without target labels gain nothing over the source alone "
+    "(arXiv:2407.11676)."
+)
+
+
+def decide_methods(outcomes: Outcomes) -> Decision | None:
+    """Each method against the source alone; None where the target has no labels.
+
+    `decide` asks it the other way round: does the source beat every method, does some method beat the source. So the
+    differences are turned, and the words.
+    """
+    if not outcomes[SOURCE].credits:
+        return None
+    others = {name: outcomes[name].credits for name in _adapted(outcomes)}
+    found = decide(outcomes[SOURCE].credits, others)
+    word = {HELPS: HURTS, HURTS: HELPS}.get(found.word, UNDECIDED)
+    turned = ({name: _turn(gain) for name, gain in gains.items()} for gains in (found.differences, found.corrected))
+    return Decision(word, *turned, found.level)
+
+
+def summary_table(outcomes: Outcomes, decision: Decision | None) -> pd.DataFrame:
+    """A row for each method, as `AdaptationReport.summary` has it."""
+    import pandas as pd
+
+    nothing = Difference(np.nan, np.nan, np.nan)
+    rows = {}
+    for name, outcome in outcomes.items():
+        score = credit_interval(outcome.credits) if outcome.credits else nothing
+        gain = nothing if decision is None else decision.corrected.get(name, nothing)
+        rows[name] = {
+            "accuracy": score.mean,
+            "low": score.low,
+            "high": min(score.high, 1.0) if outcome.credits else np.nan,
+            "difference": gain.mean,
+            "difference_low": gain.low,
+            "difference_high": gain.high,
+            "parameter": parameter_text(name, outcome),
+            "unsupervised_score": outcome.score,
+            "proxy_a": float(np.mean(outcome.distances)) if outcome.distances else np.nan,
+            "seconds": outcome.seconds,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+
+
+def say(outcomes: Outcomes, decision: Decision | None) -> str:
+    """The verdict: its word, the best method, and the evidence with figures."""
+    promised = choose_blindly(outcomes)
+    if decision is None:
+        return (
+            f"{UNDECIDED}: without labels of the target no gain can be known. The unsupervised score prefers "
+            f"{promised} ({outcomes[promised].score:.3f}, source {outcomes[SOURCE].score:.3f}); label some images of "
+            "the target, drawn at random, and pass yt."
+        )
+    best = best_method(outcomes, decision)
+    gain, level = decision.corrected[best], decision.corrected_level
+    if decision.word == HURTS:
+        gain, level = decision.differences[best], decision.level
+    text = (
+        f"{decision.word}: accuracy {outcomes[best].accuracy:.3f} with {best}, the best method, against "
+        f"{outcomes[SOURCE].accuracy:.3f} for the source alone ({100 * gain.mean:+.1f} points, {100 * level:.3g} % "
+        f"interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    )
+    if ORACLE in outcomes:
+        text += f"; {outcomes[ORACLE].accuracy:.3f} with labels of the target"
+    text += f". Without them the unsupervised score would choose {promised}: {outcomes[promised].accuracy:.3f}."
+    return text if decision.word == HELPS else f"{text} {_BENCHMARK}"
+
+
+def choose_blindly(outcomes: Outcomes) -> str:
+    """The method with the best unsupervised score; of equal ones the simplest."""
+    names = [SOURCE, *_adapted(outcomes)]
+    return max(names, key=lambda name: np.nan_to_num(outcomes[name].score, nan=-np.inf))
+
+
+def best_method(outcomes: Outcomes, decision: Decision | None) -> str:
+    """The most accurate method; where adaptation helps, of those that surely do; without labels, the best scored."""
+    names = _adapted(outcomes)
+    if decision is None:
+        return max(names, key=lambda name: np.nan_to_num(outcomes[name].score, nan=-np.inf))
+    if decision.word == HELPS:
+        names = [name for name in names if decision.corrected[name].low > 0]
+    return max(names, key=lambda name: outcomes[name].accuracy)
+
+
+def parameter_text(name: str, outcome: Outcome) -> str:
+    """``shrinkage=0.5``; empty where nothing is tuned."""
+    return f"{METHODS[name].parameter}={outcome.value:g}" if outcome.value is not None else ""
+
+
+def _adapted(outcomes: Outcomes) -> list[str]:
+    return [name for name in outcomes if name not in (SOURCE, ORACLE)]
+
+
+def _turn(gain: Difference) -> Difference:
+    return Difference(-gain.mean, -gain.high, -gain.low)

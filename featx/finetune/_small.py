@@ -1,0 +1,61 @@
+"""A small network with random weights: a source model to train oneself."""
+
+from __future__ import annotations
+
+from featx.encoders import Encoder
+from featx.exceptions import ParameterError
+from featx.images import Preprocess
+
+
+def small_encoder(size: int = 28, channels: int = 32, random_state: int = 0) -> Encoder:
+    """Build a small convolutional network with random weights, for small images.
+
+    Three blocks of two 3 x 3 convolutions with batch normalisation and ReLU, of `channels`, twice and four times as
+    many, the second and third of half the resolution; then their mean over the image. 0.3 million weights by default.
+
+    Parameters
+    ----------
+    size : int, default=28
+        Side of the images, which are squashed to it; 8 or more.
+    channels : int, default=32
+    random_state : int, default=0
+
+    Returns
+    -------
+    Encoder
+        To be trained by ``FineTuneClassifier(encoder, unfreeze="all", train_norms=True)``.
+
+    Raises
+    ------
+    ParameterError
+        If a value is too small.
+
+    Examples
+    --------
+    >>> from featx.finetune import small_encoder
+    >>> small_encoder(28).dim
+    128
+    """
+    import torch
+    from torch import nn
+
+    if size < 8 or channels < 1:
+        raise ParameterError(
+            f"Got size={size} and channels={channels}. Expected a size of 8 or more, 1 channel or more."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(random_state)
+        widths = [3, channels, 2 * channels, 4 * channels]
+        blocks = [_block(widths[i], widths[i + 1], stride=1 if i == 0 else 2) for i in range(3)]
+        network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    preprocess = Preprocess(size=size, fit="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return Encoder.from_module(network, preprocess=preprocess, name=f"small{size}")
+
+
+def _block(inputs: int, outputs: int, stride: int):
+    from torch import nn
+
+    layers = []
+    for width, step in ((inputs, stride), (outputs, 1)):
+        layers += [nn.Conv2d(width, outputs, 3, step, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,116 @@
+"""Which texts are missing -> encode each distinct one -> put -> gather."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from featx.exceptions import FeatxWarning, InputError, list_rows
+from featx.extraction import Table, encode_in_turns, progress_bar
+from featx.images import DIGEST_BYTES, ImageColumn, is_missing
+from featx.store import Store
+from featx.text._accept import digest_texts
+from featx.text._model import encode
+from featx.text._spec import TextSpec
+
+logger = logging.getLogger("featx")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to embed; none of it changes an embedding.
+
+    Attributes
+    ----------
+    device : str
+    batch_size : int
+    on_missing : {"raise", "nan"}
+    verbose : int
+    """
+
+    device: str = "auto"
+    batch_size: int = 64
+    on_missing: str = "raise"
+    verbose: int = 0
+
+
+def embed(column: ImageColumn, spec: TextSpec, store: Store | None, options: Options) -> np.ndarray:
+    """Embed texts, encoding only what the store does not know, and each distinct text once.
+
+    Parameters
+    ----------
+    column : ImageColumn
+        Of str.
+    spec : TextSpec
+    store : Store or None
+    options : Options
+
+    Returns
+    -------
+    ndarray of shape (n, dim), float32
+        Missing rows are NaN where the options say so.
+
+    Raises
+    ------
+    InputError
+        If texts are missing and the options say "raise": before any is encoded.
+    """
+    started = time.perf_counter()
+    present = np.array([i for i, text in enumerate(column.sources) if not is_missing(text)], np.int64)
+    n, failed = len(column), len(column) - len(present)
+    if failed:
+        _settle_missing(column, options.on_missing)
+    texts = [column.sources[i] for i in present]
+    table = Table(digest_texts(texts), [spec], store)
+    encoded = 0 if table.known.all() else _encode_missing(texts, table, spec, options)
+    rows = table.gather()
+    if failed or not n:
+        embeddings = np.full((n, _dim(table, spec, options)), np.nan, np.float32)
+        embeddings[present] = rows if len(present) else np.nan
+        rows = embeddings
+    seconds = time.perf_counter() - started
+    hits = n - encoded - failed
+    logger.info("rows=%d hits=%d encoded=%d failed=%d seconds=%.3g", n, hits, encoded, failed, seconds)
+    return rows
+
+
+def embedding_dim(spec: TextSpec, store: Store | None, options: Options) -> int:
+    """Length of an embedding; the model is loaded only if the store does not tell."""
+    return _dim(Table(np.empty((0, DIGEST_BYTES), np.uint8), [spec], store), spec, options)
+
+
+def _dim(table: Table, spec: TextSpec, options: Options) -> int:
+    dims = table.dims()
+    return dims[0] if dims else encode(spec, ["one"], options.device).shape[1]
+
+
+def _encode_missing(texts: Sequence[str], table: Table, spec: TextSpec, options: Options) -> int:
+    """Encode, a chunk and a turn at a time; returns how many texts this process encoded."""
+    hits = int(table.counts()[table.known].sum())
+    n = np.count_nonzero(~table.known)
+
+    def work(numbers: np.ndarray) -> int:
+        started = time.perf_counter()
+        rows = encode(spec, [texts[i] for i in table.first[numbers]], options.device, options.batch_size)
+        table.add(numbers, rows, rows.shape[1:])
+        seconds = round(time.perf_counter() - started, 4)
+        table.put(numbers, {"runtime": "sentence-transformers", "device": options.device, "seconds": seconds})
+        bar.update(len(numbers))
+        return len(numbers)
+
+    with progress_bar(n, hits=hits, description=spec.name, verbose=options.verbose, unit="text") as bar:
+        return encode_in_turns(table, work, bar)
+
+
+def _settle_missing(column: ImageColumn, on_missing: str) -> None:
+    rows = [(i, column.label(i), text, "missing") for i, text in enumerate(column.sources) if is_missing(text)]
+    share = f"{len(rows):,} of {len(column):,} texts"
+    if on_missing == "raise":
+        hint = 'Continue with on_missing="nan", or fill them in.'
+        raise InputError("\n".join([f"{share} are missing.", *list_rows(rows), hint]))
+    warnings.warn("\n".join([f"{share} became NaN rows:", *list_rows(rows)]), FeatxWarning, stacklevel=5)

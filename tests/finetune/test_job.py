@@ -1,0 +1,77 @@
+"""Tasks weigh in the loss what they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import featx
+from featx.finetune import FineTuneClassifier
+from featx.finetune._classes import Classes
+from featx.finetune._job import Job, Task, _settle
+
+
+def job(tiny, *tasks: Task, **parameters) -> Job:
+    return Job(
+        FineTuneClassifier(tiny, **parameters).get_params(deep=False), featx.ImageEncoder(tiny, verbose=0), tasks, 0
+    )
+
+
+def task(images, classes: int, share: float = 1.0, weight: float = 1.0) -> Task:
+    labels = Classes(np.arange(len(images)) % classes, len(images))
+    return Task(images, labels, weight * (1.0 + np.arange(len(images))), share)
+
+
+def test_each_task_has_outputs_of_its_own(crops, tiny):
+    both = job(tiny, task(crops, 2), task(crops, 3))
+    assert both.columns().astype(int).tolist() == [[1, 1, 0, 0, 0], [0, 0, 1, 1, 1]]
+    assert both.tunable.head.out_features == 5
+
+
+def test_the_mean_over_all_rows_is_the_weighted_sum_of_both_losses(crops, tiny):
+    both = job(tiny, task(crops[:10], 2, weight=7.0), task(crops, 3, share=0.25))
+    inputs = [np.zeros((10, 2), np.float32), np.zeros((40, 2), np.float32)]
+    rows = both._rows(inputs, [np.arange(8), np.arange(40)])
+    assert len(rows) == 48
+    assert rows.weights[rows.tasks == 0].sum() / 48 == pytest.approx(1)
+    assert rows.weights[rows.tasks == 1].sum() / 48 == pytest.approx(0.25)
+    assert rows.weights[1] / rows.weights[0] == pytest.approx(2)
+
+
+def test_a_portable_name_is_the_node_that_it_stands_for(crops, tiny):
+    assert tiny.stages["last"] == "conv2"
+    assert job(tiny, task(crops, 2), unfreeze="last").tunable.depths == job(tiny, task(crops, 2)).tunable.depths
+
+
+def test_a_checkpoint_belongs_to_what_changes_the_weights_alone(crops, tiny, tmp_path):
+    def file(**parameters):
+        return job(tiny, task(crops, 2), checkpoint=tmp_path, **parameters).checkpoint()._path
+
+    assert file() == file(verbose=0, device="cpu")
+    assert len({file(), file(epochs=3), file(learning_rate=0.1), file(unfreeze="all")}) == 4
+
+
+def test_what_comes_out_is_an_encoder_with_the_first_tasks_head(crops, tiny):
+    tuned = job(tiny, task(crops, 2), task(crops, 3), epochs=1, unfreeze="conv2").run()
+    assert tuned.coef.shape == (2, 8)
+    logits = featx.ImageEncoder(tuned.encoder, layers="logits", verbose=0).transform(crops)
+    Z = featx.ImageEncoder(tuned.encoder, verbose=0).transform(crops)
+    np.testing.assert_allclose(Z @ tuned.coef.T + tuned.intercept, logits, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        ({}, (False, "probe")),
+        ({"weights": "random"}, (True, "random")),
+        ({"weights": "random", "start": "probe"}, (True, "probe")),
+        ({"weights": "random", "train_norms": False}, (False, "probe")),
+        ({"train_norms": True}, (True, "random")),
+    ],
+    ids=str,
+)
+def test_where_norms_follow_the_batches_no_probe_is_asked(given, settled):
+    parameters = FineTuneClassifier("resnet18", **given).get_params(deep=False)
+    (spec,) = featx.ImageEncoder("resnet18", weights=parameters["weights"])._specs()
+    found = _settle(parameters, spec)
+    assert (found["train_norms"], found["start"]) == settled

@@ -1,0 +1,127 @@
+"""Epochs are the same whether or not the process was killed between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from featx.extraction._progress import progress_bar
+from featx.finetune._checkpoint import Checkpoint
+from featx.finetune._net import Settings, TuningNet
+from featx.finetune._rows import Rows
+from featx.finetune._schedule import schedule
+from featx.finetune._train import curves, train
+
+
+def rows(first: int, n: int, noise: bool = False) -> Rows:
+    """Vectors, the sign of whose first number is the class; or has nothing to do with it."""
+    random = np.random.default_rng(first)
+    inputs = random.normal(size=(n, 4)).astype(np.float32)
+    targets = random.integers(0, 2, n) if noise else (inputs[:, 0] > 0).astype(np.int64)
+    zeros = np.zeros(n, np.int64)
+    return Rows([inputs], [targets], zeros, np.arange(n), np.ones(n, np.float32))
+
+
+def net(epochs: int, rate: float = 0.05) -> TuningNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(
+            torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Linear(16, 2)
+        )
+    settings = Settings(
+        depths={},
+        learning_rate=rate,
+        layer_decay=1.0,
+        weight_decay=0.0,
+        factor=schedule(0.1, epochs * 8),
+        columns=np.ones((1, 2), bool),
+        fill=-np.inf,
+        measure=lambda outputs, targets: (outputs.argmax(1) == targets).float().mean().item(),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        train_norms=False,
+        autocast=None,
+        bar=progress_bar(1, hits=0, description="", verbose=0),
+    )
+    return TuningNet(module, torch.nn.CrossEntropyLoss, settings, batch_size=8, drop_last=False, device="cpu")
+
+
+def run(folder, epochs=6, patience=99, valid=None, seed=3, **changes) -> TuningNet:
+    trained = net(epochs, **changes)
+    with torch.random.fork_rng(devices=[]):
+        train(trained, rows(0, 64), valid, epochs, patience, seed, Checkpoint(folder, "key"))
+    return trained
+
+
+def weights(trained: TuningNet) -> list[float]:
+    return torch.cat([values.flatten() for values in trained.module_.state_dict().values()]).tolist()
+
+
+class Killed(BaseException):
+    """What ends a process."""
+
+
+class Dying(Rows):
+    """Rows of a process that is killed when it asks for so many batches."""
+
+    left = 0
+
+    def __getitems__(self, some):
+        if Dying.left == 0:
+            raise Killed
+        Dying.left -= 1
+        return super().__getitems__(some)
+
+
+@pytest.mark.parametrize("batches", [3, 8, 21, 40])
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, batches):
+    valid, whole = rows(1, 20), rows(0, 64)
+    Dying.left = batches
+    with pytest.raises(Killed), torch.random.fork_rng(devices=[]):
+        train(net(6), Dying(**vars(whole)), valid, 6, 99, 3, Checkpoint(tmp_path, "key"))
+    resumed, never_killed = run(tmp_path, valid=valid), run(None, valid=valid)
+    assert weights(resumed) == weights(never_killed)
+    for name in ("train_loss", "validation_loss", "validation_accuracy", "learning_rate"):
+        assert curves(resumed, "accuracy")[name].equals(curves(never_killed, "accuracy")[name])
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    first = run(tmp_path)
+    again = run(tmp_path)
+    assert weights(again) == weights(first)
+    assert again.step_ == 0
+
+
+def test_a_seed_decides():
+    assert weights(run(None)) == weights(run(None))
+    assert weights(run(None)) != weights(run(None, seed=4))
+
+
+def test_the_weights_of_the_lowest_validation_loss_are_kept():
+    valid = rows(1, 40, noise=True)
+    trained = run(None, epochs=8, valid=valid)
+    losses = curves(trained, "accuracy")["validation_loss"]
+    assert losses.idxmin() < 8
+    batch = valid.__getitems__(list(range(40)))
+    assert trained.validation_step(batch)["loss"].item() == pytest.approx(losses.min(), abs=1e-6)
+
+
+def test_training_stops_when_validation_no_longer_gains():
+    trained = run(None, epochs=50, patience=2, valid=rows(1, 40, noise=True))
+    losses = curves(trained, "accuracy")["validation_loss"]
+    assert len(losses) < 51
+    assert losses.idxmin() == len(losses) - 3
+
+
+def test_without_validation_the_last_weights_are_kept():
+    table = curves(run(None, epochs=5), "accuracy")
+    assert table["epoch"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert table["validation_loss"].isna().all()
+    assert table["train_loss"].iloc[5] < table["train_loss"].iloc[1]
+
+
+def test_epoch_0_is_what_the_first_weights_are_worth():
+    table = curves(run(None, epochs=1, valid=rows(1, 40), rate=1e-9), "accuracy")
+    assert table["validation_loss"][0] == pytest.approx(table["validation_loss"][1], abs=1e-4)
+    assert np.isnan(table["train_loss"][0])
