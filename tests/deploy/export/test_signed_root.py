@@ -24,7 +24,8 @@ def graph(request):
     return step, onnxruntime.InferenceSession(model.SerializeToString()), request.param
 
 
-elements = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
+# Not where squares are subnormal: some libraries have the processor take those for zero, for all that comes later.
+elements = st.floats(-1e6, 1e6, width=32).map(lambda value: value if abs(value) > 1e-30 else 0.0)
 
 
 @settings(max_examples=50)
