@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 import featx
-from _draws import table_of, verdict
+from _draws import draw_splits, score_ways, table_of, verdict
 from _images import FASHION, read_digits, read_fashion
 from featx.finetune import small_encoder
 
@@ -58,15 +56,9 @@ def network():
 
 def compare(ways: dict, images: list, y: np.ndarray, arguments: argparse.Namespace) -> None:
     """Learn the target from a few labels, several times."""
-    scores, seconds = defaultdict(list), defaultdict(float)
-    for draw in range(arguments.draws):
-        rows, test = train_test_split(np.arange(len(y)), train_size=arguments.labels, random_state=draw, stratify=y)
-        for name, way in ways.items():
-            started = time.perf_counter()
-            fitted = way.fit([images[i] for i in rows], y[rows])
-            scores[name].append(fitted.score([images[i] for i in test], y[test]))
-            seconds[name] += (time.perf_counter() - started) / arguments.draws
-    print(f"target: {' or '.join(np.unique(y))}, {arguments.labels} labels, {len(test):,} test images")
+    splits = draw_splits(y, arguments.draws, train_size=arguments.labels)
+    scores, seconds = score_ways(ways, images, y, splits)
+    print(f"target: {' or '.join(np.unique(y))}, {arguments.labels} labels, {len(splits[0][1]):,} test images")
     print(table_of(scores, seconds, baseline=TARGET).to_string(index=False))
     print(verdict(scores, SOURCE, TARGET))
 

@@ -13,16 +13,13 @@ over draws of training images.
 from __future__ import annotations
 
 import argparse
-import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.model_selection import train_test_split
 
 import featx
-from _draws import table_of, verdict
+from _draws import draw_splits, score_ways, table_of, verdict
 from _images import read_images
 
 SIDE = 32
@@ -38,14 +35,7 @@ def main() -> None:
         given = {"preprocess": preprocess, "cache": arguments.cache, "weights": arguments.weights}
         ways[f"{size} px, frozen"] = featx.image_pipeline("logistic", encoder=arguments.encoder, **given)
         ways[f"{size} px, tuned"] = featx.FineTuneClassifier(arguments.encoder, epochs=arguments.epochs, **given)
-    scores, seconds = defaultdict(list), defaultdict(float)
-    for draw in range(arguments.draws):
-        train, test = train_test_split(np.arange(len(labels)), test_size=0.5, random_state=draw, stratify=labels)
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way.fit([images[i] for i in train], labels[train])
-            scores[name].append(way.score([images[i] for i in test], labels[test]))
-            seconds[name] += (time.perf_counter() - started) / arguments.draws
+    scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=0.5))
     frozen, tuned = (f"{arguments.size} px, {kind}" for kind in ("frozen", "tuned"))
     print(table_of(scores, seconds, baseline=frozen).to_string(index=False))
     print(verdict(scores, tuned, frozen))

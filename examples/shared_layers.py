@@ -11,17 +11,10 @@ draws of training images; each way sees the same ones, and the same test images.
 from __future__ import annotations
 
 import argparse
-import time
-from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from sklearn.model_selection import train_test_split
 
 import featx
-from _draws import table_of
+from _draws import draw_splits, score_ways, table_of
 from _images import read_images
 
 LAYERS = {"early": "early", "middle": "middle", "late": "late", "last": "last", "feature": None}
@@ -39,19 +32,8 @@ def main() -> None:
     ways = {f"{name}, frozen": featx.image_pipeline("logistic", layers=node, **given) for name, node in LAYERS.items()}
     for unfreeze in ("head", "last_block", 3, "all"):
         ways[f"unfreeze={unfreeze!r}"] = featx.FineTuneClassifier(unfreeze=unfreeze, epochs=arguments.epochs, **given)
-    print(compare(ways, images, labels, arguments.draws))
-
-
-def compare(ways: Mapping[str, Any], images: list, labels: np.ndarray, draws: int) -> str:
-    scores, seconds = defaultdict(list), defaultdict(float)
-    for draw in range(draws):
-        train, test = train_test_split(np.arange(len(labels)), test_size=0.5, random_state=draw, stratify=labels)
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way.fit([images[i] for i in train], labels[train])
-            scores[name].append(way.score([images[i] for i in test], labels[test]))
-            seconds[name] += (time.perf_counter() - started) / draws
-    return table_of(scores, seconds, baseline=BASELINE).to_string(index=False)
+    scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=0.5))
+    print(table_of(scores, seconds, baseline=BASELINE).to_string(index=False))
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -12,19 +12,16 @@ see the same images; their difference, over several draws, should be noise.
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from pathlib import Path
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 import featx
-from _draws import table_of
+from _draws import draw_splits, score_ways, table_of
 from _images import read_images
 
 DENSE, RATE = 1024, 1e-3
@@ -55,14 +52,7 @@ def main() -> None:
         ),
     }
     warnings.simplefilter("ignore", ConvergenceWarning)  # as many epochs as asked for, no more
-    scores, seconds = defaultdict(list), defaultdict(float)
-    for draw in range(arguments.draws):
-        train, test = train_test_split(np.arange(len(labels)), test_size=0.5, random_state=draw, stratify=labels)
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way.fit([images[i] for i in train], labels[train])
-            scores[name].append(way.score([images[i] for i in test], labels[test]))
-            seconds[name] += (time.perf_counter() - started) / arguments.draws
+    scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=0.5))
     print(table_of(scores, seconds, baseline=PIPELINE).to_string(index=False))
 
 
