@@ -23,22 +23,23 @@ from _draws import draw_splits, score_ways, table_of, verdict
 from _images import read_images
 
 SIDE = 32
+TEST = 0.25
 
 
 def main() -> None:
     arguments = parse_arguments()
     images, labels, source = read(arguments)
-    print(f"{arguments.encoder}: {len(images):,} images of {source}, half of them for training")
+    print(f"{arguments.encoder}: {len(images):,} images of {source}, a quarter of them to test on")
     ways = {}
     for size in (SIDE, arguments.size):
         preprocess = resized(arguments.encoder, size)
         given = {"preprocess": preprocess, "cache": arguments.cache, "weights": arguments.weights}
         ways[f"{size} px, frozen"] = featx.image_pipeline("logistic", encoder=arguments.encoder, **given)
         ways[f"{size} px, tuned"] = featx.FineTuneClassifier(arguments.encoder, epochs=arguments.epochs, **given)
-    scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=0.5))
+    scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=TEST))
     frozen, tuned = (f"{arguments.size} px, {kind}" for kind in ("frozen", "tuned"))
-    print(table_of(scores, seconds, baseline=frozen).to_string(index=False))
-    print(verdict(scores, tuned, frozen))
+    print(table_of(scores, seconds, baseline=frozen, overlap=TEST / (1 - TEST)).to_string(index=False))
+    print(verdict(scores, tuned, frozen, overlap=TEST / (1 - TEST)))
 
 
 def resized(encoder: str, size: int) -> featx.Preprocess:
@@ -69,10 +70,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--encoder", default="resnet50")
     parser.add_argument("--weights", default="default", choices=["default", "random"])
-    parser.add_argument("--limit", type=int, default=2000, help="use so many images only (default: %(default)s)")
+    parser.add_argument("--limit", type=int, default=1000, help="use so many images only (default: %(default)s)")
     parser.add_argument("--size", type=int, default=96, help="side that they are enlarged to (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--cache", default="cache", help="folder of the embeddings (default: %(default)s)")
     return parser.parse_args()
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from sklearn.model_selection import train_test_split
 from torchvision.transforms import v2
 
 import featx
-from _draws import table_of, verdict
+from _draws import draw_splits, score_ways, table_of, verdict
 from _images import read_images
 from featx.encoders import resolve
 from featx.finetune import small_encoder
@@ -44,16 +43,13 @@ def main() -> None:
     began = time.perf_counter()
     after = adapt(before, [images[i] for i in rows], arguments)
     print(f"{len(rows):,} images of {source} without labels, {time.perf_counter() - began:.0f} s of training")
+    ways = {
+        name: featx.image_pipeline("logistic", encoder=encoder, cache=arguments.cache, verbose=0)
+        for name, encoder in {BEFORE: before, AFTER: after}.items()
+    }
     for n in arguments.labels:
-        scores, seconds = defaultdict(list), defaultdict(float)
-        for draw in range(arguments.draws):
-            labelled, _ = train_test_split(rows, train_size=n, random_state=draw, stratify=labels[rows])
-            for name, encoder in {BEFORE: before, AFTER: after}.items():
-                began = time.perf_counter()
-                way = featx.image_pipeline("logistic", encoder=encoder, cache=arguments.cache)
-                way.fit([images[i] for i in labelled], labels[labelled])
-                scores[name].append(way.score([images[i] for i in test], labels[test]))
-                seconds[name] += (time.perf_counter() - began) / arguments.draws
+        draws = draw_splits(labels[rows], arguments.draws, train_size=n)
+        scores, seconds = score_ways(ways, images, labels, [(rows[labelled], test) for labelled, _ in draws])
         print(f"\n{n:,} labels, {len(test):,} test images")
         print(table_of(scores, seconds, baseline=BEFORE).to_string(index=False))
         print(verdict(scores, AFTER, BEFORE))

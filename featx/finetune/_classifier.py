@@ -40,7 +40,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     epochs : int, default=10
     batch_size : int, default=32
         A full GPU gets a batch in parts, with a warning.
-    learning_rate : float, default=1e-4
+    learning_rate : float, default=5e-4
         The head's; AdamW takes the steps.
     layer_decay : float, default=0.8
         Each block's rate, from the end, is this part of the rate of the block after it.
@@ -55,11 +55,12 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     train_norms : bool or None, default=None
         Whether batch normalisation in tuned layers follows the batches. With few images its pretrained statistics are
         better, so None is False, but for ``weights="random"``. In frozen layers they always stay.
-    validation : float or None, default=0.1
-        Share of each class that is not trained on: the weights of its lowest loss are kept, those before the first
-        epoch included. None or 0: none, and the last weights are kept.
+    validation : float or None, default=None
+        Early stopping: a share of each class that is not trained on; the weights of its lowest loss are kept, those
+        before the first epoch included. None or 0: all images are trained on, and the last weights are kept. With
+        few images these are worth more than stopping; rates that fall to zero make the last epochs harmless.
     patience : int or None, default=5
-        Epochs without a lower validation loss after which training stops; None never stops it.
+        Of early stopping: epochs without a lower validation loss after which training ends; None never ends it.
     class_weight : dict, "balanced" or None, default=None
         As for scikit-learn's classifiers.
     source_weight : float, default=1.0
@@ -112,7 +113,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     >>> X = np.random.default_rng(0).integers(0, 200, (20, 16, 16), dtype=np.uint8)
     >>> y = ["dark", "bright"] * 10
     >>> X[1::2] += 50
-    >>> model = FineTuneClassifier(small_encoder(16), epochs=2, validation=None).fit(X, y)
+    >>> model = FineTuneClassifier(small_encoder(16), epochs=2).fit(X, y)
     >>> model.predict_proba(X).shape, model.history_["epoch"].tolist()
     ((20, 2), [0, 1, 2])
     """
@@ -129,13 +130,13 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
         start: str | None = None,
         epochs: int = 10,
         batch_size: int = 32,
-        learning_rate: float = 1e-4,
+        learning_rate: float = 5e-4,
         layer_decay: float = 0.8,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
         augment: str | Callable | None = None,
         train_norms: bool | None = None,
-        validation: float | None = 0.1,
+        validation: float | None = None,
         patience: int | None = 5,
         class_weight: Mapping[Any, float] | str | None = None,
         source_weight: float = 1.0,

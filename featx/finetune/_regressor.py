@@ -36,7 +36,7 @@ class FineTuneRegressor(RegressorMixin, FineTuner):
     >>> from featx.finetune import FineTuneRegressor, small_encoder
     >>> X = np.random.default_rng(0).integers(0, 200, (20, 16, 16), dtype=np.uint8)
     >>> y = X.mean(axis=(1, 2))
-    >>> FineTuneRegressor(small_encoder(16), epochs=2, validation=None).fit(X, y).predict(X).shape
+    >>> FineTuneRegressor(small_encoder(16), epochs=2).fit(X, y).predict(X).shape
     (20,)
     """
 

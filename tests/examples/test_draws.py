@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from featx.transfer._interval import fold_interval
+
 
 @pytest.fixture
 def draws(root, monkeypatch):
@@ -22,6 +24,16 @@ def test_the_interval_is_students(draws):
     expected = ttest_1samp(values, 0).confidence_interval(0.95)
     assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
     assert np.isnan(draws.interval([0.7])[1])
+
+
+def test_draws_that_share_rows_are_less_sure_as_nadeau_and_bengio_have_it(draws):
+    values = [0.90, 0.92, 0.91, 0.93, 0.89]
+    mean, half = draws.interval(values, overlap=0.25)
+    assert (mean - half, mean + half) == pytest.approx(fold_interval(values, test_share=0.25))
+
+
+def test_one_draw_is_no_evidence(draws):
+    assert "no evidence" in draws.verdict({"new": [0.9], "old": [0.4]}, "new", "old")
 
 
 def test_differences_are_paired(draws):

@@ -31,9 +31,9 @@ def test_a_network_is_trained_from_nothing_saved_and_transferred(digits, tmp_pat
 def test_tuning_gains_where_the_embedding_is_poor(digits):
     X, y = digits
     poor = small_encoder(16, 4)
-    model = FineTuneClassifier(poor, unfreeze="all", epochs=8, learning_rate=3e-3, train_norms=True, verbose=0).fit(
-        X[:200], y[:200]
-    )
+    model = FineTuneClassifier(
+        poor, unfreeze="all", epochs=8, learning_rate=3e-3, train_norms=True, validation=0.1, verbose=0
+    ).fit(X[:200], y[:200])
     history = model.history_
     assert history["validation_loss"].min() < history["validation_loss"][0] / 2
     assert model.score(X[200:], y[200:]) > 0.9
