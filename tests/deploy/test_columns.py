@@ -139,7 +139,7 @@ def test_whatever_is_a_number_is_read_as_one(value):
 @pytest.mark.parametrize(
     "value",
     [
-        *("two", "2,5", [2], {}, object(), 2j, pd.Timestamp(0), np.zeros(2), b"\xff"),
+        *("two", "2,5", [2], {}, object, 2j, pd.Timestamp(0), np.zeros(2), b"\xff"),
         *(
             float("inf"),
             -np.inf,
@@ -191,7 +191,7 @@ def test_a_bool_is_the_integer_that_it_is(value):
         Decimal("2.5"),
         Decimal("NaN"),
         np.zeros(2),
-        object(),
+        object,
     ],
     ids=repr,
 )

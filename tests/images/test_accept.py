@@ -92,7 +92,7 @@ def test_a_single_image_is_refused_with_what_to_do(image):
         (pd.DataFrame(), "0 columns"),
         ((name for name in PATHS), "Got a generator"),
     ],
-    ids=str,
+    ids=lambda value: str(value).partition(" at 0x")[0],
 )
 def test_other_containers_are_refused_with_what_was_expected(images, message):
     with pytest.raises(InputError, match=message) as raised:
