@@ -16,6 +16,7 @@ from featx.finetune._augment import make_augment
 from featx.finetune._checkpoint import Checkpoint, make_key
 from featx.finetune._classes import Classes
 from featx.finetune._head import keep_outputs, own_network, set_weights
+from featx.finetune._identity import identify
 from featx.finetune._inputs import read_inputs
 from featx.finetune._numbers import Numbers
 from featx.finetune._rows import Rows
@@ -125,11 +126,12 @@ class Job:
         if folder is None:
             return Checkpoint(None, "")
         plain = {name: value for name, value in self.parameters.items() if name not in _ASIDE}
-        augment = plain["augment"]  # a function's repr is its address
-        plain["augment"] = getattr(augment, "__qualname__", augment)
+        if callable(plain["augment"]):
+            plain["augment"] = identify(plain["augment"])
         plain |= {"seed": self.seed, "fingerprint": self.spec.fingerprint(), "shares": [t.share for t in self.tasks]}
         arrays = [array for task in self.tasks for array in (task.labels.targets, task.weights)]
-        return Checkpoint(folder, make_key([as_column(task.images) for task in self.tasks], arrays, plain))
+        columns = [as_column(task.images) for task in self.tasks]
+        return Checkpoint(folder, make_key(columns, arrays, plain, self._encoder._options().max_pixels))
 
     @cached_property
     def firsts(self) -> list[int]:

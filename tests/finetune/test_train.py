@@ -47,10 +47,10 @@ def net(epochs: int, rate: float = 0.05) -> TuningNet:
     return TuningNet(module, torch.nn.CrossEntropyLoss, settings, batch_size=8, drop_last=False, device="cpu")
 
 
-def run(folder, epochs=6, patience=99, valid=None, seed=3, **changes) -> TuningNet:
+def run(folder, epochs=6, patience=99, valid=None, seed=3, key="key", **changes) -> TuningNet:
     trained = net(epochs, **changes)
     with torch.random.fork_rng(devices=[]):
-        train(trained, rows(0, 64), valid, epochs, patience, seed, Checkpoint(folder, "key"))
+        train(trained, rows(0, 64), valid, epochs, patience, seed, Checkpoint(folder, key))
     return trained
 
 
