@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def resized(encoder: str, size: int) -> featx.Preprocess:
-    """The encoder's own normalisation, of whole images squashed to another size."""
+    """Whole images squashed to another size, normalised as torchvision's networks are, or as EfficientNet-Lite is."""
     lite = encoder.startswith("efficientnet_lite")
     scale = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3} if lite else {}
     return featx.Preprocess(size, fit="squash", **scale)

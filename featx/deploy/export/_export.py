@@ -56,7 +56,8 @@ def export_bundle(
     pipeline : estimator
         A fitted Pipeline of an `ImageEncoder` and scikit-learn steps; or one that
         begins with a ColumnTransformer of images and other columns; or a search
-        over one. An `ImageEncoder` alone makes a bundle that embeds.
+        over one. An `ImageEncoder` alone makes a bundle that embeds; of a
+        `FineTuneClassifier` it is what ``to_pipeline()`` gives.
     folder : str or Path
         Is made; a bundle that lies there is replaced.
     sample : container of images, or DataFrame, default=None
@@ -104,6 +105,7 @@ def export_bundle(
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
     target = Path(folder).expanduser().resolve()
     check_new_folder(target, marker=CARD, error=ExportError)
+    pipeline = pipeline.to_pipeline() if hasattr(pipeline, "to_pipeline") else pipeline
     stripped = strip(pipeline)
     _check_stripped(stripped)
     rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
