@@ -47,3 +47,13 @@ def test_a_network_that_cannot_be_cut_is_said_to_compute_all(caplog):
         assert not caplog.messages
         assert make_tunable(spec, 4, "1.first").node is None
     assert "cannot be cut" in caplog.text
+
+
+def test_activations_that_find_no_room_are_not_held(caplog):
+    (spec,) = resolve(tiny_encoder())
+    of_one = 4 * 6 * 15 * 15
+    assert make_tunable(spec, 4, "conv2", room=of_one).node == "norm1"
+    with caplog.at_level(logging.INFO, "featx"):
+        assert make_tunable(spec, 4, "conv2", room=of_one - 1).node is None
+    assert "5,399 bytes an image" in caplog.text
+    assert make_tunable(spec, 4, "head", room=32).node == "feature"
