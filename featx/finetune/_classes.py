@@ -44,7 +44,10 @@ class Classes:
             )
         self.targets, self.classes = check_classes(y, n)
         self.n_outputs = len(self.classes)
-        weights = compute_sample_weight(class_weight, self.classes[self.targets])
+        try:
+            weights = compute_sample_weight(class_weight, self.classes[self.targets])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"Got class_weight={class_weight!r}: {error}") from error
         self.weights = check_weights(weights, n, "class_weight")
 
     def check(self, usable: np.ndarray) -> None:

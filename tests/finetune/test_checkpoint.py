@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from featx.exceptions import FallbackWarning, ParameterError
+from featx.finetune import FineTuneClassifier, small_encoder
 from featx.finetune._checkpoint import Checkpoint, make_key
 from featx.images import as_column
 from tests.finetune.test_train import run, weights
 
+TRAINED = """
+import sys
+from tests.finetune.test_checkpoint import fit
+
+fit(sys.argv[1])
+"""
+
 IMAGES = list(np.zeros((2, 4, 4), np.uint8))
 OTHER = list(np.ones((2, 4, 4), np.uint8))
 Y = np.arange(2)
+
+
+def fit(folder) -> FineTuneClassifier:
+    """Forty short epochs, with all that draws at random."""
+    data = load_digits(n_class=3)
+    images = (data.images[:40] * 255 / 16).astype(np.uint8)
+    model = FineTuneClassifier(
+        small_encoder(16, 4), unfreeze="all", train_norms=True, augment="flip+shift", epochs=40, batch_size=16,
+        learning_rate=3e-3, validation=0.2, patience=None, checkpoint=folder, cache=False, device="cpu", verbose=0,
+    )  # fmt: skip
+    return model.fit(images, data.target[:40])
+
+
+def epochs_in(folder: Path) -> int:
+    """Of the training that is kept there: -1 before the first is."""
+    files = list(folder.glob("*.pt"))
+    return len(torch.load(files[0])["history"]) - 1 if files else -1
+
+
+def test_a_process_that_is_really_killed_is_taken_up_by_another_one(tmp_path, root):
+    epoch = int(np.random.default_rng().integers(1, 15))
+    process = subprocess.Popen([sys.executable, "-c", TRAINED, str(tmp_path)], cwd=root)
+    while epochs_in(tmp_path) < epoch and process.poll() is None:
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() != 0, "it finished before it was killed"
+    kept = epochs_in(tmp_path)
+    assert epoch <= kept < 40
+    resumed, never_killed = fit(tmp_path), fit(None)
+    assert resumed.encoder_.weights == never_killed.encoder_.weights, f"killed after epoch {kept}"
+    assert resumed.head_.coef_.tobytes() == never_killed.head_.coef_.tobytes()
+    assert resumed.history_.drop(columns="seconds").equals(never_killed.history_.drop(columns="seconds"))
 
 
 def key(columns, arrays=(Y,), plain=None, max_pixels=1000) -> str:

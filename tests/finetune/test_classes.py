@@ -19,7 +19,7 @@ def test_numbers_are_another_estimators():
         Classes([0.5, 1.5], 2)
 
 
-@pytest.mark.parametrize("weights", [{"a": -1}, {"a": np.nan}, {"a": 0, "b": 0}], ids=str)
+@pytest.mark.parametrize("weights", [{"a": -1}, {"a": np.nan}, {"a": 0, "b": 0}, "balance", {"c": 1}], ids=str)
 def test_weights_of_classes_that_are_none_are_refused(weights):
     with pytest.raises(InputError, match="class_weight"):
         Classes(["a", "b"], 2, weights)

@@ -16,7 +16,6 @@ from sklearn.model_selection import GridSearchCV
 import featx
 from featx.exceptions import ImageErrors, ImageWarning, InputError, ParameterError, TrainingError
 from featx.finetune import FineTuneClassifier, FineTuneRegressor, small_encoder
-from featx.finetune._schedule import schedule
 from tests.networks import TINY, make_tiny
 
 
@@ -48,17 +47,6 @@ def test_a_grid_search_goes_over_its_parameters(tiny, crops, labels):
 def test_a_grid_may_be_of_numpys_numbers(tiny, crops, labels):
     grid = {"unfreeze": np.arange(1, 3), "train_norms": np.array([True, False])}
     assert GridSearchCV(tuner(tiny, epochs=1), grid, cv=2).fit(np.stack(crops), labels).best_params_
-
-
-@pytest.mark.parametrize(("n", "steps"), [(32, 1), (33, 1), (34, 2)])
-def test_the_schedule_counts_the_steps_that_are_taken(digits, n, steps):
-    X, y = digits
-    model = FineTuneClassifier(
-        small_encoder(16, 4), unfreeze="all", train_norms=True, validation=None, epochs=4, learning_rate=1e-3, verbose=0
-    ).fit(X[:n], y[:n])
-    factor = schedule(0.1, 4 * steps)
-    expected = [1e-3 * factor(epoch * steps - 1) for epoch in range(1, 5)]
-    np.testing.assert_allclose(model.history_["learning_rate"][1:], expected, rtol=1e-9)
 
 
 def test_threads_get_what_they_would_get_alone(digits):
@@ -238,14 +226,6 @@ def test_an_encoder_that_gives_maps_is_tuned(crops, labels, unfreeze):
     model = tuner(featx.Encoder.from_module(maps, preprocess=featx.Preprocess(size=8)), unfreeze=unfreeze)
     assert model.fit(crops, labels).head_.coef_.shape == (1, 5)
     assert model.score(crops, labels) > 0.7
-
-
-def test_a_model_is_saved_and_exported_as_its_pipeline(tiny, crops, labels, tmp_path):
-    model = tuner(tiny).fit(crops, labels)
-    featx.save(model, tmp_path / "model")
-    featx.export_bundle(model, tmp_path / "bundle", sample=crops[::4])
-    for other in (featx.load(tmp_path / "model"), featx.Predictor(tmp_path / "bundle")):
-        assert other.predict(crops).tolist() == model.predict(crops).tolist()
 
 
 def test_a_loss_that_is_no_number_is_said(tiny, crops, labels):

@@ -11,7 +11,9 @@ import torch
 
 from featx.exceptions import FallbackWarning, TrainingError
 from featx.extraction._progress import progress_bar
+from featx.finetune import FineTuneClassifier, small_encoder
 from featx.finetune._net import Settings, TuningNet
+from featx.finetune._schedule import schedule
 
 
 class Narrow(torch.nn.Linear):
@@ -184,3 +186,14 @@ def test_mixed_precision_computes_in_less_and_answers_in_float32():
     given, exact = trained.infer(x), net(linear()).infer(x)
     assert given.dtype == torch.float32
     assert 0 < (given - exact).abs().max() < 0.1
+
+
+@pytest.mark.parametrize(("n", "steps"), [(32, 1), (33, 1), (34, 2)])
+def test_the_schedule_counts_the_steps_that_are_taken(digits, n, steps):
+    X, y = digits
+    model = FineTuneClassifier(
+        small_encoder(16, 4), unfreeze="all", train_norms=True, validation=None, epochs=4, learning_rate=1e-3, verbose=0
+    ).fit(X[:n], y[:n])
+    factor = schedule(0.1, 4 * steps)
+    expected = [1e-3 * factor(epoch * steps - 1) for epoch in range(1, 5)]
+    np.testing.assert_allclose(model.history_["learning_rate"][1:], expected, rtol=1e-9)
