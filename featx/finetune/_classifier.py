@@ -39,7 +39,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
         but with `train_norms` random: the embeddings that a probe knows are not those of a batch then.
     epochs : int, default=10
     batch_size : int, default=32
-        A full GPU gets a batch in parts, with a warning.
+        A full GPU gets a batch in parts, with a warning; with `train_norms` the norms follow each part.
     learning_rate : float, default=1e-4
         The head's; AdamW takes the steps.
     layer_decay : float, default=0.8

@@ -63,10 +63,10 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     """
     if isinstance(model, type) or not hasattr(model, "get_params"):
         raise ParameterError(f"Got model={model!r}. Expected a scikit-learn estimator (an instance).")
-    model = model.to_pipeline() if hasattr(model, "to_pipeline") else model
     with new_folder(Path(folder).expanduser().resolve(), marker=RECORD, error=ModelError) as new:
-        packer = Packer(model, new)
         try:
+            model = model.to_pipeline() if hasattr(model, "to_pipeline") else model
+            packer = Packer(model, new)
             packed = rebuild(model, packer)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ModelError(f"{type(model).__name__} cannot be saved: {error}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from featx._new_folder import check_new_folder, new_folder
@@ -105,7 +106,7 @@ def export_bundle(
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
     target = Path(folder).expanduser().resolve()
     check_new_folder(target, marker=CARD, error=ExportError)
-    pipeline = pipeline.to_pipeline() if hasattr(pipeline, "to_pipeline") else pipeline
+    pipeline = _as_pipeline(pipeline)
     stripped = strip(pipeline)
     _check_stripped(stripped)
     rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
@@ -115,6 +116,16 @@ def export_bundle(
     with new_folder(target, marker=CARD, error=ExportError) as new:
         card = plan.write(new, head)
     return Bundle(target, card)
+
+
+def _as_pipeline(model: Any) -> Any:
+    """A fine-tuned model leaves as the pipeline that it knows; any other one as it is."""
+    if isinstance(model, type) or not hasattr(model, "to_pipeline"):
+        return model
+    try:
+        return model.to_pipeline()
+    except NotFittedError as error:
+        raise ExportError(str(error)) from error
 
 
 class _Plan:
