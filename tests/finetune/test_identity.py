@@ -89,8 +89,9 @@ def test_another_code_in_a_class_is_another_name():
     assert identify(kinds[0]()) != identify(kinds[1]())
 
 
-def test_another_process_finds_the_same_name():
-    found = {subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, check=True).stdout for _ in range(2)}
+def test_another_process_finds_the_same_name(root):
+    given = {"capture_output": True, "check": True, "cwd": root}
+    found = {subprocess.run([sys.executable, "-c", SCRIPT], **given).stdout for _ in range(2)}
     assert len(found) == 1
 
 
