@@ -32,37 +32,38 @@ def draw_splits(labels: np.ndarray, draws: int, **size: float) -> list[tuple[np.
     return [tuple(train_test_split(rows, random_state=i, stratify=labels, **size)) for i in range(draws)]
 
 
-def interval(values: Sequence[float], overlap: float = 0.0) -> tuple[float, float]:
-    """Mean and half the 95 % interval of it, NaN for one draw: Student's t over draws.
+def interval(values: Sequence[float], shared: float) -> tuple[float, float]:
+    """Mean and half the 95 % interval of it: Student's t over draws, NaN for one draw.
 
-    Draws of one pool share rows, so they know less than as many independent ones: `overlap` is n_test / n_train there
-    (Nadeau & Bengio 2003, "Inference for the generalization error"), and 0 where training rows are few of many.
+    Draws share images, so the variance of their mean is (1/k + shared) s^2, not s^2/k. For random splits `shared` is
+    n_test / n_train (Nadeau & Bengio 2003, Inference for the generalization error). Of n_train images drawn from n,
+    on test images that hardly change, it is n_train / (n - n_train).
     """
     values = np.asarray(values, float)
     if len(values) < 2:
         return float(values.mean()), np.nan
-    quantile = t.ppf(0.975, len(values) - 1)
-    return float(values.mean()), float(quantile * values.std(ddof=1) * np.sqrt(1 / len(values) + overlap))
+    error = values.std(ddof=1) * np.sqrt(1 / len(values) + shared)
+    return float(values.mean()), float(t.ppf(0.975, len(values) - 1) * error)
 
 
 def table_of(
-    scores: Mapping[str, Sequence[float]], seconds: Mapping[str, float], baseline: str, overlap: float = 0.0
+    scores: Mapping[str, Sequence[float]], seconds: Mapping[str, float], baseline: str, shared: float
 ) -> pd.DataFrame:
     """A way a row: accuracy on the same test images, the paired difference to the baseline, seconds of a draw."""
     rows = []
     for name, values in scores.items():
-        difference = "" if name == baseline else said(np.subtract(values, scores[baseline]), overlap, "+")
-        rows.append((name, said(values, overlap), difference, f"{seconds[name]:.0f}"))
+        difference = "" if name == baseline else said(np.subtract(values, scores[baseline]), "+", shared)
+        rows.append((name, said(values, "", shared), difference, f"{seconds[name]:.0f}"))
     return pd.DataFrame(rows, columns=["", "accuracy", f"against {baseline}", "seconds"])
 
 
-def said(values: Sequence[float], overlap: float, sign: str = "") -> str:
-    mean, half = interval(values, overlap)
+def said(values: Sequence[float], sign: str, shared: float) -> str:
+    mean, half = interval(values, shared)
     return f"{mean:{sign}.3f}" + ("" if np.isnan(half) else f" +- {half:.3f}")
 
 
-def verdict(scores: Mapping[str, Sequence[float]], name: str, baseline: str, overlap: float = 0.0) -> str:
-    mean, half = interval(np.subtract(scores[name], scores[baseline]), overlap)
+def verdict(scores: Mapping[str, Sequence[float]], name: str, baseline: str, shared: float) -> str:
+    mean, half = interval(np.subtract(scores[name], scores[baseline]), shared)
     if np.isnan(half):
         return f"{name} against {baseline}: {100 * mean:+.1f} points in one draw, which is no evidence"
     word = "helps" if mean > half else "hurts" if mean < -half else "makes no clear difference"

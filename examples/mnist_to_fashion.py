@@ -51,8 +51,9 @@ def main() -> None:
             scores[name].append(way.fit(images[train], labels[train]).score(images[test], labels[test]))
             seconds[name] += (time.perf_counter() - started) / arguments.draws
     print(f"Fashion-MNIST: {arguments.limit:,} images for training, {len(test):,} for testing")
-    print(table_of(scores, seconds, baseline=SCRATCH).to_string(index=False))
-    print(verdict(scores, MOVED, SCRATCH))
+    shared = arguments.limit / (len(rows) - arguments.limit)
+    print(table_of(scores, seconds, SCRATCH, shared).to_string(index=False))
+    print(verdict(scores, MOVED, SCRATCH, shared))
 
 
 def train_source(arguments: argparse.Namespace) -> featx.FineTuneClassifier:

@@ -59,8 +59,9 @@ def compare(ways: dict, images: list, y: np.ndarray, arguments: argparse.Namespa
     splits = draw_splits(y, arguments.draws, train_size=arguments.labels)
     scores, seconds = score_ways(ways, images, y, splits)
     print(f"target: {' or '.join(np.unique(y))}, {arguments.labels} labels, {len(splits[0][1]):,} test images")
-    print(table_of(scores, seconds, baseline=TARGET).to_string(index=False))
-    print(verdict(scores, SOURCE, TARGET))
+    shared = arguments.labels / len(splits[0][1])
+    print(table_of(scores, seconds, TARGET, shared).to_string(index=False))
+    print(verdict(scores, SOURCE, TARGET, shared))
 
 
 def read_pairs(limit: int) -> list[tuple[list[np.ndarray], np.ndarray]]:

@@ -38,12 +38,12 @@ def main() -> None:
         ways[f"{size} px, tuned"] = featx.FineTuneClassifier(arguments.encoder, epochs=arguments.epochs, **given)
     scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=TEST))
     frozen, tuned = (f"{arguments.size} px, {kind}" for kind in ("frozen", "tuned"))
-    print(table_of(scores, seconds, baseline=frozen, overlap=TEST / (1 - TEST)).to_string(index=False))
-    print(verdict(scores, tuned, frozen, overlap=TEST / (1 - TEST)))
+    print(table_of(scores, seconds, baseline=frozen, shared=TEST / (1 - TEST)).to_string(index=False))
+    print(verdict(scores, tuned, frozen, shared=TEST / (1 - TEST)))
 
 
 def resized(encoder: str, size: int) -> featx.Preprocess:
-    """The encoder's own normalisation, of whole images squashed to another size."""
+    """Whole images squashed to another size, normalised as torchvision's networks are, or as EfficientNet-Lite is."""
     lite = encoder.startswith("efficientnet_lite")
     scale = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3} if lite else {}
     return featx.Preprocess(size, fit="squash", **scale)

@@ -51,8 +51,9 @@ def main() -> None:
         draws = draw_splits(labels[rows], arguments.draws, train_size=n)
         scores, seconds = score_ways(ways, images, labels, [(rows[labelled], test) for labelled, _ in draws])
         print(f"\n{n:,} labels, {len(test):,} test images")
-        print(table_of(scores, seconds, baseline=BEFORE).to_string(index=False))
-        print(verdict(scores, AFTER, BEFORE))
+        shared = n / (len(rows) - n)
+        print(table_of(scores, seconds, BEFORE, shared).to_string(index=False))
+        print(verdict(scores, AFTER, BEFORE, shared))
 
 
 def start(arguments: argparse.Namespace) -> featx.Encoder:

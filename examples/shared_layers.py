@@ -34,7 +34,7 @@ def main() -> None:
     for unfreeze in ("head", "last_block", 3, "all"):
         ways[f"unfreeze={unfreeze!r}"] = featx.FineTuneClassifier(unfreeze=unfreeze, epochs=arguments.epochs, **given)
     scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=TEST))
-    print(table_of(scores, seconds, baseline=BASELINE, overlap=TEST / (1 - TEST)).to_string(index=False))
+    print(table_of(scores, seconds, baseline=BASELINE, shared=TEST / (1 - TEST)).to_string(index=False))
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -53,7 +53,7 @@ def main() -> None:
     }
     warnings.simplefilter("ignore", ConvergenceWarning)  # as many epochs as asked for, no more
     scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=TEST))
-    print(table_of(scores, seconds, baseline=PIPELINE, overlap=TEST / (1 - TEST)).to_string(index=False))
+    print(table_of(scores, seconds, baseline=PIPELINE, shared=TEST / (1 - TEST)).to_string(index=False))
 
 
 def with_dense_layer(weights: str, preprocess: featx.Preprocess) -> featx.Encoder:

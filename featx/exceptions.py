@@ -11,7 +11,7 @@
         ├── WeightsError                (ValueError) weights that are missing, damaged or do not fit
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
         ├── ConversionError             (RuntimeError) a network that a runtime cannot take
-        ├── TrainingError               (ArithmeticError) fine-tuning that cannot go on: its loss is no number
+        ├── TrainingError               (ArithmeticError) fine-tuning that cannot go on: no number, no room
         ├── StoreError                  (OSError) a store folder that cannot be used
         ├── ExportError                 (ValueError) a pipeline that cannot leave as a bundle, or whose bundle disagrees
         ├── BundleError                 (ValueError) a bundle that is damaged, or of a format that is not known
@@ -97,7 +97,7 @@ class ConversionError(FeatxError, RuntimeError):
 
 
 class TrainingError(FeatxError, ArithmeticError):
-    """Fine-tuning that cannot go on, because its loss is no number any more."""
+    """Fine-tuning that cannot go on: its loss is no number any more, or it finds no room in memory or on the disk."""
 
 
 class StoreError(FeatxError, OSError):

@@ -30,6 +30,11 @@ def check_memory() -> list[Finding]:
     return [Finding("ok", "memory", value)]
 
 
+def available_memory() -> int | None:
+    """Bytes that this process may take; None where nobody knows."""
+    return min((size for size in (_available(), memory_limit()) if size is not None), default=None)
+
+
 def read_meminfo(text: str) -> int | None:
     """Bytes available, in the text of Linux' /proc/meminfo."""
     found = re.search(r"^MemAvailable:\s*(\d+) kB", text, re.M)

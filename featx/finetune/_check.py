@@ -44,7 +44,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         "a share below 1, or None",
     )
     _check(parameters, "patience", lambda value: value is None or _is_count(value), "a positive integer or None")
-    _check(parameters, "train_norms", lambda value: value is None or isinstance(value, bool), "True, False or None")
+    _check(
+        parameters,
+        "train_norms",
+        lambda value: value is None or isinstance(value, bool | np.bool_),
+        "True, False or None",
+    )
     for name, known in (("start", STARTS), ("precision", PRECISIONS)):
         if parameters[name] not in known and (name, parameters[name]) != ("start", None):
             raise UnknownNameError(name, parameters[name], known)
@@ -56,7 +61,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         )
 
 
-def check_weights(sample_weight: Any, n: int) -> np.ndarray:
+def check_weights(sample_weight: Any, n: int, name: str = "sample_weight") -> np.ndarray:
     """Weights of rows, ones by default.
 
     Raises
@@ -68,12 +73,10 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray:
         return np.ones(n)
     weights = np.asarray(sample_weight)
     if weights.shape != (n,) or weights.dtype.kind not in "fiub":
-        raise InputError(
-            f"Got sample_weight of shape {weights.shape} and dtype {weights.dtype}. Expected {n:,} numbers."
-        )
+        raise InputError(f"Got {name} of shape {weights.shape} and dtype {weights.dtype}. Expected {n:,} numbers.")
     weights = weights.astype(np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InputError("Got sample_weight that is negative, NaN, infinite, or zero everywhere.")
+        raise InputError(f"Got {name} that is negative, NaN, infinite, or zero everywhere.")
     return weights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -9,6 +10,7 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,40 +40,42 @@ class Checkpoint:
     Raises
     ------
     ParameterError
-        If the folder cannot be made.
+        If nothing can be written into the folder.
     """
 
     def __init__(self, folder: str | Path | None, key: str):
         self._path: Path | None = None
+        self._told = False
         if folder is None:
             return
         folder = Path(folder).expanduser().absolute()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
         except OSError as error:
             raise ParameterError(
-                f"Got checkpoint={str(folder)!r}, which cannot be made: {error.strerror}. Expected a folder."
+                f"Got checkpoint={str(folder)!r}, where nothing can be written: {error.strerror}. Expected a folder."
             ) from error
         self._path = folder / f"{key[:_DIGITS]}.pt"
 
     def restore(self, net: TuningNet) -> dict[str, Any] | None:
         """Take up where a training was left; returns its best weights."""
-        import torch
-        from skorch.history import History
-
-        if self._path is None or not self._path.exists():
+        if self._path is None:
             return None
+        for left in self._path.parent.glob(f"{self._path.stem}.*[!t]"):  # by a process that was killed as it wrote
+            left.unlink(missing_ok=True)
+        if not self._path.exists():
+            return None
+        before = copy.deepcopy(net.module_.state_dict())
         try:
-            state = torch.load(self._path, map_location=net.device, weights_only=True)
-            module, optimizer, best, history = (state[name] for name in _PARTS)
+            best = self._load(net)
         except Exception as error:
             reason = (str(error) or repr(error)).splitlines()[0]
             warnings.warn(f"{self._path} is damaged ({reason}): training starts anew.", FallbackWarning, stacklevel=2)
+            net.module_.load_state_dict(before)
             return None
-        net.module_.load_state_dict(module)
-        net.optimizer_.load_state_dict(optimizer)
-        net.history = History(history)
-        logger.info("%s: training goes on after epoch %d", self._path, len(history) - 1)
+        logger.info("%s: training goes on after epoch %d", self._path, len(net.history) - 1)
         return best
 
     def save(self, net: TuningNet, best: dict[str, Any]) -> None:
@@ -84,11 +88,39 @@ class Checkpoint:
         history = [{key: float(value) for key, value in epoch.items() if key != "batches"} for epoch in net.history]
         state = (net.module_.state_dict(), net.optimizer_.state_dict(), best, history)
         new = self._path.with_suffix(f".{os.getpid()}")
-        torch.save(dict(zip(_PARTS, state, strict=True)), new)
-        new.replace(self._path)
+        try:
+            with new.open("wb") as file:  # torch's own files tell of a full disk as of a bug
+                torch.save(dict(zip(_PARTS, state, strict=True)), file)
+            new.replace(self._path)
+        except (OSError, RuntimeError) as error:
+            new.unlink(missing_ok=True)
+            self._tell(error)
+
+    def _load(self, net: TuningNet) -> dict[str, Any]:
+        import torch
+        from skorch.history import History
+
+        state = torch.load(self._path, map_location=net.device, weights_only=True)
+        module, optimizer, best, history = (state[name] for name in _PARTS)
+        history = History([dict(epoch) for epoch in history])
+        for weights in (best, module):
+            net.module_.load_state_dict(weights)
+        net.optimizer_.load_state_dict(optimizer)
+        net.history = history
+        return best
+
+    def _tell(self, error: Exception) -> None:
+        if not self._told:
+            reason = (str(error) or repr(error)).splitlines()[0]
+            warnings.warn(
+                f"{self._path} was not written ({reason}): training goes on, and starts anew if it is killed.",
+                FallbackWarning,
+                stacklevel=3,
+            )
+        self._told = True
 
 
-def make_key(columns: list[ImageColumn], arrays: list[np.ndarray], plain: dict[str, Any]) -> str:
+def make_key(columns: list[ImageColumn], arrays: list[np.ndarray], plain: dict[str, Any], max_pixels: int) -> str:
     """Name a training by the content of its images, its numbers and its parameters.
 
     Parameters
@@ -97,17 +129,22 @@ def make_key(columns: list[ImageColumn], arrays: list[np.ndarray], plain: dict[s
     arrays : list of ndarray
     plain : dict
         What has a repr that tells it.
+    max_pixels : int
+        Larger images have no content.
 
     Returns
     -------
     str
         SHA-256 in hex.
     """
-    digest = hashlib.sha256(json.dumps({name: repr(value) for name, value in plain.items()}, sort_keys=True).encode())
+    plain = {name: repr(value) for name, value in {**plain, "max_pixels": max_pixels}.items()}
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     with ThreadPoolExecutor() as pool:
         for column in columns:
-            there = [source for source in column.sources if not is_missing(source)]
-            digest.update(digest_many(there, memo=DigestMemo(), pool=pool)[0].tobytes())
+            missing = np.array([is_missing(source) for source in column.sources], bool)
+            there = [source for source, gone in zip(column.sources, missing, strict=True) if not gone]
+            digests = digest_many(there, memo=DigestMemo(), pool=pool, max_pixels=max_pixels)[0]
+            digest.update(missing.tobytes() + digests.tobytes())
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -9,9 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_sample_weight
 
 from featx.exceptions import InputError
+from featx.finetune._check import check_weights
 from featx.finetune._probe import fit_probe
 from featx.heads._hold_out import hold_out
-from featx.transfer._check import check_classes
+from featx.transfer._check import check_classes, is_regression
 
 # As image_pipeline("logistic") has it.
 _C = 0.01
@@ -37,15 +38,25 @@ class Classes:
     fill = -np.inf
 
     def __init__(self, y: Any, n: int, class_weight: Any = None):
+        if is_regression(y):
+            raise InputError(
+                "Got y with numbers that are no classes. Expected classes; FineTuneRegressor takes numbers."
+            )
         self.targets, self.classes = check_classes(y, n)
         self.n_outputs = len(self.classes)
-        self.weights = compute_sample_weight(class_weight, self.classes[self.targets])
+        try:
+            weights = compute_sample_weight(class_weight, self.classes[self.targets])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"Got class_weight={class_weight!r}: {error}") from error
+        self.weights = check_weights(weights, n, "class_weight")
 
     def check(self, usable: np.ndarray) -> None:
         """Refuse a class of which no image can be used."""
         left = np.bincount(self.targets[usable], minlength=self.n_outputs)
         if not left.all():
-            raise InputError(f"Got no usable image of class {self.classes[left.argmin()].item()!r}. Leave it out of y.")
+            raise InputError(
+                f"Got no usable image with a weight of class {self.classes[left.argmin()].item()!r}. Leave it out of y."
+            )
 
     def hold_out(self, usable: np.ndarray, fraction: float, random: np.random.RandomState) -> np.ndarray:
         """Positions of a share of each class."""

@@ -39,7 +39,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
         but with `train_norms` random: the embeddings that a probe knows are not those of a batch then.
     epochs : int, default=10
     batch_size : int, default=32
-        A full GPU gets a batch in parts, with a warning.
+        A full GPU gets a batch in parts, with a warning; with `train_norms` the norms follow each part.
     learning_rate : float, default=5e-4
         The head's; AdamW takes the steps.
     layer_decay : float, default=0.8
@@ -67,7 +67,8 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
         With ``fit(..., source=...)``: what the source's loss is multiplied with.
     checkpoint : str, Path or None, default=None
         A folder in which a file for each training is kept: a killed one goes on after its last epoch, a finished one
-        is not repeated. Other images, labels or parameters are another file. It may be deleted at any time.
+        is not repeated. Other images, labels or parameters are another file; an augment is known by its code and what
+        it holds. It may be deleted at any time.
     device : str, default="auto"
         ``"auto"`` is CUDA where there is one.
     precision : {"float32", "bfloat16"}, default="float32"
@@ -76,7 +77,8 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
         As for `ImageEncoder`. Images that are NaN rows there are left out of the training here; `predict` always
         raises.
     random_state : int, RandomState or None, default=0
-        Draws the split, the order and the noise. On one machine's CPU, the same one gives the same weights.
+        Draws the split, the order and the noise, by torch's generator: an augment that draws from numpy's or from
+        ``random`` is its own affair. On one machine's CPU, the same one gives the same weights.
     verbose : int, default=1
         1 shows a progress bar, with the last epoch's numbers, on a terminal or in a notebook.
 
@@ -97,8 +99,10 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     Networks are cut at a node between blocks, by torch.fx; one that cannot be traced has its frozen layers computed
     in each epoch, which the log says. Cut, an epoch of the last block of EfficientNet-Lite0 takes a tenth of the time
     (8.4 s against 85.7 s on 320 images and a busy processor; ``python -m tests.benchmarks.finetune``). The activations
-    are held in memory while it trains: 38 kB an image for that block. Where there are none, pixels are, in a
-    temporary file: 150 kB an image.
+    are held in memory while it trains: 38 kB an image for that block. Where they would take too much of the memory
+    that is available, which the log says, or there are none, pixels are, in a temporary file: 150 kB an image.
+
+    Fits in several threads wait for one another, since the threads share torch's generator; processes do not.
 
     References
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from featx.encoders import Encoder
 from featx.exceptions import InputError, ParameterError
 from featx.finetune._check import check_parameters, check_weights
 from featx.finetune._classes import Classes
-from featx.finetune._job import Job, Task
+from featx.finetune._job import Job, Task, in_source
 from featx.finetune._numbers import Numbers
 from featx.images import Preprocess, as_column
 from featx.store import Store
@@ -31,6 +32,10 @@ _OWN = {
     "on_error": "raise",
     "on_missing": "raise",
 }
+
+
+# Dropout and augments draw from a generator that all threads share.
+_ONE_AT_A_TIME = Lock()
 
 
 class FineTuner(BaseEstimator):
@@ -118,7 +123,7 @@ class FineTuner(BaseEstimator):
         ImageErrors
             If images are unusable, and ``on_error`` or ``on_missing`` say "raise".
         TrainingError
-            If the loss becomes NaN or infinite.
+            If the loss becomes NaN or infinite, or memory or the temporary folder have no room.
         MissingDependencyError
             If skorch is not installed.
         """
@@ -126,12 +131,15 @@ class FineTuner(BaseEstimator):
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
         encoder = self._image_encoder()
+        self._check_encoder(encoder)
         parameters["device"] = encoder.device
         tasks = [self._task(X, y, sample_weight, class_weight=getattr(self, "class_weight", None))]
         if source is not None:
-            tasks.append(self._task(*_pair(source), share=self.source_weight))
+            with in_source():
+                tasks.append(self._task(*_pair(source), share=self.source_weight))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        tuned = Job(parameters, encoder, tasks, seed).run()
+        with _ONE_AT_A_TIME:
+            tuned = Job(parameters, encoder, tasks, seed).run()
         self.encoder_, self.history_ = tuned.encoder, tuned.history
         self.head_ = tasks[0].labels.head(tuned.coef, tuned.intercept)
         return self
@@ -200,11 +208,13 @@ class FineTuner(BaseEstimator):
         return tags
 
     def _image_encoder(self) -> ImageEncoder:
-        given = {name: getattr(self, name) for name in _OWN}
-        if not isinstance(self.encoder, ImageEncoder):
-            encoder = ImageEncoder(self.encoder, verbose=self.verbose, **given)
-        else:
-            encoder = clone(self.encoder)
+        if isinstance(self.encoder, ImageEncoder):
+            return clone(self.encoder)
+        return ImageEncoder(self.encoder, verbose=self.verbose, **{name: getattr(self, name) for name in _OWN})
+
+    def _check_encoder(self, encoder: ImageEncoder) -> None:
+        if isinstance(self.encoder, ImageEncoder):
+            given = {name: getattr(self, name) for name in _OWN}
             changed = [name for name, default in _OWN.items() if given[name] is not default and given[name] != default]
             if changed:
                 raise ParameterError(
@@ -218,10 +228,11 @@ class FineTuner(BaseEstimator):
         if encoder._specs()[0].graph is not None:
             raise ParameterError(f"Got {encoder.encoder!r}, a graph in a file, whose weights cannot be tuned.")
         encoder._options()
-        return encoder
 
     def _task(self, X: Any, y: Any, sample_weight: Any = None, share: float = 1.0, class_weight: Any = None) -> Task:
         n = len(as_column(X))
+        if not n:
+            raise InputError("Got no images. Expected some to train on.")
         labels = self._labels(y, n, class_weight)
         return Task(X, labels, labels.weights * check_weights(sample_weight, n), share)
 

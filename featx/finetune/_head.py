@@ -38,12 +38,11 @@ def replace_head(order: Order, n_outputs: int) -> tuple[torch.nn.Module, str]:
     ParameterError
         If its feature is no vector; without a classifier it may be a map.
     """
-    import torch
     from torch import nn
 
     shape = order.shapes[FEATURE]
-    with torch.random.fork_rng(devices=[]):
-        linear = nn.Linear(shape[0], n_outputs)
+    linear = nn.utils.skip_init(nn.Linear, shape[0], n_outputs)
+    draw_weights(linear, 0)
     if order.classifier is not None and len(shape) == 1:
         order.network.set_submodule(order.classifier, linear)
         return order.network.eval(), order.classifier
@@ -76,6 +75,17 @@ def set_weights(linear: torch.nn.Linear, coef: np.ndarray, intercept: np.ndarray
     with torch.no_grad():
         linear.weight.copy_(torch.from_numpy(np.asarray(coef)))
         linear.bias.copy_(torch.from_numpy(np.asarray(intercept)))
+
+
+def draw_weights(linear: torch.nn.Linear, seed: int) -> None:
+    """Start a head at random, as torch does; the seed decides, and the process's random state stays."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    bound = linear.in_features**-0.5
+    with torch.no_grad():
+        for values in (linear.weight, linear.bias):
+            values.uniform_(-bound, bound, generator=generator)
 
 
 def keep_outputs(linear: torch.nn.Linear, n: int) -> None:

@@ -10,7 +10,7 @@ from featx._image_encoder import ImageEncoder
 from featx.exceptions import InputError
 from featx.finetune._pixels import read_pixels
 from featx.finetune._tunable import Tunable
-from featx.images import as_column
+from featx.images import ImageColumn, as_column
 from featx.transfer._embed import FEATURE, embed_layers
 
 
@@ -46,8 +46,9 @@ def read_inputs(
     """
     node = tunable.node
     if node is None:
-        inputs, good = read_pixels(as_column(images), encoder._specs()[0], encoder._options())
-        Z = encoder.transform(images) if probe else None
+        column = as_column(images)
+        inputs, good = read_pixels(column, encoder._specs()[0], encoder._options())
+        Z = _embed(column, encoder, good) if probe else None
     else:
         layers = dict.fromkeys([FEATURE, node] if probe else [node])
         found = {layer: rows for (layer, _), rows in embed_layers(images, encoder, list(layers), "flatten").items()}
@@ -56,3 +57,14 @@ def read_inputs(
     if not good.any():
         raise InputError(f"Got {len(good):,} images, of which none can be used. featx.check_images(X) says why.")
     return inputs, Z, np.flatnonzero(good)
+
+
+def _embed(column: ImageColumn, encoder: ImageEncoder, good: np.ndarray) -> np.ndarray | None:
+    """Embeddings of those images that can be used: the others have been told of."""
+    if not good.any():
+        return None
+    some = [source for source, usable in zip(column.sources, good, strict=True) if usable]
+    found = np.asarray(encoder.transform(some))
+    Z = np.full((len(good), found.shape[1]), np.nan, found.dtype)
+    Z[good] = found
+    return Z

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx._image_encoder import ImageEncoder
+from featx.doctor._memory import available_memory
 from featx.encoders import Encoder, EncoderSpec
 from featx.encoders._portable import to_node
+from featx.exceptions import ImageErrors, InputError
 from featx.finetune._augment import make_augment
 from featx.finetune._checkpoint import Checkpoint, make_key
 from featx.finetune._classes import Classes
-from featx.finetune._head import keep_outputs, own_network, set_weights
+from featx.finetune._head import draw_weights, keep_outputs, own_network, set_weights
+from featx.finetune._identity import identify
 from featx.finetune._inputs import read_inputs
 from featx.finetune._numbers import Numbers
 from featx.finetune._rows import Rows
-from featx.finetune._tunable import make_tunable
+from featx.finetune._tunable import Tunable, make_tunable
 from featx.images import as_column
 
 if TYPE_CHECKING:
@@ -47,6 +52,13 @@ class Task:
     labels: Classes | Numbers
     weights: np.ndarray
     share: float = 1.0
+
+    def read(self, encoder: ImageEncoder, tunable: Tunable, *, probe: bool) -> tuple[np.ndarray, Any, np.ndarray]:
+        """As `read_inputs`; rows that weigh nothing are not used."""
+        inputs, embeddings, usable = read_inputs(self.images, encoder, tunable, probe=probe)
+        usable = usable[self.weights[usable] > 0]
+        self.labels.check(usable)
+        return inputs, embeddings, usable
 
 
 @dataclass(frozen=True)
@@ -90,8 +102,10 @@ class Job:
         self.tasks = tasks
         self.seed = seed
         self.n_outputs = sum(task.labels.n_outputs for task in tasks)
-        unfreeze = to_node(parameters["unfreeze"], encoder.encoder)
-        self.tunable = make_tunable(self.spec, self.n_outputs, unfreeze, frozen_once=parameters["augment"] is None)
+        unfreeze = to_node(self.parameters["unfreeze"], encoder.encoder)
+        n_images = sum(len(task.weights) for task in tasks)
+        room = _room(n_images) if parameters["augment"] is None else 0
+        self.tunable = make_tunable(self.spec, self.n_outputs, unfreeze, room=room)
         self._encoder = encoder
 
     def run(self) -> Tuned:
@@ -107,16 +121,17 @@ class Job:
         from featx.finetune._train import curves, train_seeded
 
         probe = self.parameters["start"] == "probe"
-        read = [read_inputs(task.images, self._encoder, self.tunable, probe=probe) for task in self.tasks]
+        checkpoint = self.checkpoint()  # before the images are read: its folder may be of no use
+        read = [self.tasks[0].read(self._encoder, self.tunable, probe=probe)]
+        with in_source():
+            read += [task.read(self._encoder, self.tunable, probe=probe) for task in self.tasks[1:]]
         inputs, embeddings, usable = zip(*read, strict=True)
-        for task, positions in zip(self.tasks, usable, strict=True):
-            task.labels.check(positions)
         held_out = self._hold_out(usable[0])
         training = [np.setdiff1d(usable[0], held_out), *usable[1:]]
         self._start(embeddings, training)
         train_rows = self._rows(inputs, training, make_augment(self.parameters["augment"]))
         valid_rows = self._rows(inputs, [held_out]) if len(held_out) else None
-        net = train_seeded(self, train_rows, valid_rows)
+        net = train_seeded(self, train_rows, valid_rows, checkpoint)
         return self._take(curves(net, self.tasks[0].labels.measure))
 
     def checkpoint(self) -> Checkpoint:
@@ -125,11 +140,12 @@ class Job:
         if folder is None:
             return Checkpoint(None, "")
         plain = {name: value for name, value in self.parameters.items() if name not in _ASIDE}
-        augment = plain["augment"]  # a function's repr is its address
-        plain["augment"] = getattr(augment, "__qualname__", augment)
+        if callable(plain["augment"]):
+            plain["augment"] = identify(plain["augment"])
         plain |= {"seed": self.seed, "fingerprint": self.spec.fingerprint(), "shares": [t.share for t in self.tasks]}
         arrays = [array for task in self.tasks for array in (task.labels.targets, task.weights)]
-        return Checkpoint(folder, make_key([as_column(task.images) for task in self.tasks], arrays, plain))
+        columns = [as_column(task.images) for task in self.tasks]
+        return Checkpoint(folder, make_key(columns, arrays, plain, self._encoder._options().max_pixels))
 
     @cached_property
     def firsts(self) -> list[int]:
@@ -151,12 +167,8 @@ class Job:
 
     def _start(self, embeddings: Sequence[np.ndarray | None], training: Sequence[np.ndarray]) -> None:
         """The head's first weights: those of linear models on the embeddings, or small random ones."""
-        import torch
-
         if embeddings[0] is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.seed)
-                self.tunable.head.reset_parameters()
+            draw_weights(self.tunable.head, self.seed)
             return
         found = [
             task.labels.probe(Z, rows, task.weights[rows])
@@ -191,8 +203,33 @@ class Job:
         return Tuned(encoder, coef, intercept, history)
 
 
+@contextmanager
+def in_source() -> Iterator[None]:
+    """Errors of the images and labels in ``fit(..., source=...)`` say so.
+
+    Raises
+    ------
+    InputError, ImageErrors
+        As they came, with a word more.
+    """
+    try:
+        yield
+    except ImageErrors as error:
+        error.args = (f"In source: {error}",)
+        raise
+    except InputError as error:
+        raise InputError(f"In source: {error}") from error
+
+
+def _room(n_images: int) -> float:
+    """Bytes of memory that the activations of an image may take; they are held twice while they are read."""
+    available = available_memory()
+    return math.inf if available is None else available / 4 / max(1, n_images)
+
+
 def _settle(parameters: dict[str, Any], spec: EncoderSpec) -> dict[str, Any]:
-    """Choose what None leaves open."""
+    """Choose what None leaves open; numpy's numbers, as a grid has them, become Python's."""
+    parameters = {name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()}
     norms, start = parameters["train_norms"], parameters["start"]
     norms = spec.weights.startswith("random:") if norms is None else norms
     return {**parameters, "train_norms": norms, "start": start or ("random" if norms else "probe")}

@@ -159,21 +159,22 @@ class TuningNet(NeuralNet):
         import torch
 
         self._set_training(True)
-        while True:
-            part = min(self.limit or len(batch[0]), len(batch[0]))
-            try:
-                step = self._add_gradients(batch, part)
-                break
-            except torch.OutOfMemoryError:
-                if part == 1:
-                    raise
-            self._halve(part)
+        step = self._fit_in(batch, training=True)
         if not torch.isfinite(step["loss"]):
-            raise TrainingError(
-                f"The loss became {step['loss'].item()} in epoch {len(self.history)}, at a learning rate of "
-                f"{self.settings.learning_rate:g}. Lower learning_rate= (a tenth of it, say)."
-            )
+            raise self.diverged(f"The loss became {step['loss'].item()}")
         return step
+
+    def validation_step(self, batch: Any, **_: Any) -> dict[str, Any]:
+        """Loss and outputs of a batch; in parts too."""
+        self._set_training(False)
+        return self._fit_in(batch, training=False)
+
+    def diverged(self, what: str) -> TrainingError:
+        """What is raised when something is no number."""
+        return TrainingError(
+            f"{what} in epoch {len(self.history) - 1}, at a learning rate of {self.settings.learning_rate:g}. Lower "
+            "learning_rate= (a tenth of it, say)."
+        )
 
     def on_batch_end(self, net: Any, batch: Any = None, training: bool = False, **step: Any) -> None:
         """Tell who watches, and measure."""
@@ -196,31 +197,58 @@ class TuningNet(NeuralNet):
         for node in self.still_:
             node.eval()
 
-    def _add_gradients(self, batch: Any, size: int) -> dict[str, Any]:
+    def _fit_in(self, batch: Any, *, training: bool) -> dict[str, Any]:
+        """Compute a batch in as few parts as the memory allows."""
         import torch
 
-        self._zero_grad_optimizer()
+        n = len(batch[0])
+        # Nothing can be normalised by one image.
+        most = max(1, n // 2) if training and self.settings.train_norms else n
+        while True:
+            n_parts = min(math.ceil(n / min(self.limit or n, n)), most)
+            try:
+                return self._compute(batch, n_parts, training)
+            except torch.OutOfMemoryError as error:
+                if n_parts == most:
+                    raise self._too_large(math.ceil(n / most)) from error
+            self._halve(math.ceil(n / n_parts), training)
+
+    def _compute(self, batch: Any, n_parts: int, training: bool) -> dict[str, Any]:
+        import torch
+
+        if training:
+            self._zero_grad_optimizer()
         (x, y), losses, outputs = batch, [], []
-        for some in torch.arange(len(x)).split(size):
-            outputs.append(self.infer(x[some]))
-            loss = self.get_loss(outputs[-1], {key: values[some] for key, values in y.items()}, training=True)
-            losses.append(loss * (len(some) / len(x)))
-            losses[-1].backward()
+        with torch.set_grad_enabled(training):
+            for some in torch.arange(len(x)).tensor_split(n_parts):
+                outputs.append(self.infer(x[some]))
+                loss = self.get_loss(outputs[-1], {key: values[some] for key, values in y.items()}, training=training)
+                losses.append(loss * (len(some) / len(x)))
+                if training:
+                    losses[-1].backward()
         return {"loss": torch.stack(losses).sum().detach(), "y_pred": torch.cat(outputs).detach()}
 
-    def _halve(self, part: int) -> None:
+    def _halve(self, part: int, training: bool) -> None:
         import torch
 
         if self.limit is None:
+            same = "norms follow each part then" if training and self.settings.train_norms else "otherwise the same"
             warnings.warn(
-                f"{self.device} has no memory to train on {part} images at once: it gets {part // 2} or less, which "
-                "is slower and otherwise the same. A smaller batch_size= avoids this.",
+                f"{self.device} has no memory for {part} images at once: it gets them in parts, which is slower; "
+                f"{same}. A smaller batch_size= avoids this.",
                 FallbackWarning,
                 stacklevel=2,
             )
-        self.limit = part // 2
+        self.limit = max(1, part // 2)
         if self.device != "cpu":
             torch.cuda.empty_cache()
+
+    def _too_large(self, n: int) -> TrainingError:
+        least = "a single image" if n == 1 else f"{n} images, of which norms need two"
+        return TrainingError(
+            f"{self.device} has no memory to train on {least}. Tune fewer layers (a later unfreeze=), take smaller "
+            "images (preprocess=), or another device=."
+        )
 
 
 def make_net(job: Job, n_rows: int, device: str, bar: Any) -> TuningNet:
@@ -239,12 +267,14 @@ def make_net(job: Job, n_rows: int, device: str, bar: Any) -> TuningNet:
     TuningNet
     """
     p, labels, batch_size = job.parameters, job.tasks[0].labels, job.parameters["batch_size"]
+    # Nothing can be normalised by one image.
+    drop_last = p["train_norms"] and n_rows > batch_size and n_rows % batch_size == 1
     settings = Settings(
         depths=job.tunable.depths,
         learning_rate=p["learning_rate"],
         layer_decay=p["layer_decay"],
         weight_decay=p["weight_decay"],
-        factor=schedule(p["warmup"], p["epochs"] * math.ceil(n_rows / batch_size)),
+        factor=schedule(p["warmup"], p["epochs"] * (math.ceil(n_rows / batch_size) - drop_last)),
         columns=job.columns(),
         fill=labels.fill,
         measure=labels.judge,
@@ -254,8 +284,6 @@ def make_net(job: Job, n_rows: int, device: str, bar: Any) -> TuningNet:
         autocast=None if p["precision"] == "float32" else p["precision"],
         bar=bar,
     )
-    # Nothing can be normalised by one image.
-    drop_last = p["train_norms"] and n_rows > batch_size and n_rows % batch_size == 1
     return TuningNet(
         job.tunable.module, labels.loss(), settings, batch_size=batch_size, drop_last=drop_last, device=device
     )

@@ -44,6 +44,10 @@ class Order:
             node = node.rpartition(".")[0]
         return self.begins[node]
 
+    def shape(self, node: str) -> tuple[int, ...]:
+        """What is embedded of a node for one image: a feature that is a map is pooled."""
+        return self.shapes[node][:1] if node == FEATURE else self.shapes[node]
+
     def begin_of_parameters(self) -> dict[str, int]:
         """When the node of each parameter begins."""
         return {name: self.begin(name.rpartition(".")[0]) for name, _ in self.network.named_parameters()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from featx.encoders._spec import FEATURE
@@ -84,7 +85,7 @@ def _since(order: Order, unfreeze: str | int) -> int:
     if unfreeze == LAST_BLOCK:
         unfreeze = 1
     blocks = list(order.blocks.values())
-    if isinstance(unfreeze, int) and not isinstance(unfreeze, bool):
+    if isinstance(unfreeze, Integral) and not isinstance(unfreeze, bool):
         if not 0 < unfreeze <= len(blocks):
             raise ParameterError(
                 f"Got unfreeze={unfreeze}; the network has {len(blocks)} blocks. Expected a number from 1 to that, or "

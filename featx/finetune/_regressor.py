@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.base import RegressorMixin
 
 from featx.finetune._estimator import FineTuner
@@ -41,3 +43,8 @@ class FineTuneRegressor(RegressorMixin, FineTuner):
     """
 
     _labels = Numbers
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

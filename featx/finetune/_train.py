@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 _SEEDS = 2**32
 
 
-def train_seeded(job: Job, train_rows: Rows, valid_rows: Rows | None) -> TuningNet:
+def train_seeded(job: Job, train_rows: Rows, valid_rows: Rows | None, checkpoint: Checkpoint) -> TuningNet:
     """Train a job's module: on its device, in IEEE float32, with no trace in the process's random state.
 
     Parameters
     ----------
     job : Job
     train_rows, valid_rows : Rows
+    checkpoint : Checkpoint
 
     Returns
     -------
@@ -45,7 +47,7 @@ def train_seeded(job: Job, train_rows: Rows, valid_rows: Rows | None) -> TuningN
     check_devices(devices)
     check_precision(p["precision"], devices[0])
     own = [] if devices[0] == "cpu" else list(devices)
-    bar = progress_bar(p["epochs"] * len(train_rows), hits=0, description=job.spec.name, verbose=p["verbose"])
+    bar = progress_bar(p["epochs"] * len(train_rows), description=job.spec.name, verbose=p["verbose"])
     with (
         torch.random.fork_rng(own),
         torch.backends.cudnn.flags(benchmark=False, deterministic=True),
@@ -54,7 +56,7 @@ def train_seeded(job: Job, train_rows: Rows, valid_rows: Rows | None) -> TuningN
     ):
         net = make_net(job, len(train_rows), devices[0], bar)
         patience = p["patience"] or p["epochs"] + 1
-        train(net, train_rows, valid_rows, p["epochs"], patience, job.seed, job.checkpoint())
+        train(net, train_rows, valid_rows, p["epochs"], patience, job.seed, checkpoint)
     return net
 
 
@@ -80,27 +82,31 @@ def train(
     Raises
     ------
     TrainingError
-        If the loss is no number.
+        If the loss, or what the trained network gives, is no number.
     """
-    import torch
-
     net.initialize()
-    best = checkpoint.restore(net)
+    best, bar = checkpoint.restore(net), net.settings.bar
     if not len(net.history):
         _begin(net, valid)
         best = _state(net)
+    bar.n = bar.initial = (len(net.history) - 1) * len(train)
     steps = len(net.get_iterator(train, training=True))
     while len(net.history) <= epochs and len(net.history) - 1 - _best_epoch(net) < patience:
         epoch = len(net.history)
-        torch.manual_seed((seed + epoch) % _SEEDS)
+        _seed((seed + epoch) % _SEEDS, net.device)
         net.step_ = (epoch - 1) * steps
         net.fit_loop((train, valid), epochs=1)
+        _check_loss(net)
         net.history.record("learning_rate", max(group["lr"] for group in net.optimizer_.param_groups))
         if _best_epoch(net) == epoch:
             best = _state(net)
         checkpoint.save(net, best)
         _tell(net)
+    bar.update(bar.total - bar.n)  # it may have stopped early
     net.module_.load_state_dict(best)
+    some = next(iter(net.get_iterator(replace(train, augment=None))))
+    if not np.isfinite(net.validation_step(some)["loss"].item()):
+        raise net.diverged("The trained network's outputs became infinite or NaN")
 
 
 def curves(net: TuningNet, measure: str) -> pd.DataFrame:
@@ -130,6 +136,23 @@ def _begin(net: TuningNet, valid: Rows | None) -> None:
     sizes = [batch["valid_batch_size"] for batch in batches]
     for name in ("valid_loss", "valid_measure"):
         net.history.record(name, float(np.average([batch[name] for batch in batches], weights=sizes)))
+    _check_loss(net)
+
+
+def _check_loss(net: TuningNet) -> None:
+    loss = net.history[-1].get("valid_loss", 0.0)
+    if not np.isfinite(loss):
+        raise net.diverged(f"The validation loss became {loss}")
+
+
+def _seed(seed: int, device: str) -> None:
+    """Seed the generators that `train_seeded` restores; torch.manual_seed would seed each GPU's."""
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if device != "cpu":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 def _best_epoch(net: TuningNet) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from featx.encoders import EncoderSpec
+from featx.encoders._spec import FEATURE
 from featx.finetune._head import NETWORK, replace_head
 from featx.finetune._order import order_of
 from featx.finetune._plan import freeze, make_plan
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger("featx")
+_FLOAT = 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Tunable:
     depths: dict[str, int]
 
 
-def make_tunable(spec: EncoderSpec, n_outputs: int, unfreeze: str | int, *, frozen_once: bool = True) -> Tunable:
+def make_tunable(spec: EncoderSpec, n_outputs: int, unfreeze: str | int, *, room: float = math.inf) -> Tunable:
     """Build an encoder's network with a head of its own.
 
     Parameters
@@ -54,8 +57,9 @@ def make_tunable(spec: EncoderSpec, n_outputs: int, unfreeze: str | int, *, froz
     n_outputs : int
     unfreeze : str or int
         As of `make_plan`.
-    frozen_once : bool, default=True
-        Cut the network, so that what is frozen is computed once for each image and not once an epoch.
+    room : float, default=inf
+        Bytes that one image's activations may take. The network is cut where they fit, so that what is frozen is
+        computed once for each image and not once an epoch; 0 cuts nowhere.
 
     Returns
     -------
@@ -72,18 +76,21 @@ def make_tunable(spec: EncoderSpec, n_outputs: int, unfreeze: str | int, *, froz
     prefix = "" if order.classifier else f"{NETWORK}."
     depths = {f"{prefix}{name}": depth for name, depth in plan.depths.items()}
     freeze(network, depths, head)
-    nodes = [node if node == "feature" else f"{prefix}{node}" for node in plan.cuts] if frozen_once else []
+    cuts = {f"{prefix}{node}" if node != FEATURE else node: order.shape(node) for node in plan.cuts if room}
+    nodes = [node for node, shape in cuts.items() if _FLOAT * math.prod(shape) <= room]
     suffix, node = cut(network, head, nodes) or (whole(network, head, spec.preprocess.size), None)
-    if nodes and node is None:
-        logger.info("%s cannot be cut: its frozen layers are computed in each epoch", spec.name)
+    if cuts and node is None:
+        why = (
+            "cannot be cut" if nodes else f"gives activations of more than {room:,.0f} bytes an image, too many to hold"
+        )
+        logger.info("%s %s: its frozen layers are computed in each epoch", spec.name, why)
     named = {parameter: name for name, parameter in network.named_parameters()}
     own = {name: named[parameter] for name, parameter in suffix.named_parameters() if parameter.requires_grad}
-    node = node and node.removeprefix(prefix)
     return Tunable(
         network=network,
         head=network.get_submodule(head),
         module=suffix,
-        node=node,
-        shape=order.shapes[node] if node else (),
+        node=node and node.removeprefix(prefix),
+        shape=cuts[node] if node else (),
         depths={name: depths.get(full, 0) for name, full in own.items()},
     )

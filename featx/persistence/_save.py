@@ -27,7 +27,8 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     Parameters
     ----------
     model : estimator
-        Of scikit-learn, fitted or not: a Pipeline, a search, an `ImageEncoder` alone.
+        Of scikit-learn, fitted or not: a Pipeline, a search, an `ImageEncoder` alone. A fitted `FineTuneClassifier` is
+        saved as what its ``to_pipeline()`` gives.
     folder : str or Path
         Is made, in a folder that exists; a model that was saved there is replaced.
 
@@ -63,8 +64,9 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     if isinstance(model, type) or not hasattr(model, "get_params"):
         raise ParameterError(f"Got model={model!r}. Expected a scikit-learn estimator (an instance).")
     with new_folder(Path(folder).expanduser().resolve(), marker=RECORD, error=ModelError) as new:
-        packer = Packer(model, new)
         try:
+            model = model.to_pipeline() if hasattr(model, "to_pipeline") else model
+            packer = Packer(model, new)
             packed = rebuild(model, packer)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ModelError(f"{type(model).__name__} cannot be saved: {error}") from error

@@ -40,6 +40,11 @@ def test_the_defaults_are_accepted():
     check_parameters(FineTuneRegressor().get_params(deep=False))
 
 
+def test_what_numpy_calls_numbers_and_bools_is_accepted():
+    given = {"epochs": np.int64(2), "train_norms": np.bool_(True), "learning_rate": np.float32(0.1)}
+    check_parameters(FineTuneRegressor(**given).get_params(deep=False))
+
+
 def test_a_checkpoint_wants_a_seed():
     with pytest.raises(ParameterError, match="random_state=None"):
         check_parameters(FineTuneRegressor(checkpoint="here", random_state=None).get_params(deep=False))

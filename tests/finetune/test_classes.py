@@ -14,6 +14,17 @@ def test_one_class_is_refused():
         Classes(["a", "a"], 2)
 
 
+def test_numbers_are_another_estimators():
+    with pytest.raises(InputError, match="FineTuneRegressor"):
+        Classes([0.5, 1.5], 2)
+
+
+@pytest.mark.parametrize("weights", [{"a": -1}, {"a": np.nan}, {"a": 0, "b": 0}, "balance", {"c": 1}], ids=str)
+def test_weights_of_classes_that_are_none_are_refused(weights):
+    with pytest.raises(InputError, match="class_weight"):
+        Classes(["a", "b"], 2, weights)
+
+
 def test_balanced_weights_give_each_class_the_same_sum():
     labels = Classes(["a"] * 9 + ["b"], 10, "balanced")
     assert labels.weights[:9].sum() == pytest.approx(labels.weights[9])

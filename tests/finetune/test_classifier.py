@@ -63,11 +63,12 @@ def test_balanced_weights_help_the_rare_class(tiny, crops, labels):
     assert shares[1] > shares[0]
 
 
-def test_a_tuned_network_leaves_as_a_bundle(tiny, crops, labels, tmp_path):
-    model = FineTuneClassifier(tiny, unfreeze="conv2", epochs=2, validation=None, verbose=0).fit(crops, labels)
-    featx.export_bundle(model.to_pipeline(), tmp_path / "bundle", sample=crops[::4])
-    answers = featx.Predictor(tmp_path / "bundle").predict(crops)
-    assert answers.tolist() == model.predict(crops).tolist()
+def test_a_model_is_saved_and_exported_as_its_pipeline(tiny, crops, labels, tmp_path):
+    model = FineTuneClassifier(tiny, unfreeze="conv2", epochs=2, verbose=0).fit(crops, labels)
+    featx.save(model, tmp_path / "model")
+    featx.export_bundle(model, tmp_path / "bundle", sample=crops[::4])
+    for other in (featx.load(tmp_path / "model"), featx.Predictor(tmp_path / "bundle")):
+        assert other.predict(crops).tolist() == model.predict(crops).tolist()
 
 
 def test_the_last_block_of_the_default_encoder_is_tuned(crops, labels):
@@ -80,3 +81,15 @@ def test_the_last_block_of_the_default_encoder_is_tuned(crops, labels):
     }  # fmt: skip
     assert not any("running" in name for name in changed)
     assert model.score(crops, labels) > 0.7
+
+
+def test_a_bundle_of_a_tuned_efficientnet_gives_the_same_label_for_each_of_many_images(digits, tmp_path):
+    X, y = (values[:200] for values in digits)
+    # What it takes, (x - 127) / 128, of small images.
+    preprocess = featx.Preprocess(64, fit="squash", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    model = FineTuneClassifier(preprocess=preprocess, epochs=1, learning_rate=1e-3, validation=None, verbose=0)
+    featx.export_bundle(model.fit(X[:60], y[:60]), tmp_path / "bundle", sample=X[:10])
+    predictor = featx.Predictor(tmp_path / "bundle")
+    assert predictor.predict(X).tolist() == model.predict(X).tolist()
+    np.testing.assert_allclose(predictor.predict_proba(X), model.predict_proba(X), atol=1e-4)
+    assert model.score(X[60:], y[60:]) > 0.9

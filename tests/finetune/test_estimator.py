@@ -7,6 +7,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed
+from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -42,6 +44,41 @@ def test_a_grid_search_goes_over_its_parameters(tiny, crops, labels):
     assert grid.cv_results_["mean_test_score"].min() > 0.5
 
 
+def test_a_grid_may_be_of_numpys_numbers(tiny, crops, labels):
+    grid = {"unfreeze": np.arange(1, 3), "train_norms": np.array([True, False])}
+    assert GridSearchCV(tuner(tiny, epochs=1), grid, cv=2).fit(np.stack(crops), labels).best_params_
+
+
+def test_threads_get_what_they_would_get_alone(digits):
+    X, y = digits
+
+    def fit(seed):
+        model = FineTuneClassifier(
+            small_encoder(16, 4), unfreeze="all", augment="flip+shift", validation=None, epochs=3, learning_rate=0.01,
+            random_state=seed, cache=False, verbose=0,
+        )  # fmt: skip
+        return model.fit(X[:40], y[:40]).encoder_.weights
+
+    alone = [fit(seed) for seed in range(3)]
+    assert Parallel(3, backend="threading")(delayed(fit)(seed) for seed in range(3)) == alone
+
+
+def network() -> torch.nn.Module:
+    return make_tiny()
+
+
+def test_a_fitted_model_needs_the_original_weights_no_more(crops, labels, tmp_path):
+    file = tmp_path / "tiny.safetensors"
+    save_file(make_tiny().state_dict(), file)
+    model = tuner(featx.Encoder.from_checkpoint(file, network, preprocess=TINY)).fit(crops, labels)
+    expected, pickled = model.predict_proba(crops), pickle.dumps(model)
+    file.unlink()
+    np.testing.assert_array_equal(model.predict_proba(crops), expected)
+    np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(crops), expected)
+    model.set_params(encoder="resnet18", weights=file)
+    np.testing.assert_array_equal(model.predict_proba(crops), expected)
+
+
 def test_the_encoder_that_was_given_stays_as_it_is(tiny, crops, labels):
     before = tiny.weights
     model = tuner(tiny).fit(crops, labels)
@@ -60,8 +97,10 @@ def test_frozen_layers_computed_once_give_what_each_epoch_would(tiny, crops, lab
     once, each = tuner(tiny), tuner(tiny, augment=lambda image: image)
     for model in (once, each):
         model.fit(crops, labels)
-    np.testing.assert_allclose(once.head_.coef_, each.head_.coef_, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(once.transform(crops), each.transform(crops), rtol=1e-3, atol=1e-3)
+    untrained = tuner(tiny, learning_rate=1e-12).fit(crops, labels)
+    for found in (lambda model: model.head_.coef_, lambda model: model.transform(crops)):
+        np.testing.assert_allclose(found(once), found(each), rtol=0, atol=1e-6)
+        assert abs(found(untrained) - found(each)).max() > 1e-4
 
 
 def test_a_seed_decides_and_the_random_state_of_the_process_stays(tiny, crops, labels):
@@ -161,6 +200,34 @@ def test_one_class_is_refused(tiny, crops):
         tuner(tiny).fit(crops, ["same"] * 40)
 
 
+def test_no_images_are_refused(tiny):
+    with pytest.raises(InputError, match="no images"):
+        tuner(tiny).fit([], [])
+
+
+def test_weights_that_the_only_step_made_useless_are_said(tiny, crops, labels):
+    with pytest.raises(TrainingError, match="learning_rate"):
+        tuner(tiny, learning_rate=1e30, epochs=1, batch_size=64).fit(crops, labels)
+
+
+def test_rows_that_weigh_nothing_are_not_validated_with(tiny, crops, labels):
+    some = np.r_[0:5, 20:25]
+    weights = np.zeros(40)
+    weights[some] = 1
+    model = tuner(tiny, validation=0.2, learning_rate=0.01).fit(crops, labels, sample_weight=weights)
+    assert model.history_["validation_loss"].gt(0).all()
+    alone = tuner(tiny, validation=0.2, learning_rate=0.01).fit([crops[i] for i in some], labels[some])
+    np.testing.assert_allclose(model.history_["validation_loss"], alone.history_["validation_loss"], atol=1e-6)
+
+
+@pytest.mark.parametrize("unfreeze", ["head", "last_block", "all"])
+def test_an_encoder_that_gives_maps_is_tuned(crops, labels, unfreeze):
+    maps = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 5, 3), torch.nn.ReLU())
+    model = tuner(featx.Encoder.from_module(maps, preprocess=featx.Preprocess(size=8)), unfreeze=unfreeze)
+    assert model.fit(crops, labels).head_.coef_.shape == (1, 5)
+    assert model.score(crops, labels) > 0.7
+
+
 def test_a_loss_that_is_no_number_is_said(tiny, crops, labels):
     with pytest.raises(TrainingError, match="learning_rate"):
         tuner(tiny, learning_rate=1e30, epochs=20).fit(crops, labels)
@@ -180,8 +247,9 @@ def test_a_source_is_trained_with(tiny, crops, labels):
     model = tuner(tiny).fit(crops, labels, source=source)
     assert model.classes_.tolist() == ["china", "flower"]
     assert model.encoder_.weights != tuner(tiny).fit(crops, labels).encoder_.weights
-    with pytest.raises(InputError, match="source"):
-        tuner(tiny).fit(crops, labels, source=crops)
+    for wrong in (crops, (crops, labels[:5]), (crops, ["same"] * 40), ([], [])):
+        with pytest.raises(InputError, match="source"):
+            tuner(tiny).fit(crops, labels, source=wrong)
 
 
 def test_a_source_of_much_weight_is_learned(digits):

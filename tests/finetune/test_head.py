@@ -8,7 +8,7 @@ import torch
 
 from featx.encoders import resolve
 from featx.exceptions import ParameterError
-from featx.finetune._head import keep_outputs, own_network, replace_head, set_weights
+from featx.finetune._head import draw_weights, keep_outputs, own_network, replace_head, set_weights
 from featx.finetune._order import order_of
 from featx.finetune._small import small_encoder
 from tests.networks import tiny_encoder
@@ -63,3 +63,15 @@ def test_weights_become_the_head_and_outputs_can_be_dropped():
     keep_outputs(linear, 2)
     assert linear(torch.ones(1, 2)).tolist() == [[1.0, 6.0]]
     assert linear.out_features == 2
+
+
+def test_weights_are_drawn_by_the_seed_alone_as_torch_draws_them():
+    state, linear, found = torch.random.get_rng_state(), torch.nn.Linear(16, 300), []
+    torch.random.set_rng_state(state)
+    for seed in (0, 0, 1):
+        draw_weights(linear, seed)
+        found.append(torch.cat([linear.weight.flatten(), linear.bias]).detach().clone())
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert 0.24 < found[0].abs().max() <= 0.25
+    assert torch.equal(state, torch.random.get_rng_state())

@@ -47,3 +47,22 @@ def test_images_of_which_none_can_be_used_are_refused(tiny):
     tunable = make_tunable(encoder._specs()[0], 4, "conv2")
     with pytest.raises(InputError, match="none can be used"):
         read_inputs([b"no image", b"nor this"], encoder, tunable, probe=False)
+
+
+def test_a_feature_that_is_a_map_is_pooled_for_the_head(crops):
+    maps = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+    encoder = featx.ImageEncoder(featx.Encoder.from_module(maps, preprocess=featx.Preprocess(size=8)), verbose=0)
+    tunable = make_tunable(encoder._specs()[0], 2, "head")
+    inputs, *_ = read_inputs(crops, encoder, tunable, probe=False)
+    np.testing.assert_allclose(inputs, encoder.transform(crops), atol=1e-6)
+
+
+def test_images_that_cannot_be_used_are_told_once(crops, tiny):
+    encoder = featx.ImageEncoder(tiny, on_error="nan", on_missing="nan", verbose=0, cache=False)
+    tunable = make_tunable(encoder._specs()[0], 4, "all")
+    with pytest.warns(ImageWarning, match="2 of 4") as told:
+        _, Z, usable = read_inputs([crops[0], b"no image", None, crops[1]], encoder, tunable, probe=True)
+    assert len(told) == 1
+    assert usable.tolist() == [0, 3]
+    np.testing.assert_array_equal(Z[usable], encoder.transform(crops[:2]))
+    assert np.isnan(Z[1:3]).all()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import featx
-from featx.finetune import FineTuneClassifier
+from featx.exceptions import ImageErrors, InputError, ParameterError
+from featx.finetune import FineTuneClassifier, _job
 from featx.finetune._classes import Classes
 from featx.finetune._job import Job, Task, _settle
 
@@ -49,6 +50,52 @@ def test_a_checkpoint_belongs_to_what_changes_the_weights_alone(crops, tiny, tmp
 
     assert file() == file(verbose=0, device="cpu")
     assert len({file(), file(epochs=3), file(learning_rate=0.1), file(unfreeze="all")}) == 4
+
+
+def test_a_checkpoint_belongs_to_what_the_augment_does(crops, tiny, tmp_path):
+    def file(augment):
+        return job(tiny, task(crops, 2), checkpoint=tmp_path, augment=augment).checkpoint()._path
+
+    assert file(lambda image: image) == file(lambda image: image) != file(lambda image: 255 - image)
+    assert file("flip") != file("shift")
+
+
+def test_a_number_of_numpys_is_that_number_for_a_checkpoint(crops, tiny, tmp_path):
+    def file(**parameters):
+        return job(tiny, task(crops, 2), checkpoint=tmp_path, **parameters).checkpoint()._path
+
+    assert file(unfreeze=np.int64(1), train_norms=np.bool_(True)) == file(unfreeze=1, train_norms=True)
+
+
+def test_a_folder_of_no_use_is_said_before_an_image_is_read(tiny, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ParameterError, match="checkpoint"):
+        job(tiny, task([b"no image"] * 4, 2), checkpoint=tmp_path / "file").run()
+
+
+def test_rows_that_weigh_nothing_are_not_used(crops, tiny):
+    weightless = task(crops, 2)
+    weightless.weights[::3] = 0
+    _, _, usable = weightless.read(featx.ImageEncoder(tiny, verbose=0), job(tiny, task(crops, 2)).tunable, probe=False)
+    assert usable.tolist() == np.flatnonzero(np.arange(40) % 3).tolist()
+    weightless.weights[::2] = 0
+    with pytest.raises(InputError, match="class 0"):
+        job(tiny, weightless).run()
+
+
+def test_errors_of_the_source_say_so(crops, tiny):
+    with pytest.raises(ImageErrors, match=r"In source: 1 of 40.*(\n.*)*row 0"):
+        job(tiny, task(crops, 2), task([b"no image", *crops[1:]], 2)).run()
+    weightless = task(crops, 2)
+    weightless.weights[::2] = 0
+    with pytest.raises(InputError, match=r"In source.*class 0"):
+        job(tiny, task(crops, 2), weightless).run()
+
+
+def test_activations_that_would_fill_the_memory_are_not_held(crops, tiny, monkeypatch):
+    assert job(tiny, task(crops, 2), unfreeze="conv2").tunable.node == "norm1"
+    monkeypatch.setattr(_job, "available_memory", lambda: 4 * 40 * 5400 - 1)
+    assert job(tiny, task(crops, 2), unfreeze="conv2").tunable.node is None
 
 
 def test_what_comes_out_is_an_encoder_with_the_first_tasks_head(crops, tiny):

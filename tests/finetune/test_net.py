@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 
 from featx.exceptions import FallbackWarning, TrainingError
 from featx.extraction._progress import progress_bar
+from featx.finetune import FineTuneClassifier, small_encoder
 from featx.finetune._net import Settings, TuningNet
+from featx.finetune._schedule import schedule
 
 
 class Narrow(torch.nn.Linear):
@@ -73,14 +76,46 @@ def test_a_batch_that_finds_no_room_is_halved_and_gives_the_same_gradients(room)
 def test_one_image_that_finds_no_room_is_an_error():
     narrow = net(linear(Narrow))
     narrow.module_.room = 0
-    with pytest.raises(torch.OutOfMemoryError), pytest.warns(FallbackWarning):
+    with (
+        pytest.raises(TrainingError, match=r"a single image.*unfreeze=.*preprocess=.*device="),
+        pytest.warns(FallbackWarning),
+    ):
         narrow.train_step_single(batch(4))
+
+
+def test_validation_finds_room_in_parts():
+    plain, narrow = net(linear()), net(linear(Narrow))
+    narrow.module_.room = 3
+    with pytest.warns(FallbackWarning, match="batch_size"):
+        found = narrow.validation_step(batch(10))
+    expected = plain.validation_step(batch(10))
+    torch.testing.assert_close(found["loss"], expected["loss"])
+    torch.testing.assert_close(found["y_pred"], expected["y_pred"])
+    assert not found["y_pred"].requires_grad
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_norms_that_follow_the_batches_never_get_a_part_of_one_image(n):
+    seen, norm = [], torch.nn.BatchNorm1d(4)
+    norm.register_forward_pre_hook(lambda _norm, given: seen.append(len(given[0])))
+    narrow = net(torch.nn.Sequential(norm, linear(Narrow)), train_norms=True)
+    narrow.module_[1].room = 3
+    if n > 3:
+        with pytest.warns(FallbackWarning, match="norms follow each part"):
+            narrow.train_step_single(batch(n))
+    else:
+        narrow.train_step_single(batch(n))
+    assert min(seen) > 1
+    narrow.module_[1].room = 1
+    with pytest.raises(TrainingError, match="norms need two"):
+        narrow.train_step_single(batch(2))
 
 
 def test_a_loss_that_is_no_number_stops_before_it_does_harm():
     broken = net(linear())
     before = broken.module_.weight.detach().clone()
-    broken.history.new_epoch()
+    for _ in range(2):  # epoch 0 is before the training
+        broken.history.new_epoch()
     x, y = batch(4)
     with pytest.raises(TrainingError, match=r"nan in epoch 1.*learning_rate"):
         broken.train_step((x * math.nan, y))
@@ -116,6 +151,17 @@ def test_rates_fall_with_depth_and_norms_do_not_decay():
     assert [groups[name]["weight_decay"] for name in ("0.weight", "1.weight", "2.bias")] == [0.1, 0, 0]
 
 
+def test_each_step_has_the_rate_of_its_depth_and_of_the_schedule():
+    trained = net(
+        torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 3)), depths={"0.weight": 2, "0.bias": 1}
+    )
+    trained.settings = replace(trained.settings, factor=lambda step: 1 / (step + 1))
+    for step in range(3):
+        trained.train_step(batch(4))
+        rates = [group["lr"] for group in trained.optimizer_.param_groups]
+        assert rates == pytest.approx([rate / (step + 1) for rate in (0.025, 0.05, 0.1, 0.1)])
+
+
 @pytest.mark.parametrize("train_norms", [False, True])
 def test_norms_follow_the_batches_only_where_they_are_tuned(train_norms):
     frozen, tuned = torch.nn.BatchNorm2d(3).requires_grad_(False), torch.nn.BatchNorm2d(3)
@@ -140,3 +186,14 @@ def test_mixed_precision_computes_in_less_and_answers_in_float32():
     given, exact = trained.infer(x), net(linear()).infer(x)
     assert given.dtype == torch.float32
     assert 0 < (given - exact).abs().max() < 0.1
+
+
+@pytest.mark.parametrize(("n", "steps"), [(32, 1), (33, 1), (34, 2)])
+def test_the_schedule_counts_the_steps_that_are_taken(digits, n, steps):
+    X, y = digits
+    model = FineTuneClassifier(
+        small_encoder(16, 4), unfreeze="all", train_norms=True, validation=None, epochs=4, learning_rate=1e-3, verbose=0
+    ).fit(X[:n], y[:n])
+    factor = schedule(0.1, 4 * steps)
+    expected = [1e-3 * factor(epoch * steps - 1) for epoch in range(1, 5)]
+    np.testing.assert_allclose(model.history_["learning_rate"][1:], expected, rtol=1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ def nodes(unfreeze, order=ORDER):
 def test_the_last_block_is_the_one_before_the_head():
     plan = make_plan(ORDER, "last_block")
     assert {name.split(".")[0] + "." + name.split(".")[1] for name in plan.depths} == {"layer4.1"}
-    assert plan == make_plan(ORDER, 1)
+    assert plan == make_plan(ORDER, 1) == make_plan(ORDER, np.int64(1))
     assert plan.cuts[0] == "layer4.0"
 
 

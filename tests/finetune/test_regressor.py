@@ -29,3 +29,7 @@ def test_a_source_of_numbers_is_trained_with(digits):
     model = FineTuneRegressor(small_encoder(16, 4), epochs=1, verbose=0)
     model.fit(X[:40], y[:40], source=(X[40:80], X[40:80, :, :2].mean(axis=2)[:, :2]))
     assert model.predict(X[:5]).shape == (5,)
+
+
+def test_scikit_learn_is_told_of_several_columns():
+    assert FineTuneRegressor().__sklearn_tags__().target_tags.multi_output

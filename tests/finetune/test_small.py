@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from featx.encoders import resolve
 from featx.exceptions import ParameterError
 from featx.finetune import small_encoder
+from featx.finetune._order import order_of
 
 
 def test_it_takes_small_images_and_has_few_weights():
@@ -19,6 +21,15 @@ def test_the_seed_decides_and_the_random_state_of_the_process_stays():
     state = torch.random.get_rng_state()
     assert small_encoder(16, 4).weights == small_encoder(16, 4).weights != small_encoder(16, 4, random_state=1).weights
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_no_gpu_is_seeded(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", pytest.fail)
+    small_encoder(16, 4)
+
+
+def test_each_convolution_is_a_block():
+    assert len(order_of(resolve(small_encoder(16, 4))[0]).blocks) == 6
 
 
 @pytest.mark.parametrize(("size", "channels"), [(4, 8), (28, 0)])

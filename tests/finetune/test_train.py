@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
+from featx.exceptions import TrainingError
 from featx.extraction._progress import progress_bar
 from featx.finetune._checkpoint import Checkpoint
 from featx.finetune._net import Settings, TuningNet
@@ -23,7 +28,7 @@ def rows(first: int, n: int, noise: bool = False) -> Rows:
     return Rows([inputs], [targets], zeros, np.arange(n), np.ones(n, np.float32))
 
 
-def net(epochs: int, rate: float = 0.05) -> TuningNet:
+def net(epochs: int, rate: float = 0.05, batch_size: int = 8) -> TuningNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = torch.nn.Sequential(
@@ -44,13 +49,13 @@ def net(epochs: int, rate: float = 0.05) -> TuningNet:
         autocast=None,
         bar=progress_bar(1, hits=0, description="", verbose=0),
     )
-    return TuningNet(module, torch.nn.CrossEntropyLoss, settings, batch_size=8, drop_last=False, device="cpu")
+    return TuningNet(module, torch.nn.CrossEntropyLoss, settings, batch_size=batch_size, drop_last=False, device="cpu")
 
 
-def run(folder, epochs=6, patience=99, valid=None, seed=3, **changes) -> TuningNet:
+def run(folder, epochs=6, patience=99, valid=None, seed=3, key="key", **changes) -> TuningNet:
     trained = net(epochs, **changes)
     with torch.random.fork_rng(devices=[]):
-        train(trained, rows(0, 64), valid, epochs, patience, seed, Checkpoint(folder, "key"))
+        train(trained, rows(0, 64), valid, epochs, patience, seed, Checkpoint(folder, key))
     return trained
 
 
@@ -125,3 +130,50 @@ def test_epoch_0_is_what_the_first_weights_are_worth():
     table = curves(run(None, epochs=1, valid=rows(1, 40), rate=1e-9), "accuracy")
     assert table["validation_loss"][0] == pytest.approx(table["validation_loss"][1], abs=1e-4)
     assert np.isnan(table["train_loss"][0])
+
+
+def test_rates_follow_one_schedule_through_all_epochs():
+    factor = schedule(0.1, 6 * 8)
+    found = curves(run(None, epochs=6), "accuracy")["learning_rate"]
+    np.testing.assert_allclose(found[1:], [0.05 * factor(8 * epoch - 1) for epoch in range(1, 7)])
+
+
+def test_a_validation_loss_that_is_no_number_is_said():
+    valid = rows(1, 10)
+    valid.inputs[0][3] = np.nan
+    with pytest.raises(TrainingError, match=r"validation loss became nan in epoch 0.*learning_rate"):
+        run(None, valid=valid)
+
+
+def test_weights_that_the_last_step_made_useless_are_said():
+    with pytest.raises(TrainingError, match=r"outputs became.*learning_rate"):
+        run(None, epochs=1, rate=1e30, batch_size=64)
+
+
+def test_no_other_generator_than_the_devices_own_is_seeded(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    trained = net(1)
+    with torch.random.fork_rng(devices=[]):
+        train(trained, rows(0, 64), None, 1, 99, 3, Checkpoint(None, ""))
+    assert len(seeded) == 1  # by net(), above
+
+
+def test_the_bar_begins_where_training_goes_on_and_ends_full(tmp_path):
+    begun = []
+
+    class Bar(tqdm):
+        def set_postfix(self, *given, **kept):
+            begun.append((self.initial, self.n))
+
+    def barred(epochs):
+        trained = net(epochs)
+        with torch.random.fork_rng(devices=[]), Bar(total=64 * epochs, file=io.StringIO()) as bar:
+            trained.settings = replace(trained.settings, bar=bar)
+            train(trained, rows(0, 64), rows(1, 40, noise=True), epochs, 99, 3, Checkpoint(tmp_path, "key"))
+            return bar.n
+
+    assert barred(2) == 128
+    assert barred(2) == 128
+    assert barred(6) == 64 * 6
+    assert begun[:3] == [(0, 64), (0, 128), (128, 192)]

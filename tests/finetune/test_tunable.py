@@ -21,7 +21,7 @@ def test_a_tunable_begins_where_the_frozen_layers_end():
 
 
 def test_it_is_the_whole_network_where_images_change():
-    tunable = make_tunable(resolve(tiny_encoder())[0], 4, "conv2", frozen_once=False)
+    tunable = make_tunable(resolve(tiny_encoder())[0], 4, "conv2", room=0)
     assert tunable.node is None
     assert tunable.module is tunable.network
 
@@ -43,7 +43,17 @@ def test_a_network_that_cannot_be_cut_is_said_to_compute_all(caplog):
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), Untraceable())
     (spec,) = resolve(featx.Encoder.from_module(network, preprocess=TINY))
     with caplog.at_level(logging.INFO, "featx"):
-        assert make_tunable(spec, 4, "1.first", frozen_once=False).node is None
+        assert make_tunable(spec, 4, "1.first", room=0).node is None
         assert not caplog.messages
         assert make_tunable(spec, 4, "1.first").node is None
     assert "cannot be cut" in caplog.text
+
+
+def test_activations_that_find_no_room_are_not_held(caplog):
+    (spec,) = resolve(tiny_encoder())
+    of_one = 4 * 6 * 15 * 15
+    assert make_tunable(spec, 4, "conv2", room=of_one).node == "norm1"
+    with caplog.at_level(logging.INFO, "featx"):
+        assert make_tunable(spec, 4, "conv2", room=of_one - 1).node is None
+    assert "5,399 bytes an image" in caplog.text
+    assert make_tunable(spec, 4, "head", room=32).node == "feature"

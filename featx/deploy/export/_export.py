@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from featx._new_folder import check_new_folder, new_folder
@@ -56,7 +57,8 @@ def export_bundle(
     pipeline : estimator
         A fitted Pipeline of an `ImageEncoder` and scikit-learn steps; or one that
         begins with a ColumnTransformer of images and other columns; or a search
-        over one. An `ImageEncoder` alone makes a bundle that embeds.
+        over one. An `ImageEncoder` alone makes a bundle that embeds; of a
+        `FineTuneClassifier` it is what ``to_pipeline()`` gives.
     folder : str or Path
         Is made; a bundle that lies there is replaced.
     sample : container of images, or DataFrame, default=None
@@ -104,6 +106,7 @@ def export_bundle(
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
     target = Path(folder).expanduser().resolve()
     check_new_folder(target, marker=CARD, error=ExportError)
+    pipeline = _as_pipeline(pipeline)
     stripped = strip(pipeline)
     _check_stripped(stripped)
     rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
@@ -113,6 +116,16 @@ def export_bundle(
     with new_folder(target, marker=CARD, error=ExportError) as new:
         card = plan.write(new, head)
     return Bundle(target, card)
+
+
+def _as_pipeline(model: Any) -> Any:
+    """A fine-tuned model leaves as the pipeline that it knows; any other one as it is."""
+    if isinstance(model, type) or not hasattr(model, "to_pipeline"):
+        return model
+    try:
+        return model.to_pipeline()
+    except NotFittedError as error:
+        raise ExportError(str(error)) from error
 
 
 class _Plan:
