@@ -10,8 +10,10 @@ from sklearn.datasets import load_digits
 
 import featx
 from featx.adapt import adaptation_report
+from featx.adapt._methods import METHODS
 from featx.adapt._routing import domain_routing
 from featx.exceptions import InputError, MissingDependencyError, ParameterError, UnknownNameError
+from featx.transfer.scores import proxy_a_distance
 from tests.adapt.gaussians import draw_domain
 
 SHALLOW = ("source", "standardize", "coral", "subspace", "ot")
@@ -56,9 +58,11 @@ def test_deep_methods_are_compared_too():
     assert summary["accuracy"].notna().all()
 
 
-def test_the_same_seed_gives_the_same_report_again():
-    one, two = (report_of(45, 45, methods=["subspace"]).summary for _ in range(2))
+@pytest.mark.parametrize("method", ["subspace", "dann"])
+def test_the_same_seed_gives_the_same_report_again(method):
+    one, two, other = (report_of(24, 24, methods=[method], random_state=seed).summary for seed in (1, 1, 2))
     assert one.drop(columns="seconds").equals(two.drop(columns="seconds"))
+    assert not one.drop(columns="seconds").equals(other.drop(columns="seconds"))
 
 
 def test_images_are_compared_by_their_embeddings(tiny, tmp_path):
@@ -85,15 +89,25 @@ def test_metadata_routing_is_left_as_it_was():
 
 
 def test_the_recipe_of_the_docstring_runs_on_images(photos, tiny):
-    recipe = adaptation_report.__doc__.partition("-1 for the target::\n")[2].partition("    featx leaves")[0]
+    recipe = adaptation_report.__doc__.partition("gives the names back::\n")[2].partition("    featx leaves")[0]
     Xs = [photo[i : i + 64, i : i + 64] for i in range(0, 240, 20) for photo in photos]
-    ys, Xt = np.arange(24) % 2, [image // 2 for image in Xs]
+    ys, Xt = np.array(["flower", "temple"] * 12), [image // 2 for image in Xs]
     encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
     report = adaptation_report(Xs, ys, Xt, ys, ["standardize"], encoder=encoder, draws=3, verbose=0)
-    names = {"np": np, "sklearn": sklearn, "report": report, "Xs": Xs, "ys": ys, "Xt": Xt, "new": Xt[:6]}
+    given = {"np": np, "sklearn": sklearn, "report": report, "Xs": Xs, "ys": ys, "Xt": Xt, "new": Xt[:6]}
     with domain_routing():  # switched off again behind it
-        exec(f"{textwrap.dedent(recipe)}\nlabels = model.predict(new, sample_domain=np.full(len(new), -2))", names)
-    assert (names["labels"] == ys[:6]).mean() > 0.8
+        exec(textwrap.dedent(recipe), given)
+    assert (given["labels"] == ys[:6]).mean() > 0.8
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_new_rows_are_of_the_target_where_no_domain_is_given(method):
+    (Zs, ys), (Zt, yt) = draw_domain(60, 0), draw_domain(60, 1, moved=True)
+    model = report_of(60, 60, methods=[method, "standardize"]).pipeline(method)
+    with domain_routing():
+        domain = np.repeat([1, -1], 60)
+        model.fit(np.vstack([Zs, Zt]), np.concatenate([ys, np.full(60, -1)]), sample_domain=domain)
+        np.testing.assert_array_equal(model.predict(Zt), model.predict(Zt, sample_domain=np.full(60, -1)))
 
 
 @pytest.mark.parametrize(
@@ -103,6 +117,7 @@ def test_the_recipe_of_the_docstring_runs_on_images(photos, tiny):
         ({"methods": []}, ParameterError, "at least one"),
         ({"scorer": "circuler"}, UnknownNameError, "'circular'"),
         ({"draws": 2}, ParameterError, "draws=2"),
+        ({"random_state": -1}, ParameterError, "random_state=-1"),
         ({"m": 11}, InputError, "Expected 12 or more"),
         ({"n": 6}, InputError, "Got 2 images of class '0' for draws=3"),
     ],
@@ -110,6 +125,20 @@ def test_the_recipe_of_the_docstring_runs_on_images(photos, tiny):
 def test_what_cannot_be_compared_is_said(changed, error, message):
     with pytest.raises(error, match=message):
         report_of(**changed)
+
+
+@pytest.mark.parametrize("given", [{"draws": 2}, {"random_state": "a"}, {"methods": None}, {"scorer": "circuler"}])
+def test_parameters_are_checked_before_anything_is_encoded(given):
+    with pytest.raises(ParameterError):
+        adaptation_report(["missing.jpg"], [0], ["missing.jpg"], **given)
+
+
+def test_the_distances_before_and_after_are_of_the_same_rows():
+    report = report_of(36, 36, methods=["standardize"])
+    whole = proxy_a_distance(draw_domain(36, 0)[0], draw_domain(36, 100, moved=True)[0])
+    assert report.proxy_a.distance == pytest.approx(report.summary.loc["source", "proxy_a"], abs=0.15)
+    assert report.proxy_a.distance != whole.distance
+    assert report.proxy_a.p_value == whole.p_value
 
 
 @pytest.mark.parametrize("package", ["skada", "skorch"])

@@ -65,8 +65,15 @@ def test_the_source_comes_first_and_each_method_once():
 def test_an_unknown_method_is_named_with_close_ones():
     with pytest.raises(UnknownNameError, match="'deepcoral'"):
         check_methods(["deepcorall"])
+    with pytest.raises(UnknownNameError, match="'coral'"):
+        check_methods([["coral"]])
 
 
 def test_something_must_be_compared_with_the_source():
     with pytest.raises(ParameterError, match="at least one"):
         check_methods(["source"])
+
+
+def test_methods_are_names():
+    with pytest.raises(ParameterError, match="methods=None"):
+        check_methods(None)

@@ -37,6 +37,12 @@ def test_what_is_not_known_is_left_empty(tmp_path):
     assert "no gain can be known" in text
 
 
+def test_where_adaptation_hurts_the_source_is_the_best_row_and_there_is_no_after(tmp_path):
+    _, text = page_of(tmp_path, source=0.8, coral=0.3)
+    assert re.search(r'<tr class="best"><td>source</td>', text)
+    assert "after source" not in text
+
+
 def test_notes_are_escaped(tmp_path):
     _, text = page_of(tmp_path, "classes <b>", source=0.5, coral=0.8)
     assert "classes &lt;b&gt;" in text

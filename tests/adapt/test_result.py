@@ -40,6 +40,12 @@ def test_domains_are_drawn_before_and_after_the_best_method_or_another():
     assert [ax.get_title() for ax in report.plot_domains("ot").axes] == ["before", "after ot"]
 
 
+def test_where_adaptation_hurts_the_source_is_drawn_alone():
+    report = report_of(outcomes_of(source=0.8, coral=0.3))
+    assert (report.word, report.best) == ("hurts", "source")
+    assert [ax.get_title() for ax in report.plot_domains().axes] == ["before"]
+
+
 @pytest.mark.parametrize("ask", [AdaptationReport.plot_domains, AdaptationReport.pipeline])
 def test_a_method_that_was_not_compared_is_named_with_close_ones(ask):
     with pytest.raises(UnknownNameError, match="'coral'"):
