@@ -29,7 +29,5 @@ def check_seed(random_state: Any) -> int:
     if random_state is None:
         return int(np.random.default_rng().integers(_END))
     if not isinstance(random_state, Integral) or isinstance(random_state, bool) or not 0 <= random_state < _END:
-        raise ParameterError(
-            f"Got random_state={random_state!r}. Expected a whole number from 0 to 2**32 - 1, or None."
-        )
+        raise ParameterError(f"Got random_state={random_state!r}. Expected a whole number, 0 to 2**32 - 1, or None.")
     return int(random_state)

@@ -22,7 +22,7 @@ def is_table(X: Any) -> bool:
     """
     if isinstance(X, list | tuple) and len(X) and (isinstance(X[0], list | tuple) or getattr(X[0], "ndim", 0) == 1):
         raise InputError(
-            f"Got a {type(X).__name__} of {type(X[0]).__name__}s. Expected images, or embeddings as one array: np.array(X)."
+            f"Got a {type(X).__name__} of {type(X[0]).__name__}s. Expected images, or embeddings: np.array(X)."
         )
     pixels = isinstance(X, np.ndarray) and X.dtype == np.uint8
     return _is_frame(X) or (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu" and not pixels)
@@ -77,7 +77,7 @@ def check_spread(Z: np.ndarray, domain: str) -> None:
     InputError
         If all are the same, or too large or too small for their squares.
     """
-    if len(Z) > 1 and (Z == Z[0]).all():
+    if len(Z) > 1 and (Z[0] == Z).all():
         raise InputError(f"Got the same embedding in every usable row of the {domain}. Expected rows that differ.")
     largest = float(np.abs(Z).max())
     if not 1 / _LARGEST < largest < _LARGEST:

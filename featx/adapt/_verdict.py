@@ -64,8 +64,8 @@ def say(outcomes: Outcomes, decision: Decision | None) -> str:
     """The verdict: its word, the best method, and the evidence with figures."""
     if decision is None:
         return (
-            f"{UNDECIDED}: without labels of the target no gain can be known. {_preferred(outcomes)}; label some images "
-            "of the target, drawn at random, and pass yt."
+            f"{UNDECIDED}: without labels of the target no gain can be known. {_preferred(outcomes)}; label some "
+            "images of the target, drawn at random, and pass yt."
         )
     leader = _most_accurate(outcomes, decision)
     gain, level = decision.corrected[leader], decision.corrected_level

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -52,12 +50,6 @@ def test_a_scorer_of_skadas_is_taken_as_it_is():
 
 def test_circular_validation_prefers_the_method_that_undoes_the_gap():
     assert tuned("standardize").score > tuned("source").score + 0.1
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_labels_of_the_target_tune_nothing_where_they_slip_in(name):
-    slipped = replace(ROWS, y=np.concatenate([ROWS.y[:60], draw_domain(60, 1)[1]]))
-    assert tuned(name, rows=slipped) == tuned(name)
 
 
 def test_predictions_of_one_class_are_no_warning():
