@@ -19,7 +19,7 @@ _POLICIES = ("raise", "nan")
 class ColumnEncoder(TransformerMixin, BaseEstimator):
     """A stateless transformer of one column into embeddings that are kept in a store.
 
-    A subclass has the parameters ``cache`` and ``on_missing``, `fit`, `transform`, and `_count_outputs`.
+    A subclass has the parameters ``cache``, ``on_missing`` and ``verbose``, `fit`, `transform`, and `_count_outputs`.
 
     Attributes
     ----------
@@ -89,6 +89,11 @@ class ColumnEncoder(TransformerMixin, BaseEstimator):
             value = getattr(self, parameter)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise ParameterError(f"Got {parameter}={value!r}. Expected a positive integer.")
+
+    def _verbosity(self) -> int:
+        if not isinstance(self.verbose, Integral | np.bool_) or self.verbose < 0:
+            raise ParameterError(f"Got verbose={self.verbose!r}. Expected 1, or 0 for no progress bar.")
+        return int(self.verbose)
 
     def _store(self) -> Store | None:
         if self.cache is False or self.cache is None:

@@ -224,5 +224,5 @@ class ImageEncoder(ColumnEncoder):
             on_missing=self.on_missing,
             max_pixels=int(self.max_pixels),
             n_threads=count_threads(self.n_jobs),
-            verbose=int(self.verbose),
+            verbose=self._verbosity(),
         )

@@ -332,6 +332,7 @@ def test_a_layer_that_is_known_already_is_not_stored_again(tiny, crops, store):
         ({"batch_size": 2.5}, ParameterError, "positive integer"),
         ({"n_jobs": 0}, ParameterError, "n_jobs"),
         ({"max_pixels": -1}, ParameterError, "max_pixels"),
+        ({"verbose": None}, ParameterError, "verbose=None"),
         ({"on_error": "ignore"}, UnknownNameError, "on_error"),
         ({"on_missing": "drop"}, UnknownNameError, "on_missing"),
         ({"cache": 3}, ParameterError, "cache=3"),

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 from sklearn.base import clone
 
 from featx._optional import import_optional
-from featx.adapt._domains import is_table, read_domains
-from featx.adapt._evaluate import compare_methods, split_domains
+from featx.adapt._domains import read_domains
+from featx.adapt._evaluate import compare_methods, measure_gap, split_domains, tested_splits
 from featx.adapt._methods import METHODS, ORACLE, check_methods
 from featx.adapt._result import AdaptationReport
 from featx.adapt._routing import domain_routing
+from featx.adapt._seed import check_seed
+from featx.adapt._table import is_table
 from featx.adapt._tuning import check_scorer
 from featx.encoders import Encoder
 from featx.extraction._progress import progress_bar
 from featx.transfer._embed import as_image_encoder
-from featx.transfer.scores import proxy_a_distance
+from featx.transfer.report._draws import check_draws
 
 if TYPE_CHECKING:
     from featx._image_encoder import ImageEncoder
@@ -33,7 +35,7 @@ def adaptation_report(
     encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
     scorer: Any = "circular",
     draws: int = 5,
-    random_state: int = 0,
+    random_state: int | None = 0,
     verbose: int = 1,
 ) -> AdaptationReport:
     """Compare domain adaptation methods on embeddings: the source has labels, the target none that a method may see.
@@ -41,8 +43,8 @@ def adaptation_report(
     Parameters
     ----------
     Xs, Xt : container of images, or float array or frame of shape (n, dim)
-        Source and target, as for `ImageEncoder`, or embeddings of one encoder. Images that cannot be read and rows that
-        are not finite are left out.
+        Source and target, as for `ImageEncoder`, or embeddings of one encoder. Columns of two frames are compared by
+        their names. Images that cannot be read and rows that are not finite are left out.
     ys : array of shape (n,)
         Classes of the source.
     yt : array of shape (m,), default=None
@@ -55,8 +57,8 @@ def adaptation_report(
     draws : int, default=5
         Folds, 3 or more, of source and target: each target image is tested once, by methods that saw other images
         of the target, unlabelled, and a part of the source.
-    random_state : int, default=0
-        Of the folds and of the methods.
+    random_state : int or None, default=0
+        Of the folds and of the methods; None draws another one each time.
     verbose : int, default=1
         1 shows a progress bar on a terminal or in a notebook; 0 does not.
 
@@ -67,9 +69,10 @@ def adaptation_report(
     Raises
     ------
     InputError
-        If lengths or columns differ, there is one class, the domains share none, or rows are too few.
+        If one domain has images and the other embeddings, lengths or columns differ, there is one class, the domains
+        share none, rows are too few, or all of a domain's are the same.
     ParameterError
-        If a method, the scorer or draws is not accepted.
+        If a method, the scorer, draws or random_state is not accepted.
     MissingDependencyError
         If skada is not installed (``pip install 'featx[adapt]'``).
 
@@ -81,7 +84,8 @@ def adaptation_report(
 
     - ``"source"``: trained on the source alone
     - ``"standardize"``: each domain is standardised by itself
-    - ``"coral"``: covariances aligned (Sun et al. 2017, arXiv:1612.01939) in 256 principal components
+    - ``"coral"``: covariances aligned (Sun et al. 2017, arXiv:1612.01939) in at most 256 principal
+      components
     - ``"subspace"``: principal components aligned (Fernando et al. 2013, ICCV)
     - ``"ot"``: the source mapped by optimal transport (Courty et al. 2017, TPAMI 39)
     - ``"dann"``, ``"deepcoral"``: a hidden layer of 64 on the embeddings, trained so that a second network cannot tell
@@ -97,17 +101,20 @@ def adaptation_report(
     Methods other than ``"source"`` expect the same classes in both domains, in like shares.
 
     The pipeline of a method that helps is skada's. ``sample_domain`` is positive for rows of the source, negative for
-    the target; classes are whole numbers from 0, and -1 for the target::
+    the target, which new rows belong to where it is not said. Classes are whole numbers from 0, and -1 for the target;
+    ``np.unique`` makes such numbers of names, and gives the names back::
 
         sklearn.set_config(enable_metadata_routing=True)
         model = report.pipeline()
-        domain = np.repeat([1, -2], [len(Xs), len(Xt)])
-        model.fit([*Xs, *Xt], np.concatenate([ys, np.full(len(Xt), -1)]), sample_domain=domain)
-        model.predict(new, sample_domain=np.full(len(new), -2))
+        names, codes = np.unique(ys, return_inverse=True)
+        domain = np.repeat([1, -1], [len(Xs), len(Xt)])
+        model.fit([*Xs, *Xt], np.concatenate([codes, np.full(len(Xt), -1)]), sample_domain=domain)
+        labels = names[model.predict(new)]
 
-    featx leaves metadata routing as it was, so switch it on as above: ``import skada`` does so the first time alone. A
-    pipeline of your own begins with an `ImageEncoder` in the same way, ``skada.make_da_pipeline(featx.ImageEncoder(),
-    StandardScaler(), skada.CORALAdapter(), LogisticRegression())``.
+    featx leaves metadata routing as it was, so switch it on as above, or `fit` says that a Pipeline does not accept
+    ``sample_domain``; ``import skada`` switches it on the first time alone. A pipeline of your own begins with an
+    `ImageEncoder` in the same way, ``skada.make_da_pipeline(featx.ImageEncoder(), StandardScaler(),
+    skada.CORALAdapter(), LogisticRegression())``.
 
     Examples
     --------
@@ -121,17 +128,18 @@ def adaptation_report(
     >>> report.word, list(report.summary.index)
     ('helps', ['source', 'standardize', 'oracle'])
     """
-    methods, scorer = check_methods(methods), check_scorer(scorer)
+    methods, scorer, seed = check_methods(methods), check_scorer(scorer), check_seed(random_state)
+    check_draws(draws)
     with domain_routing():
         for name in {"dann", "deepcoral"} & set(methods):
             import_optional("skorch", extra="adapt", purpose=f"The method {name!r}")
     encoder = clone(as_image_encoder(encoder)).set_params(verbose=verbose)
     domains = read_domains(Xs, ys, Xt, yt, encoder)
-    splits = split_domains(domains, draws, random_state)
-    before = proxy_a_distance(domains.Zs, domains.Zt, random_state=random_state)
-    total = len(methods) * (1 if yt is None else draws)
+    splits = split_domains(domains, draws, seed)
+    before = measure_gap(domains, splits, seed)
+    total = len(methods) * len(tested_splits(domains, splits))
     with progress_bar(total, description="methods", verbose=verbose, unit="fit") as bar:
-        outcomes = compare_methods(domains, methods, splits, scorer, random_state, bar.update)
+        outcomes = compare_methods(domains, methods, splits, scorer, seed, bar.update)
     notes = list(domains.notes)
     if yt is not None and ORACLE not in outcomes:
         notes.append("The oracle is left out: a draw's target rows have labels of one class.")

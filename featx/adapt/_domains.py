@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 
 from featx._image_encoder import ImageEncoder
+from featx.adapt._table import align_columns, check_spread, is_table, read_table
 from featx.exceptions import FeatxWarning, ImageWarning, InputError
 from featx.images import as_column
 from featx.transfer._check import check_classes, check_embeddings
@@ -50,10 +50,16 @@ def read_domains(Xs: Any, ys: Any, Xt: Any, yt: Any, encoder: ImageEncoder) -> D
     Raises
     ------
     InputError
-        If lengths or columns differ, the source has one class, or the domains share none.
+        If one domain has images and the other embeddings, lengths or columns differ, the source has one class, or the
+        domains share none.
     """
-    labels, names = _number("source", ys, _length(Xs))
-    truth, theirs = (None, names) if yt is None else _number("target", yt, _length(Xt))
+    n, m = _length(Xs), _length(Xt)
+    if is_table(Xs) != is_table(Xt):
+        kinds = ["embeddings" if is_table(X) else "images" for X in (Xs, Xt)]
+        raise InputError(f"Got {kinds[0]} in Xs and {kinds[1]} in Xt. Expected images in both, or embeddings in both.")
+    Xt = align_columns(Xs, Xt)
+    labels, names = _number("source", ys, n)
+    truth, theirs = (None, names) if yt is None else _number("target", yt, m)
     notes: list[str] = []
     classes, position = _join(names, theirs, notes)
     Zs, rows = _embed("source", Xs, encoder, notes)
@@ -100,27 +106,24 @@ def _join(source: np.ndarray, target: np.ndarray, notes: list[str]) -> tuple[np.
 def _embed(domain: str, X: Any, encoder: ImageEncoder, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Finite rows, and which they are."""
     if is_table(X):
-        Z = np.asarray(X, dtype=np.float64)
+        Z, why = read_table(X, domain), "Each has NaN or infinity."
     else:
         tolerant = clone(encoder).set_params(on_error="nan", on_missing="nan").set_output(transform="default")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ImageWarning)  # said below, with the domain's name
-            Z = np.asarray(tolerant.transform(list(as_column(X).sources)))
-    good = np.isfinite(Z).all(axis=1) if Z.ndim == 2 else np.zeros(len(Z), bool)
+            Z, why = np.asarray(tolerant.transform(list(as_column(X).sources))), "featx.check_images says why."
+    good = np.isfinite(Z).all(axis=1)
+    if not len(Z):
+        raise InputError(f"Got no rows in the {domain}. Expected images or embeddings.")
     if not good.any():
-        raise InputError(f"Got {len(Z):,} rows in the {domain} of which none can be used. featx.check_images says why.")
+        raise InputError(f"Got {len(Z):,} rows in the {domain} of which none can be used. {why}")
     if not good.all():
         bad = np.flatnonzero(~good)
         notes.append(f"{len(bad):,} of {len(Z):,} rows of the {domain} cannot be used and are left out.")
         warnings.warn(f"{notes[-1]} Rows {_some(bad.tolist())}.", ImageWarning, stacklevel=4)
-    return check_embeddings(Z[good], f"the {domain}"), np.flatnonzero(good)
-
-
-def is_table(X: Any) -> bool:
-    """Whether X holds embeddings: numbers that are no pixels, in rows and columns."""
-    if isinstance(X, pd.DataFrame):
-        return X.shape[1] > 1
-    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
+    Z = check_embeddings(Z[good], f"the {domain}")
+    check_spread(Z, domain)
+    return Z, np.flatnonzero(good)
 
 
 def _length(X: Any) -> int:

@@ -20,7 +20,7 @@ from featx.transfer._folds import make_folds
 from featx.transfer.report._draws import Draw, make_draws
 from featx.transfer.report._head import choose_candidate, make_head
 from featx.transfer.report._learn import Arm, Question, learn
-from featx.transfer.scores import proxy_a_distance
+from featx.transfer.scores import ProxyADistance, proxy_a_distance
 
 _FEWEST_TESTED = 4  # rows of the target in a draw
 
@@ -73,7 +73,7 @@ def split_domains(domains: Domains, draws: int, seed: int) -> list[Split]:
     Raises
     ------
     InputError
-        If a class of the source or the target is too small for so many draws.
+        If a class of the source, or the whole target, is too small for so many draws.
     ParameterError
         If there are fewer than 3 draws.
     """
@@ -86,6 +86,28 @@ def split_domains(domains: Domains, draws: int, seed: int) -> list[Split]:
         )
     target = make_draws(np.zeros(len(domains.Zt)), draws, None, True, rng)
     return [Split(*pair) for pair in zip(source, target, strict=True)]
+
+
+def tested_splits(domains: Domains, splits: list[Split]) -> list[Split]:
+    """All of them; without labels of the target, which alone need them all, the first."""
+    return splits if domains.yt is not None else splits[:1]
+
+
+def measure_gap(domains: Domains, splits: list[Split], seed: int) -> ProxyADistance:
+    """How far the domains lie apart before any method, on the held-out rows on which methods are measured.
+
+    Returns
+    -------
+    ProxyADistance
+        Distance and error are means over draws; the p-value is that of all rows.
+    """
+    found = [
+        proxy_a_distance(domains.Zs[split.source.test], domains.Zt[split.target.test], n_permutations=1)
+        for split in tested_splits(domains, splits)
+    ]
+    p_value = proxy_a_distance(domains.Zs, domains.Zt, random_state=seed).p_value
+    distance, error = (float(np.mean([getattr(one, name) for one in found])) for name in ("distance", "error"))
+    return ProxyADistance(distance, p_value, error)
 
 
 def compare_methods(
@@ -122,7 +144,7 @@ def compare_methods(
             started = time.perf_counter()
             chosen = tune(name, task, rows, folds, scorer)
             outcomes[name] = Outcome(chosen.value, chosen.score, pipeline=build(name, chosen.value, task))
-            for split in splits if labelled else splits[:1]:
+            for split in tested_splits(domains, splits):
                 _test(domains, split, outcomes[name])
                 tick()
             outcomes[name].seconds = time.perf_counter() - started

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from featx.adapt._network import DomainNetwork
+from featx.adapt._scaler import DomainScaler
 from featx.exceptions import ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
     UnknownNameError
         If there is no such method.
     ParameterError
-        If nothing is left to compare.
+        If they are no list, or nothing is left to compare.
 
     Examples
     --------
@@ -91,9 +92,11 @@ def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
     >>> check_methods(["coral"])
     ('source', 'coral')
     """
+    if not isinstance(methods, str | Iterable):
+        raise ParameterError(f"Got methods={methods!r}. Expected names of methods, such as ['standardize', 'coral'].")
     methods = (methods,) if isinstance(methods, str) else tuple(methods)
     for name in methods:
-        if name not in METHODS:
+        if not isinstance(name, str) or name not in METHODS:
             raise UnknownNameError("method", name, METHODS)
     methods = tuple(dict.fromkeys((SOURCE, *methods)))
     if len(methods) < 2:
@@ -120,9 +123,7 @@ def _source(value: None, task: Task) -> list[Any]:
 
 
 def _standardize(value: None, task: Task) -> list[Any]:
-    from skada import PerDomain
-
-    return [PerDomain(StandardScaler()), _near(), _head(task)]
+    return [DomainScaler(), _near(), _head(task)]
 
 
 def _coral(value: float, task: Task) -> list[Any]:

@@ -98,7 +98,7 @@ class DomainNetwork(ClassifierMixin, BaseEstimator):
             module = _make_module(X.shape[1], self.hidden, len(self.classes_))
             rows = min(self.batch_size, source.sum(), (~source).sum())
             self._make_net(module, int(rows)).fit(
-                np.asarray(X, np.float32), codes.astype(np.int64), sample_domain=np.where(source, 1, -2)
+                np.asarray(X, np.float32), codes.astype(np.int64), sample_domain=np.where(source, 1, -1)
             )
         self.hidden_, self.output_ = _weights(module.body[0]), _weights(module.top)
         return self

@@ -23,6 +23,8 @@ _COLUMNS = ["method", "accuracy", "95 % interval", "gain", "interval", "chosen",
 def write_report(report: AdaptationReport, path: str | Path) -> Path:
     """Write the page of a report; see `AdaptationReport.to_html`."""
     import_optional("jinja2", extra="report", purpose="A page")
+    rows = [_row(name, row) for name, row in report.summary.iterrows()]
+    known = [i for i in range(len(_COLUMNS)) if any(row[i] for row in rows)]  # without labels most are empty
     return write_page(
         path,
         _TEMPLATE,
@@ -31,8 +33,8 @@ def write_report(report: AdaptationReport, path: str | Path) -> Path:
         tone=_TONES[report.word],
         chart=figure(report.plot().figure),
         planes=figure(report.plot_domains()),
-        columns=_COLUMNS,
-        rows=[_row(name, row) for name, row in report.summary.iterrows()],
+        columns=[_COLUMNS[i] for i in known],
+        rows=[[row[i] for i in known] for row in rows],
         best=list(report.summary.index).index(report.best),
     )
 

@@ -69,7 +69,8 @@ def draw_views(views: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
     figure = Figure(figsize=(4.2 * len(views), 3.6), layout="constrained")
     panels = figure.subplots(1, len(views), squeeze=False)[0]
     for ax, (title, (source, target)) in zip(panels, views.items(), strict=True):
-        plane = PCA(2, random_state=0).fit_transform(np.vstack([source, target]))
+        rows = np.pad(np.vstack([source, target]), ((0, 0), (0, 1)))  # of one column there is no plane
+        plane = PCA(2, random_state=0).fit_transform(rows)
         for rows, color, label in ((plane[: len(source)], _BLUE, "source"), (plane[len(source) :], _ORANGE, "target")):
             ax.scatter(*rows.T, s=14, color=color, alpha=0.6, lw=0, label=label)
         ax.set_title(title, fontsize=11)

@@ -35,7 +35,7 @@ class AdaptationReport:
     summary : DataFrame
         A row a method, and ``oracle`` where the target has labels:
 
-        - ``accuracy``, with ``low`` and ``high``, its 95 % interval: on target images that no fit has seen
+        - ``accuracy``, with ``low`` and ``high``, its 95 % interval: on target images that the tested fit has not seen
         - ``difference`` to the source alone, with ``difference_low`` and ``difference_high``: all methods' intervals
           together hold with 95 %
         - ``parameter``: as it was chosen, without labels of the target
@@ -45,12 +45,13 @@ class AdaptationReport:
         - ``seconds``: of tuning, fits and tests
 
     proxy_a : ProxyADistance
-        Of all rows before any method: distance, p_value, error.
+        Before any method: distance and error on the same held-out rows as ``proxy_a`` in the summary, p_value of all
+        rows.
     notes : list of str
         What was left out, and what no method can do.
     best : str
-        The method that the verdict names: the most accurate one, or, without labels of the target, the one with the
-        best unsupervised score.
+        What to take: the most accurate method, ``"source"`` where adaptation hurts, and, without labels of the target,
+        what has the best unsupervised score, the source too.
     draws : int
     scorer : str
     """
@@ -113,7 +114,7 @@ class AdaptationReport:
             If the method was not compared.
         """
         method = self._check(method)
-        views = {"before": SOURCE, f"after {method}": method}
+        views = {"before": SOURCE} | ({} if method == SOURCE else {f"after {method}": method})
         return draw_views({title: self._outcomes[name].view for title, name in views.items()})
 
     def pipeline(self, method: str | None = None) -> Pipeline:
@@ -127,7 +128,8 @@ class AdaptationReport:
         Returns
         -------
         sklearn.pipeline.Pipeline
-            One of skada's, not fitted; `adaptation_report` says how it is.
+            One of skada's, not fitted; `adaptation_report` says how it is, with metadata routing switched on. Keep a
+            fitted one with ``joblib.dump``: `featx.save` cannot hold it.
 
         Raises
         ------

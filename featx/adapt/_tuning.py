@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 
 from featx.adapt._methods import Task, build, candidates
-from featx.exceptions import UnknownNameError
+from featx.exceptions import ParameterError, UnknownNameError
 
 SCORERS = {
     "circular": "CircularValidation",
@@ -35,7 +35,7 @@ class Rows:
     y : ndarray of int
         Classes of the source, -1 for the target.
     domain : ndarray of int
-        1 for the source, -2 for the target.
+        1 for the source, -1 for the target, which skada's MixVal calls them.
     """
 
     X: np.ndarray
@@ -64,7 +64,7 @@ def stack(Zs: np.ndarray, ys: np.ndarray, Zt: np.ndarray) -> Rows:
     return Rows(
         np.vstack([Zs, Zt]),
         np.concatenate([ys, np.full(len(Zt), -1)]),
-        np.repeat([1, -2], [len(Zs), len(Zt)]),
+        np.repeat([1, -1], [len(Zs), len(Zt)]),
     )
 
 
@@ -75,8 +75,14 @@ def check_scorer(scorer: Any) -> Any:
     ------
     UnknownNameError
         If there is no such scorer.
+    ParameterError
+        If it is a class.
     """
-    if not callable(scorer) and scorer not in SCORERS:
+    if isinstance(scorer, type):
+        raise ParameterError(
+            f"Got scorer={scorer.__name__}, a class. Expected one of its objects: {scorer.__name__}()."
+        )
+    if not callable(scorer) and not (isinstance(scorer, str) and scorer in SCORERS):
         raise UnknownNameError("scorer", scorer, SCORERS, "Or pass one of skada.metrics.")
     return scorer
 

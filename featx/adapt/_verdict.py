@@ -47,8 +47,8 @@ def summary_table(outcomes: Outcomes, decision: Decision | None) -> pd.DataFrame
         gain = nothing if decision is None else decision.corrected.get(name, nothing)
         rows[name] = {
             "accuracy": score.mean,
-            "low": score.low,
-            "high": min(score.high, 1.0) if outcome.credits else np.nan,
+            "low": np.clip(score.low, 0, 1),
+            "high": np.clip(score.high, 0, 1),
             "difference": gain.mean,
             "difference_low": gain.low,
             "difference_high": gain.high,
@@ -62,42 +62,72 @@ def summary_table(outcomes: Outcomes, decision: Decision | None) -> pd.DataFrame
 
 def say(outcomes: Outcomes, decision: Decision | None) -> str:
     """The verdict: its word, the best method, and the evidence with figures."""
-    promised = choose_blindly(outcomes)
     if decision is None:
         return (
-            f"{UNDECIDED}: without labels of the target no gain can be known. The unsupervised score prefers "
-            f"{promised} ({outcomes[promised].score:.3f}, source {outcomes[SOURCE].score:.3f}); label some images of "
-            "the target, drawn at random, and pass yt."
+            f"{UNDECIDED}: without labels of the target no gain can be known. {_preferred(outcomes)}; label some "
+            "images of the target, drawn at random, and pass yt."
         )
-    best = best_method(outcomes, decision)
-    gain, level = decision.corrected[best], decision.corrected_level
+    leader = _most_accurate(outcomes, decision)
+    gain, level = decision.corrected[leader], decision.corrected_level
     if decision.word == HURTS:
-        gain, level = decision.differences[best], decision.level
+        gain, level = decision.differences[leader], decision.level
     text = (
-        f"{decision.word}: accuracy {outcomes[best].accuracy:.3f} with {best}, the best method, against "
-        f"{outcomes[SOURCE].accuracy:.3f} for the source alone ({100 * gain.mean:+.1f} points, {100 * level:.3g} % "
-        f"interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+        f"{decision.word}: accuracy {outcomes[leader].accuracy:.3f} with {leader}, the best method, against "
+        f"{outcomes[SOURCE].accuracy:.3f} for the source alone ({_points(gain, level)})"
     )
     if ORACLE in outcomes:
         text += f"; {outcomes[ORACLE].accuracy:.3f} with labels of the target"
-    text += f". Without them the unsupervised score would choose {promised}: {outcomes[promised].accuracy:.3f}."
-    return text if decision.word == HELPS else f"{text} {_BENCHMARK}"
+    return f"{text}. {_blind_gain(outcomes, decision)}"
 
 
 def choose_blindly(outcomes: Outcomes) -> str:
-    """The method with the best unsupervised score; of equal ones the simplest."""
+    """What has the best unsupervised score, the source too; of equal ones the simplest."""
     names = [SOURCE, *_adapted(outcomes)]
     return max(names, key=lambda name: np.nan_to_num(outcomes[name].score, nan=-np.inf))
 
 
 def best_method(outcomes: Outcomes, decision: Decision | None) -> str:
-    """The most accurate method; where adaptation helps, of those that surely do; without labels, the best scored."""
-    names = _adapted(outcomes)
+    """The most accurate method; the source where adaptation hurts; without labels, what has the best score."""
     if decision is None:
-        return max(names, key=lambda name: np.nan_to_num(outcomes[name].score, nan=-np.inf))
+        return choose_blindly(outcomes)
+    return SOURCE if decision.word == HURTS else _most_accurate(outcomes, decision)
+
+
+def _most_accurate(outcomes: Outcomes, decision: Decision) -> str:
+    """Where adaptation helps, of those methods that surely do."""
+    names = _adapted(outcomes)
     if decision.word == HELPS:
         names = [name for name in names if decision.corrected[name].low > 0]
     return max(names, key=lambda name: outcomes[name].accuracy)
+
+
+def _preferred(outcomes: Outcomes) -> str:
+    promised = choose_blindly(outcomes)
+    scores = f"{outcomes[promised].score:.3f}"
+    if scores == "nan":  # the best one, so all of them
+        return "No method has an unsupervised score that is a number"
+    if promised == SOURCE:
+        return f"The unsupervised score prefers the source alone ({scores})"
+    return f"The unsupervised score prefers {promised} ({scores}, source {outcomes[SOURCE].score:.3f})"
+
+
+def _blind_gain(outcomes: Outcomes, decision: Decision) -> str:
+    """What the choice without labels is worth, by the labels that it did not see."""
+    promised, text = choose_blindly(outcomes), "Without labels the unsupervised score would choose"
+    if promised == SOURCE:
+        text += " the source alone"
+    else:
+        gain = decision.corrected[promised]
+        text += f" {promised}: {outcomes[promised].accuracy:.3f} ({_points(gain, decision.corrected_level)})"
+        if gain.low > 0:
+            return f"{text}."
+    return f"{text}: tuned so, no gain is shown here. {_BENCHMARK}"
+
+
+def _points(gain: Difference, level: float) -> str:
+    return (
+        f"{100 * gain.mean:+.1f} points, {100 * level:.3g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
+    )
 
 
 def parameter_text(name: str, outcome: Outcome) -> str:

@@ -46,10 +46,16 @@ def dump(model: Any, file: Path) -> None:
     Raises
     ------
     ModelError
-        If skops has no way to hold a part of it.
+        If skops has no way to hold a part of it, or a part holds itself.
     """
+    skops = _import_skops()
     try:
-        _import_skops().dump(model, file)
+        skops.dump(model, file)
+    except RecursionError as error:
+        raise ModelError(
+            f"{_endless_part(skops, model)} cannot be saved as data: it holds itself, as estimators do that skada or "
+            "scikit-learn's metadata routing marked. Expected parts that end: keep this one with joblib.dump."
+        ) from error
     except Exception as error:  # whatever a type says of being taken apart
         raise ModelError(f"{type(model).__name__} cannot be saved: {error}") from error
 
@@ -82,6 +88,17 @@ def load(file: Path, trusted: Iterable[str | type]) -> Any:
         raise ModelError(
             f"{file} cannot be loaded ({type(error).__name__}: {error}). Install the versions that model.json names."
         ) from error
+
+
+def _endless_part(skops: ModuleType, model: Any) -> str:
+    for name, step in getattr(model, "steps", ()):
+        try:
+            skops.dumps(step)
+        except RecursionError:
+            return f"Step {name!r} of this {type(model).__name__}"
+        except Exception:  # whatever a type says of being taken apart
+            continue
+    return type(model).__name__
 
 
 def _import_skops() -> ModuleType:

@@ -23,7 +23,7 @@ logger = logging.getLogger("featx")
 
 @dataclass(frozen=True)
 class Options:
-    """How to embed; none of it changes an embedding.
+    """How to embed; none of it changes an embedding beyond rounding.
 
     Attributes
     ----------

@@ -36,12 +36,12 @@ def find_folder(model: str | Path) -> Path:
     MissingDependencyError
         Without the extra ``text``, if the hub is needed.
     """
+    folder = _expand(model)
+    if folder.is_dir():
+        return folder
     package = None if isinstance(model, Path) else _PACKAGED.get(model.removeprefix(f"{_ORGANISATION}/"))
     if package is not None and (found := importlib.util.find_spec(package)) is not None:
         return Path(found.origin).parent / "model"
-    folder = Path(model).expanduser().absolute()
-    if folder.is_dir():
-        return folder
     if isinstance(model, Path) or model.startswith((".", "/", "~")) or "\\" in model or model.count("/") > 1:
         raise WeightsError(f"There is no folder {folder}. Expected one that sentence-transformers has saved.")
     hub = import_optional("huggingface_hub", extra="text", purpose=f"The model {model!r}")
@@ -49,6 +49,13 @@ def find_folder(model: str | Path) -> Path:
         return _from_hub(hub, model if "/" in model else f"{_ORGANISATION}/{model}")
     except Exception as error:  # of a network, a disk, a name, a server
         raise WeightsError(_explain(model, package, error)) from error
+
+
+def _expand(model: str | Path) -> Path:
+    try:
+        return Path(model).expanduser().absolute()
+    except RuntimeError as error:  # of ~name where there is no such user
+        raise WeightsError(f"Got model={str(model)!r}: {error} Expected a folder that is there, or a name.") from error
 
 
 def _from_hub(hub: ModuleType, name: str) -> Path:

@@ -35,7 +35,7 @@ class TextEncoder(ColumnEncoder):
     device : str, default="auto"
         ``"auto"`` is CUDA where there is one; or ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     batch_size : int, default=64
-        Texts a forward pass. It changes memory and speed, never an embedding.
+        Texts a forward pass. It changes memory and speed, an embedding by no more than rounding.
     on_missing : {"raise", "nan"}, default="raise"
         What becomes of None, NaN and "": an error before any text is encoded, or a NaN row and one warning.
     verbose : int, default=1
@@ -154,4 +154,4 @@ class TextEncoder(ColumnEncoder):
         if not isinstance(self.device, str):
             raise ParameterError(f"Got device={self.device!r}. Expected a str: 'auto', 'cpu', 'cuda' or 'cuda:0'.")
         check_runtime("torch", self.device)
-        return Options(self.device, int(self.batch_size), self.on_missing, int(self.verbose))
+        return Options(self.device, int(self.batch_size), self.on_missing, self._verbosity())

@@ -96,7 +96,8 @@ def check_classes(y: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     except TypeError as error:
         raise InputError(f"Got y with labels of several types ({error}). Expected one type, such as str.") from error
     if len(classes) < 2:
-        raise InputError(f"Got y with one class, {classes.tolist()[0]!r}. Expected two or more.")
+        got = f"one class, {classes.tolist()[0]!r}" if n else "no label"
+        raise InputError(f"Got y with {got}. Expected two or more classes.")
     return codes.astype(np.int64), classes
 
 

@@ -50,6 +50,12 @@ def test_bad_images_are_left_out_with_a_note_and_a_warning(encoder, crops):
     assert domains.notes == ["1 of 6 rows of the target cannot be used and are left out."]
 
 
+def test_columns_of_frames_are_compared_by_name(encoder):
+    source, target = pd.DataFrame(Zs, columns=[*"abcdefgh"]), pd.DataFrame(Zt, columns=[*"abcdefgh"])
+    domains = read_domains(source, YS, target[[*"hgfedcba"]], None, encoder)
+    np.testing.assert_array_equal(domains.Zt, Zt)
+
+
 def test_rows_that_are_not_finite_are_left_out(encoder):
     damaged = Zs.copy()
     damaged[[2, 7], 0] = np.nan, np.inf
@@ -84,6 +90,10 @@ def test_a_class_that_the_target_lacks_is_noted(encoder):
         ((Zs, YS, np.full((9, 8), np.nan), YT), "9 rows in the target of which none can be used"),
         ((Zs, YS, "photo.jpg", YT), "a single str"),
         ((Zs, [None, *YS[1:]], Zt, YT), "no label in rows 0"),
+        ((Zs[:0], [], Zt, YT), "In the source: Got y with no label"),
+        ((Zs, YS, Zt[:0], None), "no rows in the target"),
+        ((Zs, YS, ["photo.jpg"] * 9, YT), "embeddings in Xs and images in Xt"),
+        ((["photo.jpg"] * 12, YS, Zt, YT), "images in Xs and embeddings in Xt"),
     ],
 )
 def test_what_cannot_be_compared_is_said(given, message, encoder):

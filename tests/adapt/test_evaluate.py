@@ -7,6 +7,7 @@ import pytest
 
 from featx.adapt._domains import Domains
 from featx.adapt._evaluate import compare_methods, split_domains
+from featx.adapt._routing import domain_routing
 from featx.exceptions import InputError, ParameterError
 from tests.adapt.gaussians import draw_domain
 
@@ -18,8 +19,8 @@ def domains_of(n=60, m=60, seed=0, **changed):
     return replace(Domains(Zs, ys, Zt, yt, np.arange(3), []), **changed)
 
 
-def compared(domains, methods=METHODS, draws=3, seed=0):
-    return compare_methods(domains, methods, split_domains(domains, draws, seed), "circular", seed, int)
+def compared(domains, methods=METHODS, draws=3, seed=0, scorer="entropy"):
+    return compare_methods(domains, methods, split_domains(domains, draws, seed), scorer, seed, int)
 
 
 def test_each_row_of_the_target_is_tested_once_and_adapts_no_fit_that_tests_it():
@@ -47,7 +48,7 @@ def test_methods_are_tested_on_all_rows_and_the_oracle_comes_last():
 
 
 def test_the_distance_falls_where_covariances_are_aligned():
-    outcomes = compared(domains_of(150, 150), ("source", "coral"))
+    outcomes = compared(domains_of(90, 90), ("source", "coral"))
     assert np.mean(outcomes["coral"].distances) < np.mean(outcomes["source"].distances) - 0.5
 
 
@@ -60,14 +61,29 @@ def test_without_labels_of_the_target_the_same_is_chosen_and_nothing_credited():
         assert np.isnan(outcome.accuracy)
 
 
-def test_wrong_labels_of_the_target_change_what_is_credited_alone():
-    domains = domains_of()
-    told = compared(domains)
-    misled = compared(replace(domains, yt=np.random.default_rng(0).permutation(domains.yt)))
-    for name in METHODS:
+def test_wrong_labels_of_the_target_change_what_is_credited_alone(one_value):
+    domains, methods = domains_of(24, 24), ("source", "coral", "ot", "dann")
+    told = compared(domains, methods)
+    misled = compared(replace(domains, yt=np.random.default_rng(0).permutation(domains.yt)), methods)
+    for name in methods:
         assert (told[name].value, told[name].score) == (misled[name].value, misled[name].score)
         assert told[name].distances == misled[name].distances
         assert told[name].accuracy > misled[name].accuracy
+
+
+def test_the_target_has_no_labels_where_tuning_looks():
+    seen = []
+
+    with domain_routing() as skada:
+
+        class Spy(skada.metrics.PredictionEntropyScorer):
+            def _score(self, method, estimator, X, y=None, sample_domain=None, **parameters):
+                seen.append((y[sample_domain > 0], y[sample_domain < 0]))
+                return super()._score(method, estimator, X, y, sample_domain=sample_domain, **parameters)
+
+        compared(domains_of(30, 30), scorer=Spy())
+    assert {label for _, target in seen for label in target} == {-1}
+    assert {label for source, _ in seen for label in source} == {0, 1, 2}
 
 
 def test_an_oracle_whose_labels_are_of_one_class_in_a_draw_is_left_out():

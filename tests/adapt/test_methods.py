@@ -40,6 +40,14 @@ def test_the_source_alone_does_not_see_the_target():
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_new_rows_are_of_the_target_where_no_domain_is_given(name):
+    new = draw_domain(60, 2, moved=True)[0]
+    with domain_routing(), quiet():
+        model = build(name, candidates(name, TASK)[0], TASK).fit(ROWS.X, ROWS.y.copy(), sample_domain=ROWS.domain)
+        np.testing.assert_array_equal(model.predict(new), model.predict(new, sample_domain=np.full(60, -1)))
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_a_row_that_lies_far_out_is_still_predicted(name):
     far = draw_domain(60, 2, moved=True)[0] * 1e4
     assert set(predictions(name, candidates(name, TASK)[-1], new=far)) <= {0, 1, 2}
@@ -65,8 +73,15 @@ def test_the_source_comes_first_and_each_method_once():
 def test_an_unknown_method_is_named_with_close_ones():
     with pytest.raises(UnknownNameError, match="'deepcoral'"):
         check_methods(["deepcorall"])
+    with pytest.raises(UnknownNameError, match="'coral'"):
+        check_methods([["coral"]])
 
 
 def test_something_must_be_compared_with_the_source():
     with pytest.raises(ParameterError, match="at least one"):
         check_methods(["source"])
+
+
+def test_methods_are_names():
+    with pytest.raises(ParameterError, match="methods=None"):
+        check_methods(None)

@@ -18,7 +18,9 @@ def page_of(tmp_path, *notes, **given):
 
 def test_the_page_has_the_verdict_a_row_a_method_and_both_pictures(tmp_path):
     report, text = page_of(tmp_path, source=0.5, coral=0.8, oracle=0.9)
-    assert report.verdict in text
+    first, _, rest = report.verdict.partition(". ")
+    assert f"{first}.</p>" in text
+    assert f"<p>{rest}</p>" in text
     assert 'class="verdict good"' in text
     assert re.findall(r"<td>(source|coral|oracle)</td>", text) == ["source", "coral", "oracle"]
     assert re.search(r'<tr class="best"><td>coral</td>', text)
@@ -31,10 +33,19 @@ def test_the_page_needs_no_network(tmp_path):
     assert not re.search(r'(src|href)="http', text)
 
 
-def test_what_is_not_known_is_left_empty(tmp_path):
+def test_what_is_not_known_is_left_out(tmp_path):
     _, text = page_of(tmp_path, labelled=False, source=0.5, coral=0.8)
-    assert "nan" not in text.partition("<table")[2].partition("</table>")[0]
+    table = text.partition("<table")[2].partition("</table>")[0]
+    assert re.findall(r"<th>([^<]+)</th>", table) == ["method", "chosen", "score", "proxy A", "time"]
+    assert "nan" not in table
+    assert "Gain:" not in text
     assert "no gain can be known" in text
+
+
+def test_where_adaptation_hurts_the_source_is_the_best_row_and_there_is_no_after(tmp_path):
+    _, text = page_of(tmp_path, source=0.8, coral=0.3)
+    assert re.search(r'<tr class="best"><td>source</td>', text)
+    assert "after source" not in text
 
 
 def test_notes_are_escaped(tmp_path):

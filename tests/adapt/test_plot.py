@@ -28,6 +28,12 @@ def test_without_labels_the_unsupervised_scores_are_drawn():
     assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"] == [0.5, 0.8]
 
 
+def test_one_column_is_drawn_on_a_line():
+    rows = np.arange(8.0)[:, None]
+    (ax,) = draw_views({"before": (rows[:4], rows[4:])}).axes
+    assert all(np.ptp(dots.get_offsets()[:, 1]) == 0 for dots in ax.collections)
+
+
 def test_axes_of_ones_own_are_drawn_on():
     own = Figure().add_subplot()
     assert draw_methods(table_of(source=0.5, coral=0.8), own) is own

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import subprocess
+import importlib
 import sys
 
 import numpy as np
@@ -19,15 +19,17 @@ IMAGES = list((DIGITS.images[:120] * 255 / 16).astype(np.uint8))
 DOMAIN = np.repeat([1, -2], 60)
 
 
-def test_importing_skada_leaves_scikit_learn_as_it_was(root):
-    code = (
-        "import sklearn\n"
-        "from featx.adapt._routing import domain_routing\n"
-        "with domain_routing() as skada: inside = sklearn.get_config()['enable_metadata_routing']\n"
-        "print(skada.__name__, inside, sklearn.get_config()['enable_metadata_routing'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    assert done.stdout.split() == ["skada", "True", "False"]
+def test_importing_skada_leaves_scikit_learn_as_it_was(monkeypatch):
+    importlib.import_module("skada")
+    monkeypatch.delitem(sys.modules, "skada")
+    with sklearn.config_context(enable_metadata_routing=False):
+        with domain_routing() as skada:
+            assert skada is sys.modules["skada"]
+            assert sklearn.get_config()["enable_metadata_routing"]
+        assert not sklearn.get_config()["enable_metadata_routing"]
+        monkeypatch.delitem(sys.modules, "skada")
+        importlib.import_module("skada")  # alone it would have switched routing on
+        assert sklearn.get_config()["enable_metadata_routing"]
 
 
 def test_routing_that_was_on_stays_on():

@@ -37,7 +37,19 @@ def test_it_helps_if_one_method_beats_the_source():
     assert "with coral, the best method" in verdict
     assert "97.5 % interval" in verdict
     assert "with labels of the target" in verdict
+    assert "would choose coral: 0.784 (+31.1 points, 97.5 % interval +20.0 to +42.2)." in verdict
     assert "2407.11676" not in verdict
+
+
+def test_a_choice_without_labels_that_gains_nothing_is_said_though_another_helps():
+    outcomes = outcomes_of(source=0.5, coral=0.8, ot=0.3, oracle=0.9)
+    outcomes["ot"].score = 0.95
+    verdict = said(outcomes)
+    assert verdict.startswith("helps: ")
+    assert "would choose ot: 0.310 (-16.3 points, 97.5 % interval -23.5 to -9.1): tuned so, no gain is shown" in verdict
+    assert "2407.11676" in verdict
+    outcomes["source"].score = 0.99
+    assert "would choose the source alone: tuned so, no gain is shown here. In published benchmarks" in said(outcomes)
 
 
 def test_it_hurts_if_every_method_is_worse():
@@ -56,6 +68,13 @@ def test_without_labels_no_gain_is_claimed():
     verdict = said(outcomes_of(labelled=False, source=0.5, coral=0.8))
     assert verdict.startswith("undecided: without labels of the target no gain can be known")
     assert "prefers coral (0.800, source 0.500)" in verdict
+    assert "prefers the source alone (0.900);" in said(outcomes_of(labelled=False, source=0.9, coral=0.8))
+
+
+def test_scores_that_are_all_nan_prefer_nothing():
+    verdict = said(outcomes_of(labelled=False, source=np.nan, coral=np.nan))
+    assert "No method has an unsupervised score that is a number; label some images" in verdict
+    assert "nan" not in verdict
 
 
 @given(st.floats(0.1, 0.9), st.floats(0.1, 0.9), st.integers(0, 99))
@@ -95,9 +114,10 @@ def test_the_table_without_labels_has_scores_and_distances():
     assert table["proxy_a"].tolist() == [1.5, 1.5]
 
 
-def test_an_interval_ends_at_one():
-    outcomes = {"source": Outcome(credits=[np.r_[np.ones(49), 0]] * 3), "ot": Outcome(credits=[np.ones(50)] * 3)}
-    assert summary_table(outcomes, decide_methods(outcomes))["high"].max() == 1
+def test_an_interval_begins_at_zero_and_ends_at_one():
+    bad, good = np.eye(1, 12)[0], np.r_[np.ones(49), 0]
+    table = summary_table({"source": Outcome(credits=[bad] * 3), "ot": Outcome(credits=[good] * 3)}, None)
+    assert (table.loc["source", "low"], table.loc["ot", "high"]) == (0, 1)
 
 
 def test_of_equal_scores_the_source_is_chosen_and_a_score_that_is_nan_never():
@@ -105,10 +125,17 @@ def test_of_equal_scores_the_source_is_chosen_and_a_score_that_is_nan_never():
     assert choose_blindly(outcomes_of(labelled=False, source=0.1, coral=np.nan)) == "source"
 
 
-def test_the_best_method_is_the_most_accurate_or_without_labels_the_best_scored():
-    told = outcomes_of(source=0.5, coral=0.8, ot=0.7, oracle=0.9)
-    assert best_method(told, decide_methods(told)) == "coral"
-    assert best_method(outcomes_of(labelled=False, source=0.9, coral=0.4, ot=0.7), None) == "ot"
+@pytest.mark.parametrize(("source", "best"), [(0.5, "coral"), (0.8, "coral"), (0.95, "source")])
+def test_the_best_method_is_the_most_accurate_and_the_source_where_all_hurt(source, best):
+    told = outcomes_of(source=source, coral=0.8, ot=0.7, oracle=0.9)
+    assert best_method(told, decide_methods(told)) == best
+
+
+@pytest.mark.parametrize(("source", "best"), [(0.9, "source"), (0.5, "ot")])
+def test_without_labels_the_best_is_what_the_verdict_prefers(source, best):
+    blind = outcomes_of(labelled=False, source=source, coral=0.4, ot=0.7)
+    assert best_method(blind, None) == best
+    assert f"prefers {'the source alone' if best == 'source' else best} (" in said(blind)
 
 
 def test_parameters_are_named():

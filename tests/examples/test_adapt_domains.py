@@ -14,6 +14,9 @@ def test_each_method_has_its_row_and_the_verdict_names_figures_of_the_table(root
     accuracies = {name: float(first) for name, first in re.findall(r"^(\w+) +([\d.]+) .*$", shown, re.M)[:5]}
     assert list(accuracies) == ["source", "standardize", "subspace", "deepcoral", "oracle"]
     assert accuracies["oracle"] > 0.3
+    alone = re.findall(r"^(\d+) labels of the target alone: ([\d.]+)$", shown, re.M)
+    assert [n for n, _ in alone] == ["20"]  # of 40 that train
+    assert 0.15 < float(alone[0][1]) < 1
     said = re.search(r"adaptation (helps|hurts|undecided): accuracy ([\d.]+) with (\w+), the best method", shown)
     assert accuracies[said[3]] == float(said[2])
     with Image.open(tmp_path / "adapt.png") as picture:

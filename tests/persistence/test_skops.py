@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import Birch
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
@@ -50,6 +51,16 @@ def test_other_types_are_listed_with_the_way_to_allow_them(tmp_path):
         load(tmp_path / "model.skops", ())
     again = load(tmp_path / "model.skops", ["sklearn.tree._tree.Tree"])
     np.testing.assert_array_equal(again.predict_proba(X), forest.predict_proba(X))
+
+
+def test_a_part_that_holds_itself_is_named_with_what_to_do(tmp_path):
+    with config_context(enable_metadata_routing=True):
+        marked = LogisticRegression().set_score_request(sample_weight=True)  # its request knows its owner
+    named = r"Step 'logisticregression' of this Pipeline cannot be saved as data: .* joblib\.dump"
+    with pytest.raises(ModelError, match=named):
+        dump(make_pipeline(FunctionTransformer(), marked), tmp_path / "model.skops")
+    with pytest.raises(ModelError, match=r"^LogisticRegression cannot be saved as data"):
+        dump(marked, tmp_path / "model.skops")
 
 
 def test_a_type_may_be_given_as_itself(tmp_path):

@@ -24,6 +24,18 @@ def test_a_folder_is_taken_as_str_or_path_also_relative(tmp_path, monkeypatch):
     assert find_folder("mine") == find_folder(Path("mine")) == find_folder("./mine") == tmp_path / "mine"
 
 
+@needs_model
+def test_a_folder_comes_before_a_package_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / NAME).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_folder(NAME) == find_folder(Path(NAME)) == tmp_path / NAME
+
+
+def test_a_home_that_nobody_has_is_said():
+    with pytest.raises(WeightsError, match=r"'~nobody-has-this/mine': .* Expected a folder"):
+        find_folder("~nobody-has-this/mine")
+
+
 @pytest.mark.parametrize("model", [Path("mine"), "./mine", "/no/mine", "~/no/mine", "a/b/mine"])
 def test_a_folder_that_is_not_there_is_no_name(model):
     with pytest.raises(WeightsError, match=r"There is no folder .*mine"):

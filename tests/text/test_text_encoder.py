@@ -126,6 +126,7 @@ def test_what_is_no_column_of_texts_is_refused_by_both_methods(encoder, texts):
         ({"device": ["cuda:0", "cuda:1"]}, ParameterError, "Expected a str"),
         ({"batch_size": 0}, ParameterError, "positive integer"),
         ({"batch_size": None}, ParameterError, "positive integer"),
+        ({"verbose": "yes"}, ParameterError, "verbose='yes'. Expected 1, or 0"),
         ({"on_missing": "drop"}, UnknownNameError, "on_missing"),
         ({"cache": 3}, ParameterError, "cache=3"),
     ],

@@ -42,8 +42,7 @@ def make_draws(y: np.ndarray, n_draws: int, groups: Any, regression: bool, rng: 
     ParameterError
         If there are fewer than 3 draws.
     """
-    if not isinstance(n_draws, Integral) or isinstance(n_draws, bool) or n_draws < _FEWEST_DRAWS:
-        raise ParameterError(f"Got draws={n_draws!r}. Expected {_FEWEST_DRAWS} or more, for an interval.")
+    check_draws(n_draws)
     shuffled = rng.permutation(len(y))
     try:
         folds = make_folds(y[shuffled], n_draws, None if groups is None else groups[shuffled], regression=regression)
@@ -56,6 +55,18 @@ def make_draws(y: np.ndarray, n_draws: int, groups: Any, regression: bool, rng: 
             _check_classes(y, train, test)
         draws.append(Draw(train[_nested_order(y[train], regression, rng)], test))
     return draws
+
+
+def check_draws(n_draws: Any) -> None:
+    """Raise unless there are draws enough.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer than 3.
+    """
+    if not isinstance(n_draws, Integral) or isinstance(n_draws, bool) or n_draws < _FEWEST_DRAWS:
+        raise ParameterError(f"Got draws={n_draws!r}. Expected {_FEWEST_DRAWS} or more, for an interval.")
 
 
 def choose_sizes(sizes: Iterable[int] | None, draws: list[Draw], n_classes: int) -> list[int]:
