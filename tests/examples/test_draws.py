@@ -23,7 +23,7 @@ def test_the_interval_of_draws_that_share_nothing_is_students(draws):
     mean, half = draws.interval(values, 0)
     expected = ttest_1samp(values, 0).confidence_interval(0.95)
     assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
-    assert np.isnan(draws.interval([0.7])[1])
+    assert np.isnan(draws.interval([0.7], 0)[1])
 
 
 def test_the_interval_of_splits_in_halves_is_that_of_the_library(draws):

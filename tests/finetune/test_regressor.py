@@ -14,7 +14,7 @@ def test_numbers_are_learned_in_their_units(digits, columns):
     light = 1000 + X.mean(axis=(1, 2))
     y = light if columns == 1 else np.column_stack([light, X[:, :, :4].mean(axis=(1, 2))])
     model = FineTuneRegressor(
-        small_encoder(16, 4), unfreeze="all", epochs=10, learning_rate=3e-3, train_norms=True, verbose=0
+        small_encoder(16, 4), unfreeze="all", epochs=10, learning_rate=3e-3, train_norms=True, validation=0.1, verbose=0
     ).fit(X[:200], y[:200])
     assert model.score(X[200:], y[200:]) > 0.5
     assert model.predict(X[200:]).shape == y[200:].shape
