@@ -101,7 +101,8 @@ def views(images: list[Image.Image], preprocess: featx.Preprocess, arguments: ar
         order = torch.randperm(len(pixels))
         for first in range(0, len(order) - arguments.batch + 1, arguments.batch):
             batch = pixels[order[first : first + arguments.batch]]
-            yield tuple(torch.stack([change(image) for image in batch]) for _ in range(2))
+            both = (torch.stack([change(image) for image in batch]) for _ in range(2))
+            yield tuple(view.contiguous(memory_format=torch.channels_last) for view in both)  # faster on any device
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -97,9 +97,9 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     Notes
     -----
     Networks are cut at a node between blocks, by torch.fx; one that cannot be traced has its frozen layers computed
-    in each epoch, which the log says. Cut, an epoch of the last block of EfficientNet-Lite0 takes a tenth of the time
-    (8.4 s against 85.7 s on 320 images and a busy processor; ``python -m tests.benchmarks.finetune``). The activations
-    are held in memory while it trains: 38 kB an image for that block. Where they would take too much of the memory
+    in each epoch, which the log says. Uncut, an epoch of the last block of EfficientNet-Lite0 takes four to six times
+    as long (320 images of 112 x 112; ``python -m tests.benchmarks.finetune --size 112``). The activations are held in
+    memory while it trains: 38 kB an image for that block, at 224 x 224. Where they would take too much of the memory
     that is available, which the log says, or there are none, pixels are, in a temporary file: 150 kB an image.
 
     Fits in several threads wait for one another, since the threads share torch's generator; processes do not.

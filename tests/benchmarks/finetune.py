@@ -18,7 +18,6 @@ SCRATCH = {
     "preprocess": "default",
     "unfreeze": "all",
     "train_norms": True,
-    "epochs": 30,
     "learning_rate": 3e-3,
 }
 METHODS = {
@@ -39,6 +38,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=1000, help="images to train on, of 60,000")
     parser.add_argument("--test", type=int, default=10_000, help="images to test on, of 10,000")
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--epochs", type=int, default=30, help="of the network from nothing (default: %(default)s)")
     parser.add_argument("--size", type=int, default=224, help="side that images are squashed to (default: %(default)s)")
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
@@ -49,6 +49,7 @@ def main() -> None:
     test = tuple(values[: arguments.test] for values in read_fashion(arguments.data))
     preprocess = Preprocess(arguments.size, fit="squash", **LITE)
     print(f"{arguments.n:,} images of {arguments.size} x {arguments.size} to train on, {arguments.test:,} to test on")
+    METHODS["scratch"]["epochs"] = arguments.epochs
     print("method   accuracy  (95 %)           fit s  epoch s  epochs")
     for name in arguments.methods:
         with tempfile.TemporaryDirectory() as cache:
