@@ -1,4 +1,4 @@
-"""Fashion-MNIST, as Debian's dataset-fashion-mnist has them."""
+"""Fashion-MNIST, as Debian's dataset-fashion-mnist has it."""
 
 from __future__ import annotations
 

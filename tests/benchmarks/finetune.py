@@ -5,31 +5,24 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from featx import Preprocess, image_pipeline
+from featx.encoders import resolve
 from featx.finetune import FineTuneClassifier, small_encoder
 from tests.benchmarks.fashion import DATA, read_fashion
 
-SCRATCH = {
-    "encoder": small_encoder(),
-    "preprocess": "default",
-    "unfreeze": "all",
-    "train_norms": True,
-    "learning_rate": 3e-3,
-}
 METHODS = {
     "frozen": None,
     "head": {"unfreeze": "head", "learning_rate": 1e-3},
     "block": {},
     "stopped": {"validation": 0.1},
     "all": {"unfreeze": "all", "epochs": 5},
-    "scratch": SCRATCH,
+    "scratch": {"unfreeze": "all", "train_norms": True, "learning_rate": 3e-3, "preprocess": "default"},
 }
-# What EfficientNet-Lite takes, (x - 127) / 128.
-LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 _FEW = 320
 
 
@@ -47,18 +40,20 @@ def main() -> None:
     chosen = np.random.default_rng(0).permutation(60_000)[: arguments.n]
     train = tuple(values[chosen] for values in read_fashion(arguments.data, "train"))
     test = tuple(values[: arguments.test] for values in read_fashion(arguments.data))
-    preprocess = Preprocess(arguments.size, fit="squash", **LITE)
+    (spec,) = resolve("efficientnet_lite0")
+    preprocess = replace(spec.preprocess, size=arguments.size, resize=None, fit="squash")
     print(f"{arguments.n:,} images of {arguments.size} x {arguments.size} to train on, {arguments.test:,} to test on")
-    METHODS["scratch"]["epochs"] = arguments.epochs
+    scratch = {**METHODS["scratch"], "encoder": small_encoder(), "epochs": arguments.epochs}
     print("method   accuracy  (95 %)           fit s  epoch s  epochs")
     for name in arguments.methods:
         with tempfile.TemporaryDirectory() as cache:
-            run(name, {"preprocess": preprocess, "cache": cache, "verbose": 0}, train, test)
+            method = scratch if name == "scratch" else METHODS[name]
+            run(name, method, {"preprocess": preprocess, "cache": cache, "verbose": 0}, train, test)
     compare_epochs(preprocess, *(values[:_FEW] for values in train))
 
 
-def run(name: str, given: dict, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> None:
-    method = METHODS[name]
+def run(name: str, method: dict | None, given: dict, train: tuple, test: tuple) -> None:
+    """Fit and score one of them, and print its row; each of train and test is images and labels."""
     model = image_pipeline("logistic", **given) if method is None else FineTuneClassifier(**{**given, **method})
     started = time.perf_counter()
     model.fit(*train)

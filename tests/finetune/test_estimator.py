@@ -233,11 +233,16 @@ def test_a_loss_that_is_no_number_is_said(tiny, crops, labels):
         tuner(tiny, learning_rate=1e30, epochs=20).fit(crops, labels)
 
 
-def test_sample_weights_count(tiny, crops, labels):
+# From random weights only the loss can know of them.
+@pytest.mark.parametrize(
+    "start", [{}, {"start": "random", "learning_rate": 3e-2, "epochs": 10}], ids=["probe", "random"]
+)
+def test_sample_weights_count(tiny, crops, labels, start):
     other = np.where(np.arange(40) % 2, labels, labels[::-1])
     weights = np.where(np.arange(40) % 2, 1.0, 1e-6)
     right, left = (
-        tuner(tiny).fit(crops, other, sample_weight=w).score(crops[1::2], other[1::2]) for w in (weights, 1.0 - weights)
+        tuner(tiny, **start).fit(crops, other, sample_weight=w).score(crops[1::2], other[1::2])
+        for w in (weights, weights[::-1])  # none is zero: such rows are left out
     )
     assert right > left
 
