@@ -114,17 +114,3 @@ def test_only_runtimes_and_a_network_import_torch_at_the_top():
         } | {node.module.split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom)}
         if room_of(path) != "runtimes" and path.name != NETWORK:
             assert not top & {"torch", "torchvision", "timm"}, path
-
-
-def test_no_file_is_long():
-    for path in FILES:
-        assert len(path.read_text().splitlines()) <= 300, f"{path}: a room is missing"
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_source_has_its_tests_in_the_same_place(path):
-    if path.name in ("__init__.py", "__main__.py"):
-        return
-    relative = path.relative_to(PACKAGE)
-    mirror = Path(__file__).parent / relative.parent / f"test_{path.stem.removeprefix('_')}.py"
-    assert mirror.exists(), f"no {mirror.relative_to(Path(__file__).parent)}"
