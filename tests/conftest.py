@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import sys
 from pathlib import Path
 
 # Tests in parallel share the cores: threads of their own would only wait for one another.
@@ -17,9 +19,22 @@ from sklearn.datasets import load_sample_images
 
 import featx
 
-# A busy machine is slow, which is no failure.
-settings.register_profile("featx", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("featx")
+# A busy machine is slow, which is no failure; the same examples each time, unless new ones are asked for.
+PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("featx", derandomize=True, **PATIENT)
+settings.register_profile("explore", **PATIENT)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "featx"))
+
+TORCHS_OWN_SEED = 67280421310721
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Let every test, with its fixtures, draw what it draws alone, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # what scikit-learn draws from where no random_state is given
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(TORCHS_OWN_SEED)  # as in a process that imports it later
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,20 @@ IMAGES = list((DIGITS.images[:120] * 255 / 16).astype(np.uint8))
 DOMAIN = np.repeat([1, -2], 60)
 
 
-def test_importing_skada_leaves_scikit_learn_as_it_was(monkeypatch):
+@pytest.fixture(autouse=True)
+def routing_off():
+    """Routing is off before each test, and whatever an import of skada does ends with it."""
+    with sklearn.config_context(enable_metadata_routing=False):
+        yield
+
+
+@pytest.fixture
+def skada_not_imported(monkeypatch):
     importlib.import_module("skada")
     monkeypatch.delitem(sys.modules, "skada")
+
+
+def test_importing_skada_leaves_scikit_learn_as_it_was(skada_not_imported, monkeypatch):
     with sklearn.config_context(enable_metadata_routing=False):
         with domain_routing() as skada:
             assert skada is sys.modules["skada"]
@@ -30,6 +41,14 @@ def test_importing_skada_leaves_scikit_learn_as_it_was(monkeypatch):
         monkeypatch.delitem(sys.modules, "skada")
         importlib.import_module("skada")  # alone it would have switched routing on
         assert sklearn.get_config()["enable_metadata_routing"]
+
+
+def test_routing_is_on_inside_where_skada_was_imported_before():
+    importlib.import_module("skada")
+    with sklearn.config_context(enable_metadata_routing=False):
+        with domain_routing():
+            assert sklearn.get_config()["enable_metadata_routing"]
+        assert not sklearn.get_config()["enable_metadata_routing"]
 
 
 def test_routing_that_was_on_stays_on():

@@ -39,7 +39,7 @@ def test_the_bundles_own_service_runs_and_ends_by_a_signal(bundle, tmp_path, roo
 
 
 def ask(address: str) -> dict:
-    for _ in range(100):
+    for _ in range(600):
         try:
             with urllib.request.urlopen(address, timeout=5) as answer:
                 return json.load(answer)

@@ -8,8 +8,6 @@ import sys
 import termios
 import threading
 
-from featx.extraction._progress import progress_bar
-
 ENCODE = """
 import numpy as np, featx
 from tests.networks import tiny_encoder
@@ -37,7 +35,7 @@ def run_on_a_terminal(code: str, root) -> str:
     thread.start()
     subprocess.run([sys.executable, "-c", code], stderr=child, check=True, cwd=root)
     os.close(child)
-    thread.join(10)
+    thread.join(60)
     os.close(parent)
     return shown.getvalue().decode()
 
@@ -55,16 +53,12 @@ def test_verbose_0_shows_nothing(root):
 
 
 def test_a_second_run_over_known_rows_shows_no_second_bar(root):
-    assert run_on_a_terminal(ENCODE.format(verbose=1, times=3), root).count("tiny0:   0%") == 1
+    shown = run_on_a_terminal(ENCODE.format(verbose=1, times=3), root)
+    assert shown.count("\n") == 1  # a bar may be drawn often, and ends its line once
+    assert "20/20" in shown
 
 
 def test_a_pipe_shows_nothing(root):
     code = ENCODE.format(verbose=1, times=1)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=root)
     assert done.stderr == b""
-
-
-def test_a_silent_bar_still_counts():
-    with progress_bar(3, hits=2, description="x", verbose=0) as bar:
-        bar.update(1)
-        bar.set_postfix(errors=1)

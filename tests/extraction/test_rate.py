@@ -1,26 +1,27 @@
-import time
+import itertools
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 import featx
-from featx.extraction import decode_some, decoding_rate, network_rate
+from featx.extraction import _rate, decode_some, decoding_rate, network_rate
 
 
 def spec(encoder):
     return featx.ImageEncoder(encoder)._specs()[0]
 
 
-class Slow:
-    """A runtime that takes 20 ms a batch, whatever is in it."""
+class Noting:
+    """A runtime that remembers its batches."""
 
     batch_size = 4
 
     def __init__(self):
-        self.sizes = set()
+        self.sizes = []
 
     def run(self, batch):
-        self.sizes.add(len(batch))
-        time.sleep(0.02)
+        self.sizes.append(len(batch))
         return np.zeros((len(batch), 1))
 
 
@@ -36,11 +37,12 @@ def test_unreadable_and_missing_images_are_passed_over(tiny, crops):
     assert decode_some(spec(tiny), []) == []
 
 
-def test_the_rate_counts_images_in_whole_batches_of_all_threads():
-    runtime = Slow()
+def test_the_rate_counts_images_in_whole_batches_of_all_threads(monkeypatch):
+    runtime, clock = Noting(), itertools.count()
+    monkeypatch.setattr(_rate, "time", SimpleNamespace(perf_counter=lambda: 0.4 * next(clock)))
     rate = network_rate(runtime, np.zeros((3, 8, 8, 3), np.uint8), 2)
-    assert runtime.sizes == {4}
-    assert 40 < rate <= 2 * 4 / 0.02
+    assert runtime.sizes == [4, 4, 4, 4]  # two batches a thread; then half a second is over
+    assert rate == pytest.approx(16 / 1.2)
 
 
 def test_the_rate_of_decoding_counts_readable_images_alone(tiny, crops):

@@ -222,6 +222,7 @@ def test_rows_that_weigh_nothing_are_not_validated_with(tiny, crops, labels):
 
 @pytest.mark.parametrize("unfreeze", ["head", "last_block", "all"])
 def test_an_encoder_that_gives_maps_is_tuned(crops, labels, unfreeze):
+    torch.manual_seed(0)
     maps = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 5, 3), torch.nn.ReLU())
     model = tuner(featx.Encoder.from_module(maps, preprocess=featx.Preprocess(size=8)), unfreeze=unfreeze)
     assert model.fit(crops, labels).head_.coef_.shape == (1, 5)
@@ -229,7 +230,7 @@ def test_an_encoder_that_gives_maps_is_tuned(crops, labels, unfreeze):
 
 
 def test_a_loss_that_is_no_number_is_said(tiny, crops, labels):
-    with pytest.raises(TrainingError, match="learning_rate"):
+    with pytest.raises(TrainingError, match=r"^The loss became (nan|inf) in epoch \d+, .* Lower learning_rate="):
         tuner(tiny, learning_rate=1e30, epochs=20).fit(crops, labels)
 
 

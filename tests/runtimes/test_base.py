@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -38,5 +41,11 @@ def test_it_says_what_it_is_and_what_it_runs_best(runtime):
     assert runtime.batch_size >= 1
 
 
-def test_it_can_be_closed(runtime):
+def test_it_gives_its_networks_back_when_it_is_closed(runtime):
+    runtime.run(np.zeros((1, 32, 32, 3), np.uint8))
+    parts = [vars(part) for part in getattr(runtime, "_runtimes", [runtime])]
+    networks = [weakref.ref(part.get("_network") or part["_model"]) for part in parts]
     runtime.close()
+    gc.collect()
+    assert [network() for network in networks] == [None] * len(networks)
+    assert not any(part.get("_free") for part in parts)

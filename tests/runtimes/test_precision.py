@@ -79,9 +79,9 @@ def settings():
     return matmul.fp32_precision if hasattr(matmul, "fp32_precision") else matmul.allow_tf32
 
 
-def test_bfloat16_is_near_float32_and_not_the_same(crops):
+def test_bfloat16_is_near_float32_and_not_the_same(photos):
     specs = [resolve("efficientnet_lite0", precision=precision) for precision in ("float32", "bfloat16")]
-    batch = np.stack([specs[0][0].preprocess(image) for image in pil(crops[:2])])
+    batch = np.stack([specs[0][0].preprocess(image) for image in pil(photos)])
     exact, reduced = (TorchRuntime(spec, "cpu").run(batch) for spec in specs)
     assert reduced.dtype == np.float32
     assert 1e-4 < np.linalg.norm(reduced - exact) / np.linalg.norm(exact) < 0.2

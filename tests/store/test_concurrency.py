@@ -91,7 +91,7 @@ def test_a_forked_child_does_not_wait_for_a_lock_that_another_thread_held(store)
     held.wait()
     child = multiprocessing.get_context("fork").Process(target=store.get_many, args=(PRINT, make_keys([1])))
     child.start()
-    child.join(10)
+    child.join(60)
     stuck = child.is_alive()
     child.kill()
     release.set()
@@ -102,24 +102,31 @@ def test_a_forked_child_does_not_wait_for_a_lock_that_another_thread_held(store)
 N = 140  # segments of one row: merged twice
 
 
-def write_small(location: str) -> None:
-    """A process whose segments are small, so that it merges again and again."""
+def write_small(location: str, looks) -> None:
+    """A process whose segments are small, so that it merges again and again; now and then it waits to be looked at."""
     store = featx.EmbeddingStore(location)
     for n in range(N):
+        if n % 10 == 9:
+            looks.acquire()
         with store.turn(PRINT):
             store.put_many(PRINT, make_keys([n]), make_rows([n]), META)
 
 
 def test_a_reader_meets_only_right_rows_while_another_process_merges(store):
-    process = multiprocessing.get_context("spawn").Process(target=write_small, args=(str(store.location),))
+    context = multiprocessing.get_context("spawn")
+    looks = context.Semaphore(0)
+    process = context.Process(target=write_small, args=(str(store.location), looks))
     process.start()
-    listings = set()
+    listings, seen = set(), 0
     while process.is_alive():
         found, rows = store.get_many(PRINT, make_keys(range(N)))
         assert len(rows) == found.sum()
         if found.any():
             np.testing.assert_array_equal(rows, make_rows(np.flatnonzero(found)))
         listings.add(int(found.sum()))
+        if len(listings) > seen:
+            looks.release()
+            seen = len(listings)
         time.sleep(0.002)  # leave the writer some of the machine
     assert process.exitcode == 0
     assert len(listings) > 10, "it read while the other wrote"

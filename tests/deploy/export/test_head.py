@@ -88,11 +88,6 @@ def test_a_proven_transformer_passes_on_what_it_should(estimator, scale):
     assert convert(head, X[500:]) == {"label", "probabilities", "decision"}
 
 
-def test_booleans_stay_booleans():
-    X, y = embeddings(2)
-    assert convert(LogisticRegression().fit(X, y == 1), X) == {"label", "probabilities", "decision"}
-
-
 @pytest.mark.parametrize(
     "head",
     [

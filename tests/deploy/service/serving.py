@@ -38,7 +38,7 @@ class Running:
 
     def __exit__(self, *error: object) -> None:
         self.process.terminate()
-        assert self.process.wait(30) == 0, self.log
+        assert self.process.wait(120) == 0, self.log
         assert "Traceback" not in self.log
 
     @property
@@ -52,13 +52,13 @@ class Running:
         return httpx.get(self.url + "/health", timeout=60).json()["status"] == "ready"
 
     def raw(self, data: bytes = b"") -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         connection.sendall(data)
         return connection
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def memory(self, entry: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()

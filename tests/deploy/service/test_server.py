@@ -192,19 +192,19 @@ def test_a_connection_that_says_nothing_is_closed(service):
     assert last_words(service.raw()) == b""
 
 
-def drip(connection, data, seconds=10.0) -> float:
-    """Send the same again and again; returns how long the server put up with it."""
-    started = time.monotonic()
+def drip(connection, data) -> bool:
+    """Send the same again and again, for a minute; returns whether the server gave up before."""
     with suppress(OSError):
-        while time.monotonic() < started + seconds:
+        for _ in range(600):
             connection.sendall(data)
             time.sleep(0.1)
-    return time.monotonic() - started
+        return False
+    return True
 
 
 def test_a_header_that_never_ends_is_given_up(service):
     with service.raw(b"POST /predict HTTP/1.1\r\n") as connection:
-        assert drip(connection, b"X: y\r\n") < 3
+        assert drip(connection, b"X: y\r\n")
 
 
 def test_a_body_that_never_ends_is_408(service):
@@ -220,7 +220,7 @@ def test_a_body_that_never_ends_is_408(service):
 def test_an_answer_that_is_never_taken_is_given_up(service, jpegs):
     ask = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     with service.raw() as connection:
-        assert drip(connection, 200 * ask, 20) < 15
+        assert drip(connection, 200 * ask)
     assert service.healthy()
 
 
