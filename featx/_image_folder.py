@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featx._image_files import SUFFIXES, describe_left_out, list_images, warn_left_out
 from featx._threads import count_threads
-from featx.exceptions import InputError, ParameterError
+from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
 from featx.images import (
     MAX_PIXELS,
     DecodeError,
@@ -24,38 +29,62 @@ from featx.images import (
 if TYPE_CHECKING:
     import pandas as pd
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
-    | {".pnm", ".jp2", ".avif"}
-)
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# Names of splits as words, without "set", "images" and the like; each the split that it means.
+SPLITS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled", "unsup", "unsupervised"), "unlabeled"),
+}
+UNLABELED = "unlabeled"
+_FILLERS = frozenset({"set", "sets", "data", "dataset", "split", "image", "images", "img", "imgs", "photos", "seg"})
+
+logger = logging.getLogger("featx")
 
 
-def read_image_folder(path: str | Path, *, label: str | None = "parent", split: str | None = "auto") -> pd.DataFrame:
+def read_image_folder(
+    path: str | Path, *, label: str | None = "parent", split: str | Mapping[str, str] | None = "auto"
+) -> pd.DataFrame:
     """List the images of a folder, with their labels.
 
     Parameters
     ----------
     path : str or Path
-        A folder of ``<label>/...``, or of ``{train,val,test}/<label>/...``.
-        Files without an image's suffix and hidden ones are passed over; links
-        are followed, files are not opened.
+        A folder of ``<label>/...``, or of ``<split>/<label>/...``. Files with
+        an image's suffix are listed unopened; of every other file the first
+        bytes are read, and an image without a suffix is listed too. Backups
+        and variants (``x.jpg.1``, ``.JPG_original``) and images of a format
+        that cannot be read are left out with one warning. Names that begin
+        with a dot and the housekeeping of systems (``@eaDir``, ``__MACOSX``)
+        are passed over; links are followed.
     label : {"parent"} or None, default="parent"
         ``"parent"``: the first folder below `path` (or below the split) that
-        the image lies in. None: no label column.
-    split : {"auto"} or None, default="auto"
-        ``"auto"``: where every folder directly below `path` is named train,
-        val (valid, validation) or test, these are splits. None: never.
+        the image lies in; None in a split ``"unlabeled"``. None: no label column.
+    split : {"auto"}, mapping of str to str, or None, default="auto"
+        ``"auto"``: where the name of every folder directly below `path` is a
+        usual one of a split, in any case and form (``Training``, ``dev``,
+        ``test_set``, ``holdout``, ``unlabeled``, ``val2017``), these are
+        splits, called train, val, test and unlabeled. A mapping says what each
+        of these folders is: ``{"Training": "train", "holdout": "test"}``.
+        None: these folders are labels.
 
     Returns
     -------
     pandas.DataFrame
-        Columns image (str), label, and split where there is one; in sorted order.
+        Columns image (str), label, and split where there is one; in sorted
+        order. Its ``attrs["left_out"]`` maps the path of each file that is
+        left out to the reason, ``attrs["splits"]`` the folders to their splits.
 
     Raises
     ------
     InputError
-        If there is no such folder, it holds no images, or an image lies outside of a label's folder.
+        If there is no such folder, it holds no images, an image lies outside of
+        a label's folder, or a folder is not named by the mapping.
+
+    Warns
+    -----
+    ImageWarning
+        If files are left out, or if folders are taken for labels that look like splits.
 
     Examples
     --------
@@ -74,46 +103,57 @@ def read_image_folder(path: str | Path, *, label: str | None = "parent", split: 
 
     if label not in ("parent", None):
         raise ParameterError(f"Got label={label!r}. Expected 'parent' or None.")
-    if split not in ("auto", None):
-        raise ParameterError(f"Got split={split!r}. Expected 'auto' or None.")
+    if split is not None and not isinstance(split, Mapping) and split != "auto":
+        raise ParameterError(f"Got split={split!r}. Expected 'auto', None, or a mapping: {{'Training': 'train'}}.")
     root = Path(path).expanduser()
-    if not root.is_dir():
-        raise InputError(
-            f"{root.absolute()} is {'a file' if root.exists() else 'not there'}. Expected a folder of images."
-        )
-    found = [Path(file).relative_to(root).parts for file in _image_files(os.fspath(root))]
-    if not found:
-        raise InputError(f"{root.absolute()} holds no images ({', '.join(sorted(SUFFIXES))}).")
-    split_below = split == "auto" and all(len(parts) > 1 and parts[0].lower() in SPLITS for parts in found)
-    columns: dict[str, list[Any]] = {"image": [os.path.join(root, *parts) for parts in found]}
+    images, left_out = _list(root)
+    parts = [Path(file).relative_to(root).parts for file in images]
+    splits = _name_splits(parts, split, root)
+    above = _below_splits(parts, splits)
+    columns: dict[str, list[Any]] = {"image": [os.path.join(root, *names) for names in parts]}
     if label is not None:
-        columns["label"] = [_label(parts[split_below:], root, parts) for parts in found]
-    if split_below:
-        columns["split"] = [SPLITS[parts[0].lower()] for parts in found]
+        columns["label"] = [_label(names, splits, above, root) for names in parts]
+    if splits:
+        columns["split"] = [splits[names[0]] for names in parts]
     try:
-        return pd.DataFrame(columns)
+        table = pd.DataFrame(columns)
     except UnicodeEncodeError:  # a name that is not UTF-8, which pandas' str cannot hold
-        return pd.DataFrame(columns, dtype=object)
+        table = pd.DataFrame(columns, dtype=object)
+    table.attrs |= {"left_out": left_out, "splits": splits}
+    warn_left_out(left_out, stacklevel=2)
+    if label is not None and split == "auto":
+        _warn_of_splits([names[above:] for names in parts], root)
+    return table
 
 
-def find_images(sources: Sequence[str | Path]) -> list[str]:
+def find_images(sources: Sequence[str | Path]) -> tuple[list[str], dict[str, str]]:
     """List the image files of folders, nested ones too, and of files; each once.
 
     Parameters
     ----------
     sources : sequence of str or Path
-        Folders, of which files with an image's suffix are taken, and files, which are taken as they are.
+        Folders, of which images are taken as `read_image_folder` does, and files, which are taken as they are.
 
     Returns
     -------
-    list of str
+    images : list of str
+    left_out : dict of str to str
+        The files of these folders that look like images and are left out, with the reason.
 
     Raises
     ------
     InputError
         If a source is not there, or a folder holds no images.
     """
-    return list(dict.fromkeys(file for source in sources for file in _files_of(Path(source).expanduser())))
+    images, left_out = {}, {}
+    for source in (Path(source).expanduser() for source in sources):
+        if source.exists() and not source.is_dir():
+            images[os.fspath(source)] = None
+            continue
+        found, others = _list(source, "Expected a folder of images, or image files.")
+        images |= dict.fromkeys(found)
+        left_out |= others
+    return list(images), {file: reason for file, reason in left_out.items() if file not in images}
 
 
 def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | None = None) -> pd.DataFrame:
@@ -152,14 +192,6 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     return table.astype({"ok": bool, "width": "Int64", "height": "Int64"})
 
 
-def _files_of(source: Path) -> list[str]:
-    if source.is_dir():
-        return read_image_folder(source, label=None, split=None)["image"].tolist()
-    if not source.exists():
-        raise InputError(f"{source.absolute()} is not there. Expected a folder of images, or image files.")
-    return [os.fspath(source)]
-
-
 def _check(source: Any, max_pixels: int) -> tuple:
     if is_missing(source):
         return False, f"missing ({source!r})", None, None, None, None, None
@@ -175,24 +207,97 @@ def _check(source: Any, max_pixels: int) -> tuple:
     return True, "", header[0], header[1] or getattr(source, "mode", None), *rgb.size, digest.hex()
 
 
-def _image_files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
-    real = os.path.realpath(folder)
-    if real in above:  # a link to a folder that it lies in
-        return
-    with os.scandir(folder) as entries:
-        shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    for entry in shown:
-        if not entry.is_dir() and os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-            yield entry.path
-    for entry in shown:
-        if entry.is_dir():
-            yield from _image_files(entry.path, above | {real})
+def _list(root: Path, expected: str = "Expected a folder of images.") -> tuple[list[str], dict[str, str]]:
+    if not root.is_dir():
+        raise InputError(f"{root.absolute()} is {'a file' if root.exists() else 'not there'}. {expected}")
+    images, left_out = list_images(root)
+    if not images:
+        beside = f", but {describe_left_out(left_out)}" if left_out else ""
+        raise InputError(f"{root.absolute()} holds no images ({', '.join(sorted(SUFFIXES))}){beside}.")
+    return images, left_out
 
 
-def _label(parts: tuple[str, ...], root: Path, whole: tuple[str, ...]) -> str:
-    if len(parts) < 2:
-        raise InputError(
-            f"{root.joinpath(*whole)} lies in no label's folder. Expected {root}/<label>/image.jpg; "
-            "with label=None images need no label."
+def split_of(name: str) -> str | None:
+    """Tell the split that a folder's name usually stands for; None if it is no usual name of one.
+
+    Examples
+    --------
+    >>> from featx._image_folder import split_of
+    >>> [split_of(name) for name in ("Training", "test_set", "val2017", "hold-out", "cat")]
+    ['train', 'test', 'val', 'test', None]
+    """
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())
+    words = [word for word in words if word not in _FILLERS]
+    whole = "".join(words)
+    return SPLITS.get(whole) or SPLITS.get(re.sub(r"(data)?set$|images?$|data$", "", whole))
+
+
+def _name_splits(parts: Sequence[tuple[str, ...]], split: str | Mapping[str, str] | None, root: Path) -> dict[str, str]:
+    """What each folder directly below the root stands for; empty where these are labels."""
+    if split is None:
+        return {}
+    folders = list(dict.fromkeys(names[0] for names in parts if len(names) > 1))
+    loose = next((names for names in parts if len(names) == 1), None)
+    if isinstance(split, Mapping):
+        if unknown := [name for name in split if name not in folders]:
+            raise UnknownNameError("folder in split=", unknown[0], folders)
+        if unnamed := [name for name in folders if name not in split]:
+            raise InputError(f"{root} holds the folder {unnamed[0]!r}. Expected split= to name each: {folders}.")
+        if loose:
+            raise InputError(f"{root.joinpath(*loose)} lies in no split's folder. Expected {root}/<split>/...")
+        return {name: str(split[name]) for name in folders}
+    splits = {name: split_of(name) for name in folders}
+    if loose or None in splits.values():
+        return {}
+    logger.info("splits=%s", splits)
+    return splits
+
+
+def _below_splits(parts: Sequence[tuple[str, ...]], splits: Mapping[str, str]) -> int:
+    """How many leading folders are a split and no label: two where each split's folder holds another of its kind."""
+    labelled = [names for names in parts if splits and splits[names[0]] != UNLABELED]
+    doubled = bool(labelled) and all(len(n) > 3 and split_of(n[1]) == splits[n[0]] for n in labelled)
+    return bool(splits) + doubled
+
+
+def _warn_of_splits(labelled: Sequence[tuple[str, ...]], root: Path) -> None:
+    """Say so where labels look like splits, which would be learned in silence."""
+    inner: dict[str, set[str]] = {}
+    for names in labelled:
+        if len(names) > 2:
+            inner.setdefault(names[0], set()).add(names[1])
+    below = set().union(*inner.values())
+    example = ", ".join(f"{name!r}: {split_of(name) or 'train'!r}" for name in sorted(inner)[:2])
+    if len({split_of(name) for name in below} - {None}) > 1 and all(map(split_of, below)):
+        why = f"although the folders in them are named like splits ({_some(below)}). Is {root} a folder too high?"
+    elif any(_alike(one, other) for one, other in combinations(inner.values(), 2)):
+        why = (
+            f"although they hold the same folders ({_some(below)}). If they are splits, pass split={{{example}, ...}}; "
+            "split=None says that they are labels."
         )
-    return parts[0]
+    else:
+        return
+    warnings.warn(f"Took the folders {_some(inner)} of {root} for labels, {why}", ImageWarning, stacklevel=3)
+
+
+def _alike(one: set[str], other: set[str]) -> bool:
+    shared = len(one & other)
+    return shared > 1 and 2 * shared >= max(len(one), len(other))
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _label(names: tuple[str, ...], splits: Mapping[str, str], above: int, root: Path) -> str | None:
+    if splits and splits[names[0]] == UNLABELED:
+        return None
+    if len(names) - above >= 2:
+        return names[above]
+    where = f"{root}/<split>/<label>/image.jpg" if splits else f"{root}/<label>/image.jpg"
+    labels = f"; split=None makes labels of the folders {_some(splits)}" if splits else ""
+    raise InputError(
+        f"{root.joinpath(*names)} lies in no label's folder. Expected {where}; with label=None images need no "
+        f"label{labels}."
+    )

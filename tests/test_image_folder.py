@@ -12,18 +12,18 @@ from PIL import Image
 
 import featx
 from featx._image_folder import find_images
-from featx.exceptions import InputError, ParameterError
+from featx.exceptions import ImageWarning, InputError, ParameterError
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Writes files below a folder: they are listed by name, and never opened."""
+    """Writes files below a folder, empty ones but those that have a content."""
 
-    def write(*names: str) -> Path:
-        for name in names:
+    def write(*names: str, **contents: bytes) -> Path:
+        for name, content in {**dict.fromkeys(names, b""), **contents}.items():
             path = tmp_path / "data" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            path.write_bytes(content)
         return tmp_path / "data"
 
     return write
@@ -47,15 +47,79 @@ def test_hidden_files_and_other_suffixes_are_passed_over(folder):
     assert below(root, featx.read_image_folder(root)) == ["cat/1.jpg"]
 
 
-@pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val"])
-def test_splits_are_found_where_every_folder_is_one(folder, validation):
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("train", "val", "test"),
+        ("Training", "Valid", "Testing"),
+        ("TRAIN", "dev", "holdout"),
+        ("train_set", "validation-set", "test set"),
+        ("train2017", "val2017", "test2017"),
+        ("trainset", "devset", "testset"),
+        ("TrainImages", "eval", "hold-out"),
+        ("training_data", "Evaluation", "Test_Data"),
+    ],
+)
+def test_splits_are_found_where_every_folder_is_one(folder, train, validation, test):
     table = featx.read_image_folder(
-        folder("train/cat/1.jpg", "train/dog/1.jpg", f"{validation}/cat/2.jpg", "test/cat/3.jpg")
+        folder(f"{train}/cat/1.jpg", f"{train}/dog/1.jpg", f"{validation}/cat/2.jpg", f"{test}/cat/3.jpg")
     )
     assert list(table) == ["image", "label", "split"]
     assert sorted(zip(table["split"], table["label"], strict=True)) == [
         *(("test", "cat"), ("train", "cat"), ("train", "dog"), ("val", "cat"))
     ]
+    assert table.attrs["splits"] == {train: "train", validation: "val", test: "test"}
+
+
+def test_images_of_a_split_without_labels_have_none(folder):
+    table = featx.read_image_folder(folder("train/cat/1.jpg", "test/cat/2.jpg", "unlabeled/3.jpg", "unlabeled/x/4.jpg"))
+    assert table["split"].tolist() == ["test", "train", "unlabeled", "unlabeled"]
+    assert table["label"][:2].tolist() == ["cat", "cat"]
+    assert table["label"][2:].isna().all()
+
+
+def test_a_split_within_a_split_of_its_kind_is_no_label(folder):
+    table = featx.read_image_folder(folder("seg_train/seg_train/sea/1.jpg", "seg_test/seg_test/sea/2.jpg"))
+    assert table["label"].tolist() == ["sea", "sea"]
+    assert table["split"].tolist() == ["test", "train"]
+
+
+def test_splits_can_be_named(folder):
+    root = folder("Training/cat/1.jpg", "fold B/cat/2.jpg", "fold B/dog/2.jpg")
+    table = featx.read_image_folder(root, split={"Training": "train", "fold B": "test"})
+    assert table["split"].tolist() == ["train", "test", "test"]
+    assert table["label"].tolist() == ["cat", "cat", "dog"]
+    with pytest.raises(InputError, match=r"holds the folder 'fold B'. Expected split= to name each"):
+        featx.read_image_folder(root, split={"Training": "train"})
+    with pytest.raises(ParameterError, match=r"Unknown folder in split= 'Trainings'. Did you mean 'Training'"):
+        featx.read_image_folder(root, split={"Trainings": "train"})
+    with pytest.raises(InputError, match=r"0\.jpg lies in no split's folder"):
+        featx.read_image_folder(folder("0.jpg"), split={"Training": "train", "fold B": "test"})
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a/cat/1.jpg", "a/dog/1.jpg", "b/cat/1.jpg", "b/dog/1.jpg"], r"a, b of .* the same folders \(cat, dog\)"),
+        (
+            ["train/cat/1.jpg", "train/dog/1.jpg", "test/cat/1.jpg", "test/dog/1.jpg", "extra/cat/1.jpg"],
+            r"pass split=\{'extra': 'train', 'test': 'test', \.\.\.\}",
+        ),
+        (["data/train/cat/1.jpg", "data/test/cat/1.jpg"], r"named like splits \(test, train\)\. Is .* too high"),
+    ],
+)
+def test_labels_that_look_like_splits_are_told(folder, names, said):
+    root = folder(*names)
+    with pytest.warns(ImageWarning, match=said):
+        table = featx.read_image_folder(root)
+    assert set(table["label"]) == {name.split("/")[0] for name in names}
+    featx.read_image_folder(root, split=None)  # warnings are errors here
+
+
+@pytest.mark.parametrize("inner", ["images", "deep/images"])
+def test_labels_that_hold_a_folder_each_look_like_no_splits(folder, inner):
+    table = featx.read_image_folder(folder(f"cat/{inner}/1.jpg", f"dog/{inner}/1.jpg", "fox/1.jpg"))
+    assert table["label"].tolist() == ["cat", "dog", "fox"]
 
 
 def test_a_folder_that_is_no_split_makes_all_of_them_labels(folder):
@@ -67,6 +131,78 @@ def test_a_folder_that_is_no_split_makes_all_of_them_labels(folder):
 def test_splits_can_be_declined(folder):
     root = folder("train/cat/1.jpg", "test/cat/1.jpg")
     assert featx.read_image_folder(root, split=None)["label"].tolist() == ["test", "train"]
+
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
+LEFT_OUT = {
+    "cat/1.jpg.1": (JPEG, "a variant of an image (suffix '.1')"),
+    "cat/1.JPG_original": (JPEG, "a variant of an image (suffix '.JPG_original')"),
+    "cat/1.jpeg_large": (JPEG, "a variant"),
+    "cat/1.png~": (b"\x89PNG\r\n\x1a\n", "a variant"),
+    "cat/1.jpg.part": (JPEG, "a variant"),
+    "cat/1.psd": (b"8BPS\0\1", "cannot be read (Photoshop)"),
+    "cat/1.NEF": (b"MM\0*" + bytes(8), "cannot be read (camera raw)"),
+    "cat/1.CR3": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "cannot be read (camera raw)"),
+    "cat/1.svg": (b"<?xml version='1.0'?>\n<svg>", "cannot be read (SVG)"),
+    "cat/drawing": (b"8BPS\0\1", "cannot be read (Photoshop)"),
+}
+TAKEN = {
+    "cat/as jpeg": JPEG,
+    "cat/as png": b"\x89PNG\r\n\x1a\n",
+    "cat/as gif": b"GIF89a",
+    "cat/as webp": b"RIFF\0\0\0\0WEBPVP8 ",
+    "cat/as tiff": b"II*\0\x08\0\0\0",
+    "cat/as bmp": b"BM" + bytes(12) + b"\x28\0\0\0",
+    "cat/as ppm": b"P6\n8 8\n255\n",
+    "cat/as avif": b"\0\0\0\x20ftypavif\0\0\0\0avifmif1",
+    "cat/as avif of mif1": b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf",
+    "cat/as heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "cat/as heic of mif1": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic",
+}
+NO_IMAGES = {
+    "cat/README": b"Photos of cats.",
+    "cat/BMW": b"BMW is a car",
+    "cat/P4": b"P4 is a processor",
+    "cat/clip.mov": b"\0\0\0\x14ftypqt  \0\0\0\0qt  ",
+    "cat/notes.xml": b"<?xml version='1.0'?><notes/>",
+    "cat/empty": b"",
+}
+
+
+def test_what_looks_like_an_image_and_is_left_out_is_told_once(folder):
+    root = folder("cat/2.jpg", "cat/3.HEIC", "cat/4.jxl", **{name: data for name, (data, _) in LEFT_OUT.items()})
+    with pytest.warns(ImageWarning, match=r"^Left out 10 files that look like images .* and 5 more\)") as told:
+        table = featx.read_image_folder(root)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert below(root, table) == ["cat/2.jpg", "cat/3.HEIC", "cat/4.jxl"]
+    left_out = {Path(path).relative_to(root).as_posix(): reason for path, reason in table.attrs["left_out"].items()}
+    assert left_out.keys() == LEFT_OUT.keys()
+    for name, reason in left_out.items():
+        assert LEFT_OUT[name][1] in reason
+
+
+def test_images_without_a_suffix_are_taken_and_other_files_are_passed_over(folder):
+    table = featx.read_image_folder(root := folder("cat/1.jpg", **TAKEN, **NO_IMAGES))
+    assert below(root, table) == sorted(["cat/1.jpg", *TAKEN])
+    assert table.attrs["left_out"] == {}
+
+
+def test_a_folder_of_nothing_but_what_is_left_out_says_so(folder):
+    with pytest.raises(InputError, match=r"holds no images .*, but 1 files that look like images .*1\.psd"):
+        featx.read_image_folder(folder(**{"cat/1.psd": b"8BPS\0\1"}))
+
+
+def test_the_housekeeping_of_systems_is_no_label(folder):
+    names = ["@eaDir", "__MACOSX", "lost+found", "#recycle", "$RECYCLE.BIN", "System Volume Information"]
+    root = folder("cat/1.jpg", *(f"{name}/1.jpg" for name in names), *(f"cat/{name}/1.jpg" for name in names))
+    assert below(root, featx.read_image_folder(root)) == ["cat/1.jpg"]
+
+
+def test_a_pipe_is_never_opened(folder):
+    root = folder("cat/1.jpg")
+    os.mkfifo(root / "cat" / "pipe")
+    assert below(root, featx.read_image_folder(root)) == ["cat/1.jpg"]
 
 
 def test_images_without_a_label_are_listed_where_none_is_wanted(folder):
@@ -133,7 +269,9 @@ def test_relative_folders_and_the_home_folder_are_understood(folder, monkeypatch
 def test_images_of_folders_and_files_are_found_in_order_and_once(folder):
     root = folder("a/2.jpg", "a/deep/3.jpg", "b/1.jpg", "b/notes.txt")
     given = [root / "b" / "1.jpg", root / "a", str(root), root / "b" / "notes.txt"]
-    found = [Path(file).relative_to(root).as_posix() for file in find_images(given)]
+    images, left_out = find_images(given)
+    found = [Path(file).relative_to(root).as_posix() for file in images]
+    assert left_out == {}
     assert found == ["b/1.jpg", "a/2.jpg", "a/deep/3.jpg", "b/notes.txt"]
 
 

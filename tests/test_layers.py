@@ -26,6 +26,7 @@ FLOORS = {
     "finetune": 9,
     "_pipeline": 7,
     "_image_folder": 7,
+    "_image_files": 1,
     "persistence": 7,
     "_image_encoder": 6,
     "text": 6,

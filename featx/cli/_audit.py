@@ -8,6 +8,7 @@ import json
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters
+from featx.cli._folder import add_folder, read_labelled
 from featx.cli._target import check_target, replacing
 
 _EXAMPLES = """
@@ -27,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         examples=_EXAMPLES,
     )
     add_ = command.add_argument
-    add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...")
+    add_folder(command)
     add_("-o", "--output", metavar="FILE", help="write a page that shows it: HTML, with the pictures inside")
     add_("--csv", metavar="FILE", help="write a row an image")
     add_("--cv", type=int, default=5, metavar="N", help="folds in which labels are judged; default: %(default)s")
@@ -39,10 +40,9 @@ def run(parsed: argparse.Namespace) -> int:
     for file in filter(None, (parsed.output, parsed.csv)):
         check_target(file)
     from featx._image_encoder import ImageEncoder
-    from featx._image_folder import read_image_folder
     from featx.transfer.quality import audit
 
-    photos = read_image_folder(parsed.folder)
+    photos = read_labelled(parsed.folder, parsed.split)
     encoder = ImageEncoder(**encoder_parameters(parsed))
     audited = audit(photos["image"], photos["label"], encoder=encoder, cv=parsed.cv)
     if parsed.csv:

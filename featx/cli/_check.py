@@ -20,7 +20,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         *(commands, "check", run),
         help="say which images cannot be used, and why",
-        description="Decode every image; list the unreadable ones. The exit status is 1 if there are any.",
+        description=(
+            "Decode every image; list those that cannot be used, and files that look like images but are left out. The "
+            "exit status is 1 if there are any."
+        ),
         examples=_EXAMPLES,
     )
     command.add_argument("paths", nargs="+", metavar="FOLDER|FILE", help="folders, nested ones too, and image files")
@@ -30,17 +33,25 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     with replacing(parsed.output) if parsed.output else nullcontext() as file:
+        import pandas as pd
+
         from featx._image_folder import check_images, find_images
 
-        table = check_images(find_images(parsed.paths))
+        images, left_out = find_images(parsed.paths)
+        table = check_images(images)
         bad = table.loc[~table["ok"], ["image", "error"]]
         if file:
-            write_csv(bad, file)
+            others = [(path, f"left out: {reason}") for path, reason in left_out.items()]
+            write_csv(pd.concat([bad, pd.DataFrame(others, columns=list(bad))]), file)
     copies = int(table.loc[table["ok"], "digest"].duplicated().sum())
     if parsed.json:
-        print_json({"images": len(table), "copies": copies, "bad": bad.to_dict("records")})
+        others = [{"image": path, "reason": reason} for path, reason in left_out.items()]
+        print_json({"images": len(table), "copies": copies, "bad": bad.to_dict("records"), "left_out": others})
     else:
         for image, error in zip(bad["image"], bad["error"], strict=True):
             print(f"{image}: {error}")
-        print(f"{len(table):,} images: {len(bad):,} bad, {copies:,} copies of another one")
-    return int(len(bad) > 0)
+        for image, reason in left_out.items():
+            print(f"{image}: left out: {reason}")
+        beside = f", {len(left_out):,} files left out" if left_out else ""
+        print(f"{len(table):,} images: {len(bad):,} bad, {copies:,} copies of another one{beside}")
+    return int(len(bad) > 0 or len(left_out) > 0)

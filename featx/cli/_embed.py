@@ -12,6 +12,7 @@ from featx._optional import import_optional
 from featx.cli._command import add_command, note
 from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters
+from featx.cli._folder import find_files
 from featx.cli._target import replacing
 from featx.exceptions import ParameterError, UnknownNameError
 
@@ -69,10 +70,9 @@ def _embed(parsed: argparse.Namespace, *, one_line: bool) -> pd.DataFrame:
     import pandas as pd
 
     from featx._image_encoder import ImageEncoder
-    from featx._image_folder import find_images
 
     encoder = ImageEncoder(on_error=parsed.on_error, **encoder_parameters(parsed))
-    images = find_images(parsed.paths)
+    images = find_files(parsed.paths)
     if one_line and (broken := next((image for image in images if "\n" in image), None)):
         raise ParameterError(f"The name {broken!r} has a line break in it. Write to .parquet or .csv, or rename it.")
     embeddings = encoder.fit(images).transform(images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from featx.cli._command import add_command, add_json, note, print_json
+from featx.cli._folder import find_files
 
 _EXAMPLES = """
 featx export model/ bundle/
@@ -49,9 +50,9 @@ def run(parsed: argparse.Namespace) -> None:
 
 def _readable(paths: list[str]) -> list[str]:
     """The images to compare on; those that cannot be read are told, and left out."""
-    from featx._image_folder import check_images, find_images
+    from featx._image_folder import check_images
 
-    table = check_images(find_images(paths))
+    table = check_images(find_files(paths))
     if bad := int((~table["ok"]).sum()):
         note(f"featx: warning: unreadable images are left out: {bad:,}")
     return table.loc[table["ok"], "image"].tolist()

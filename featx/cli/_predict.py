@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._csv import write_csv
+from featx.cli._folder import find_files
 from featx.cli._target import replacing
 
 _COLUMNS = ["image", "label", "probability", "error"]
@@ -37,10 +38,9 @@ def run(parsed: argparse.Namespace) -> int:
     with replacing(parsed.output) if parsed.output else nullcontext() as file:
         import pandas as pd
 
-        from featx._image_folder import find_images
         from featx.cli._prediction import predict
 
-        rows = predict(parsed.model, find_images(parsed.paths))
+        rows = predict(parsed.model, find_files(parsed.paths))
         # object: pandas' str cannot hold a path that is not UTF-8
         table = pd.DataFrame(rows, columns=_COLUMNS, dtype=object)
         if file:

@@ -9,6 +9,7 @@ from typing import Any
 
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._csv import write_csv
+from featx.cli._folder import add_folder, read_labelled
 from featx.cli._target import check_target, replacing
 
 _NAMES = ["encoder", "weights", "layer", "pooling"]
@@ -24,13 +25,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         *(commands, "rank", run),
         help="try encoders and layers on a folder of labelled images",
-        description="Embed photos/<label>/... by each encoder and layer, cross-validate a head on each, and list them "
-        "best first,\nwith their speed, and the bytes that a bundle takes. Embeddings are kept: a second ranking "
-        "encodes nothing.\nUnreadable images are left out.",
+        description="Embed photos/<label>/... (of splits, train) by each encoder and layer, cross-validate a head on "
+        "each, and list them best first,\nwith their speed, and the bytes that a bundle takes. Embeddings are kept: a "
+        "second ranking encodes nothing.\nUnreadable images are left out.",
         examples=_EXAMPLES,
     )
     add_ = command.add_argument
-    add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...: train is used")
+    add_folder(command)
     add_("--encoders", default="installed", metavar="NAME,NAME", help="default: all whose weights are here")
     add_(
         "--layers",
@@ -53,7 +54,7 @@ def run(parsed: argparse.Namespace) -> None:
         check_target(parsed.csv)
     from featx.transfer import rank_encoders
 
-    images, labels = _read(parsed.folder)
+    images, labels = _read(parsed)
     table = rank_encoders(
         images,
         labels,
@@ -70,10 +71,8 @@ def run(parsed: argparse.Namespace) -> None:
     _print(parsed, table)
 
 
-def _read(folder: str) -> tuple[list[str], list[str]]:
-    from featx._image_folder import read_image_folder
-
-    table = read_image_folder(folder)
+def _read(parsed: argparse.Namespace) -> tuple[list[str], list[str]]:
+    table = read_labelled(parsed.folder, parsed.split)
     if "split" in table and (table["split"] == "train").any():
         table = table[table["split"] == "train"]
     return table["image"].tolist(), table["label"].tolist()

@@ -9,6 +9,7 @@ from typing import Any
 
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._encoder import add_encoder, encoder_parameters
+from featx.cli._folder import add_folder, read_labelled
 from featx.cli._target import check_target
 from featx.exceptions import ImageWarning
 
@@ -29,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         examples=_EXAMPLES,
     )
     add_ = command.add_argument
-    add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...")
+    add_folder(command)
     add_("-o", "--output", metavar="FILE", help="write a page that shows it: HTML, with the pictures inside")
     add_(
         "--head",
@@ -46,10 +47,9 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.output:
         check_target(parsed.output)
     from featx._image_encoder import ImageEncoder
-    from featx._image_folder import read_image_folder
     from featx.transfer.report import transfer_report
 
-    photos = read_image_folder(parsed.folder)
+    photos = read_labelled(parsed.folder, parsed.split)
     encoder = ImageEncoder(**encoder_parameters(parsed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)  # the answer's notes say it

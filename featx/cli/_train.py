@@ -11,6 +11,7 @@ from featx._new_folder import check_new_folder
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters
+from featx.cli._folder import add_folder
 from featx.cli._target import check_target, replacing
 from featx.exceptions import ModelError, ParameterError
 
@@ -32,7 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         examples=_EXAMPLES,
     )
     add_ = command.add_argument
-    add_("folder", metavar="FOLDER", help="photos/<label>/..., or photos/{train,val,test}/<label>/...")
+    add_folder(command)
     add_("-o", "--output", required=True, metavar="MODEL", help="the folder to write; an older model is replaced")
     add_("--head", default="logistic", metavar="NAME", help="logistic, svm, probe, prototype, or ridge for numbers")
     add_("--cv", type=int, default=5, metavar="N", help="folds; 0 is no cross-validation; default: %(default)s")
@@ -51,7 +52,7 @@ def run(parsed: argparse.Namespace) -> None:
     import featx
     from featx.cli._training import train
 
-    trained = train(parsed.folder, parsed.head, parsed.cv, encoder_parameters(parsed))
+    trained = train(parsed.folder, parsed.head, parsed.cv, encoder_parameters(parsed), parsed.split)
     for text in trained.notes:
         note(f"featx: warning: {text}")
     if len(trained.bad):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +11,8 @@ import pandas as pd
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
-from featx._image_folder import read_image_folder
 from featx._pipeline import image_pipeline
+from featx.cli._folder import read_labelled
 from featx.cli._readable import apply_to_readable
 from featx.cli._scores import cross_validate, score
 from featx.exceptions import InputError
@@ -43,7 +44,13 @@ class Trained:
     notes: list[str] = field(default_factory=list)
 
 
-def train(folder: str, head: str, n_folds: int, parameters: dict[str, Any]) -> Trained:
+def train(
+    folder: str,
+    head: str,
+    n_folds: int,
+    parameters: dict[str, Any],
+    split: str | Mapping[str, str] | None = "auto",
+) -> Trained:
     """Embed each image once, score the head on folds and splits, fit it.
 
     Parameters
@@ -56,6 +63,8 @@ def train(folder: str, head: str, n_folds: int, parameters: dict[str, Any]) -> T
         0 is no cross-validation; it is fewer where a label has fewer images.
     parameters : dict
         Of `ImageEncoder`.
+    split : {"auto"}, mapping of str to str, or None, default="auto"
+        As for `read_image_folder`.
 
     Raises
     ------
@@ -63,7 +72,7 @@ def train(folder: str, head: str, n_folds: int, parameters: dict[str, Any]) -> T
         If there is nothing to learn: no images, one label, no split to train on.
     """
     model = image_pipeline(head, **parameters)
-    table = read_image_folder(folder)
+    table = read_labelled(folder, split)
     if "split" in table and not (table["split"] == "train").any():
         raise InputError(f"{folder} has the splits {sorted(table['split'].unique())}. Expected train among them.")
     embeddings, reasons = apply_to_readable(model["encoder"].transform, table["image"].tolist())

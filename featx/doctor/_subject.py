@@ -20,7 +20,7 @@ _CODE = {
     ),
     "images": (
         "from featx._image_folder import check_images, find_images;"
-        "files = find_images(sys.argv[1:]); table = check_images(files[:16]); bad = table[~table['ok']];"
+        "files, _ = find_images(sys.argv[1:]); table = check_images(files[:16]); bad = table[~table['ok']];"
         "print(f'{len(files):,} files, {len(bad)} of the first {len(table)} unreadable', *bad['error'], sep='; ');"
         "sys.exit(len(bad) > 0)"
     ),

@@ -25,7 +25,7 @@ def test_good_images_are_a_line_and_status_0(folder, capsys):
 
 
 def test_bad_images_are_lines_and_status_1(folder):
-    (folder / "garbage.png").write_bytes(os.urandom(100))
+    (folder / "garbage.png").write_bytes(bytes(range(100)))
     (folder / "empty.jpg").touch()
     done = featx_command("check", "photos", "-o", "bad.csv")
     first, second, summary = done.stdout.splitlines()
@@ -46,7 +46,19 @@ def test_json_is_one_document(folder, capsys):
         "images": 13,
         "copies": 0,
         "bad": [{"image": "photos/empty.jpg", "error": "the file is empty (0 bytes)"}],
+        "left_out": [],
     }
+
+
+def test_files_that_are_left_out_are_lines_and_status_1(folder):
+    shutil.copy("photos/00.jpg", "photos/00.jpg.1")
+    done = featx_command("check", "photos", "-o", "bad.csv")
+    assert (done.returncode, done.stderr) == (1, "")
+    first, summary = done.stdout.splitlines()
+    assert first == "photos/00.jpg.1: left out: a backup or a variant of an image (suffix '.1')"
+    assert summary == "12 images: 0 bad, 0 copies of another one, 1 files left out"
+    with open("bad.csv", newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["photos/00.jpg.1"]
 
 
 @pytest.mark.parametrize("name", [b"a\nb.jpg", b"a,b.jpg", b"caf\xe9.jpg"])

@@ -59,6 +59,22 @@ def test_splits_are_scored_beside_the_folds(folder, capsys):
     assert document["splits"]["test"]["images"] == 12
 
 
+def test_splits_of_other_names_are_named_and_images_without_a_label_left_out(folder):
+    for split in ("first", "second"):
+        shutil.copytree(folder, Path("splits", split))
+    Path("splits", "rest").mkdir()
+    shutil.copy(next(folder.glob("*/*")), "splits/rest/1.jpg")
+    split = "first=train,second=test,rest=unlabeled"
+    done = featx_command("train", "splits", "-o", "model", "--cv", "0", "--json", "--split", split, *SMALL)
+    assert done.stderr.splitlines()[0] == "featx: warning: Left out 1 images without a label."
+    document = json.loads(done.stdout)
+    assert document["labels"] == {"left": 6, "right": 6}
+    assert document["splits"].keys() == {"test"}
+    assert main(["train", "splits", "-o", "labels", "--cv", "0", "--split", "none", *SMALL]) == 0
+    with pytest.raises(SystemExit):
+        main(["train", "splits", "-o", "no", "--split", "first"])
+
+
 def test_unreadable_images_are_listed_beside_the_model(folder, capsys):
     (folder / "left" / "a,b\nc.png").write_bytes(b"garbage")
     assert main(["train", "photos", "-o", "model", "--cv", "0", *SMALL]) == 0

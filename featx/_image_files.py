@@ -1,0 +1,185 @@
+"""Folder -> the image files in it, and the files that look like images but are left out, with the reason."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from featx.exceptions import ImageWarning
+
+# Files of these names are images by their name alone, and are not opened.
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif", ".heic", ".heif"}
+    | {".hif", ".jxl"}
+)
+# What systems and network drives keep for themselves, beside names that begin with a dot.
+HOUSEKEEPING = frozenset(
+    {"@eadir", "@recycle", "@synoresource", "@__thumb", "#recycle", "#snapshot", "__macosx", "lost+found"}
+    | {"$recycle.bin", "system volume information", "thumbs.db", "desktop.ini", "__pycache__"}
+)
+_RAW = frozenset(
+    {".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".orf", ".pef", ".raf", ".rw2", ".rwl"}
+    | {".srw", ".x3f", ".3fr", ".fff", ".iiq", ".kdc", ".dcr", ".erf", ".mef", ".mos", ".gpr"}
+)
+_HEAD_BYTES = 256
+_SHOWN = 5
+
+
+def list_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
+    r"""List the image files below a folder, in sorted order, files before folders.
+
+    Files with an image's suffix are listed unopened. Of every other file the first bytes are read: an image without a
+    suffix is listed; an image with another suffix (``x.jpg.1``, ``.JPG_original``) and an image of a format that cannot
+    be read are left out.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Links are followed; names that begin with a dot and the housekeeping of systems are passed over.
+
+    Returns
+    -------
+    images : list of str
+    left_out : dict of str to str
+        Path -> why it is left out.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from featx._image_files import list_images
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("a.jpg", "a.jpg.1"):
+    ...     _ = (folder / name).write_bytes(b"\xff\xd8\xff\xe0")
+    >>> images, left_out = list_images(folder)
+    >>> [Path(image).name for image in images], list(left_out.values())
+    (['a.jpg'], ["a backup or a variant of an image (suffix '.1')"])
+    """
+    images, left_out = [], {}
+    for path in _files(os.fspath(folder)):
+        name = os.path.basename(path)
+        suffix = os.path.splitext(name)[1]
+        if suffix.lower() in SUFFIXES:
+            images.append(path)
+        elif reason := _why_left_out(path, suffix):
+            left_out[path] = reason
+        elif reason is not None:
+            images.append(path)
+    return images, left_out
+
+
+def warn_left_out(left_out: Mapping[str, str], stacklevel: int) -> None:
+    """Warn once of the files that are left out, if there are any."""
+    if left_out:
+        warnings.warn(
+            f"Left out {describe_left_out(left_out)}. Rename those that are meant, or name them one by one.",
+            ImageWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def describe_left_out(left_out: Mapping[str, str]) -> str:
+    """Name the first files that are left out, with their reasons."""
+    shown = [f"{path!r}: {reason}" for path, reason in list(left_out.items())[:_SHOWN]]
+    more = [f"and {len(left_out) - _SHOWN:,} more"] if len(left_out) > _SHOWN else []
+    return f"{len(left_out):,} files that look like images ({'; '.join([*shown, *more])})"
+
+
+def _files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:  # a link to a folder that it lies in
+        return
+    with os.scandir(folder) as entries:
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+    shown = sorted((e for e in shown if e.name.lower() not in HOUSEKEEPING), key=lambda entry: entry.name)
+    for entry in shown:
+        # A link that leads nowhere keeps its name, and its row in the table has the reason.
+        if entry.is_file() or (not entry.is_dir() and os.path.splitext(entry.name)[1].lower() in SUFFIXES):
+            yield entry.path
+    for entry in shown:
+        if entry.is_dir():
+            yield from _files(entry.path, above | {real})
+
+
+def _why_left_out(path: str, suffix: str) -> str | None:
+    """The reason, "" for an image that is taken, None for what is no image."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    kind = _sniff(head)
+    if kind is None:
+        return None
+    if kind == "TIFF" and suffix.lower() in _RAW:
+        kind = "camera raw"
+    if kind not in _READABLE:
+        return f"an image of a format that cannot be read ({kind})"
+    return f"a backup or a variant of an image (suffix {suffix!r})" if suffix else ""
+
+
+_READABLE = ("JPEG", "PNG", "GIF", "WebP", "TIFF", "BMP", "PNM", "JPEG 2000", "AVIF", "HEIF", "JPEG XL")
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "JPEG 2000",
+    b"\xff\x4f\xff\x51\x00": "JPEG 2000",
+    b"\x00\x00\x00\x0cJXL \r\n\x87\n": "JPEG XL",
+    b"8BPS\x00": "Photoshop",
+    b"gimp xcf ": "GIMP",
+    b"v/1\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"%!PS-Adobe": "PostScript",
+    b"AT&TFORM": "DjVu",
+    b"II\xbc\x01": "JPEG XR",
+    b"DDS |\x00\x00\x00": "DDS",
+    b"\x00\x00\x01\x00": "icon",
+    b"icns": "icon",
+    b"SIMPLE  =": "FITS",
+    b"FUJIFILMCCD-RAW": "camera raw",
+    b"IIRO\x08": "camera raw",
+    b"IIRS\x08": "camera raw",
+    b"IIU\x00": "camera raw",
+    b"FOVb": "camera raw",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
+}
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "camera raw"}
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+
+
+def _sniff(head: bytes) -> str | None:
+    """Name the image format of a file by its first bytes; None: no image."""
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:8] == b"ftyp":
+        return _sniff_brands(head)
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace() and head[3:4] in b"#0123456789":
+        return "PNM" if head[3:4] else None
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return "SVG" if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text) else None
+
+
+def _sniff_brands(head: bytes) -> str | None:
+    """Tell the formats apart that share ISO's container; films do too."""
+    if head[8:12] in _BRANDS:
+        return _BRANDS[head[8:12]]
+    brands = {head[i : i + 4] for i in range(16, min(int.from_bytes(head[:4], "big"), len(head)), 4)}
+    if head[8:12] in _HEIF_BRANDS:
+        return "AVIF" if b"avif" in brands else "HEIF"
+    return None
