@@ -43,8 +43,9 @@ class ImageEncoder(ColumnEncoder):
         square images are often better squashed than cropped).
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
         IEEE float32, the same on every device to a relative L2 of 1e-4; or less, faster, of its own fingerprint:
-        bfloat16 on processors that have it and on CUDA, tf32 and float16 on CUDA. `compare_precisions` tells what
-        each costs.
+        bfloat16 on processors that have it and on CUDA, tf32 and float16 on CUDA. bfloat16 moves the embedding of a
+        sharp photo by 3 to 5 % (relative L2), that of a small crop blown up to the network's size by 10 % and at worst
+        by 40 %. `compare_precisions` measures each on your images.
     decode : {"exact", "fast"}, default="exact"
         Pillow decodes, resizes and crops; ``"fast"`` decodes large JPEGs at a fraction of their size: 1.6 times as
         fast at 1600 x 1200, 2.8 times at 4000 x 3000, for 2 to 3 % in the embedding (relative L2).
