@@ -94,9 +94,9 @@ def test_sixteen_bit_rgb_loses_its_low_byte_too():
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_modes_without_an_agreed_range_are_refused(mode):
     image = Image.new(mode, (4, 4))
-    with pytest.raises(DecodeError, match=f"mode {mode}"):
+    with pytest.raises(DecodeError, match=f"mode {mode} .* has no agreed range"):
         from_pil(image)
-    with pytest.raises(DecodeError, match=f"mode {mode}"):
+    with pytest.raises(DecodeError, match="no agreed range"):
         decode(encode(image, "TIFF"))
 
 
