@@ -42,6 +42,7 @@ _BIG = 43
 _PREVIEW = 4
 _MOST_PAGES = 256
 _MOST_EXTRA = 3
+_LARGE_TILE = 4096
 _BLOCK = 1 << 20
 
 
@@ -136,6 +137,9 @@ def _choose(data: bytes, first: Any) -> Any:
             )
     if reason := _refusal(page):
         raise DecodeError(reason)
+    for side, of_tile in ((_WIDTH, _TILE_WIDTH), (_HEIGHT, _TILE_HEIGHT)):
+        if _number(page, of_tile) > 2 * _number(page, side, 0) + _LARGE_TILE:  # libtiff makes room for a tile first
+            raise DecodeError(f"the TIFF is damaged: it names tiles of {_number(page, of_tile):,} pixels")
     return page
 
 

@@ -239,6 +239,13 @@ def test_a_preview_whose_picture_is_cut_off_is_damaged():
         to_pixels(data[: len(data) - 400])
 
 
+@pytest.mark.parametrize("tag", [322, 323])
+def test_a_tile_far_larger_than_its_page_is_damage(tag):
+    data = write_tiff(Page(noise(9, 20), tile=(16, 16), tags={tag: [60_000]}))
+    with pytest.raises(DecodeError, match="the TIFF is damaged: it names tiles of 60,000 pixels"):
+        to_pixels(data)
+
+
 def test_pages_in_a_circle_end():
     data = bytearray(write_tiff(flat(8, 6, 10, tags=REDUCED), flat(80, 60, 30)))
     first = int.from_bytes(data[4:8], "little")

@@ -21,7 +21,7 @@ class Audit:
     ----------
     table : pandas.DataFrame
         A row an image, in the order and with the index of X: image, label, ok, error ("" where it is ok),
-        blank (all pixels are of one color; it is no duplicate), duplicate_group (a number that duplicates share; missing
+        blank (all pixels are of one color; no duplicate), duplicate_group (a number that duplicates share; missing
         for an image without any), duplicate_label_conflict (duplicates with different labels), suggested_label (of a
         label that is likely wrong; None elsewhere), label_quality (0 to 1; NaN where it was not judged), outlier,
         outlier_score (NaN for unreadable images).
