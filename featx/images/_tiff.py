@@ -99,13 +99,14 @@ def mend_loaded(image: TiffImagePlugin.TiffImageFile) -> Image.Image:
     if reason := _refusal(page):
         raise DecodeError(reason)
     bits = _bits(page)[0]
+    of_8_bits = bits == 8 and _number(page, _COLORS, 0) in (1, 2, 3, 5) and _number(page, _FILL_ORDER) == 1
+    if _number(page, _PLANAR) == 2 and _number(page, _COMPRESSION) == 1 and not of_8_bits:
+        raise DecodeError(f"{_told(page)}, in planes, which Pillow has misread; pass the file's path or bytes instead")
     if image.mode.startswith("I;16"):
         grey = _to_8_bits(np.asarray(image), bits)
         mended = Image.fromarray(255 - grey if _number(page, _COLORS, 0) == 0 else grey)
         mended.getexif().update(image.getexif())
         return mended
-    if bits > 8 and _number(page, _PLANAR) == 2:
-        raise DecodeError(f"{_told(page)}, in planes, which Pillow has misread; pass the file's path or bytes instead")
     return image
 
 
@@ -261,6 +262,8 @@ def _by_pillow(data: bytes, page: Any) -> Image.Image:
     try:
         return TiffImagePlugin.TiffImageFile(io.BytesIO(data), "")
     except SyntaxError as error:
+        if _WIDTH not in page:
+            raise
         raise DecodeError(f"{_told(page)}, compressed by scheme {_number(page, _COMPRESSION)}: {error}") from error
 
 

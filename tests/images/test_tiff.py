@@ -161,12 +161,31 @@ def test_a_bigtiff_in_big_endian_order_is_named():
         to_pixels(write_tiff(Page(noise(4, 5)), order=">", big=True))
 
 
-def test_a_page_that_pillow_has_misread_already_is_refused():
-    data = write_tiff(Page(noise(9, 20, 3, bits=16), 16, RGB, planar=True))
-    image = Image.open(io.BytesIO(data))
+@pytest.mark.parametrize(
+    "page",
+    [Page(noise(9, 20, 3, bits=16), 16, RGB, planar=True), Page(noise(9, 20), 8, 0, planar=True)],
+    ids=["RGB", "inverted grey"],
+)
+def test_a_page_that_pillow_has_misread_already_is_refused(page):
+    image = Image.open(io.BytesIO(write_tiff(page)))
     image.load()
     with pytest.raises(DecodeError, match="in planes, which Pillow has misread; pass the file's path"):
         to_pixels(image)
+
+
+@pytest.mark.parametrize("compression", [RAW, DEFLATE])
+@pytest.mark.parametrize("samples", [noise(9, 20, 3), noise(9, 20)], ids=["RGB", "grey"])
+def test_planes_that_pillow_reads_rightly_are_taken(samples, compression):
+    image = Image.open(
+        io.BytesIO(write_tiff(Page(samples, 8, RGB if samples.ndim == 3 else 1, compression, planar=True)))
+    )
+    image.load()
+    np.testing.assert_array_equal(to_pixels(image), as_rgb(samples))
+
+
+def test_a_header_without_a_size_is_damaged():
+    with pytest.raises(DecodeError, match="the TIFF header is damaged: Missing dimensions"):
+        to_pixels(write_tiff(Page(noise(4, 5), tags={256: []})))
 
 
 @pytest.mark.parametrize(("bits", "colors"), [(16, 0), (16, 1), (12, 1)])
