@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import io
+import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from featx.images import DecodeError, open_header, to_pixels
@@ -273,3 +277,24 @@ def test_pages_in_a_circle_end():
     n = int.from_bytes(data[second : second + 2], "little")
     data[second + 2 + 12 * n : second + 6 + 12 * n] = first.to_bytes(4, "little")
     np.testing.assert_array_equal(to_pixels(bytes(data)), np.full((60, 80, 3), 30))
+
+
+DAMAGED = [
+    write_tiff(Page(noise(9, 20, 3, bits=12), 12, RGB, LZW, planar=True)),
+    write_tiff(Page(noise(9, 20, bits=16), 16, 0, DEFLATE, predictor=2, tile=(16, 16))),
+    write_tiff(flat(8, 6, 10, tags=REDUCED, below=[raw(20, 15), flat(19, 14, 30, tags=REDUCED)]), big=True),
+]
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(DAMAGED), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4)
+)
+def test_damage_anywhere_gives_an_image_or_a_decode_error(data, changes):
+    damaged = bytearray(data)
+    for at, value in changes:
+        damaged[-1 - at % len(data)] = value  # directories lie at the end
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with suppress(DecodeError):
+            assert to_pixels(bytes(damaged), max_pixels=10_000).mode == "RGB"
