@@ -104,9 +104,7 @@ def mend_loaded(image: TiffImagePlugin.TiffImageFile) -> Image.Image:
         raise DecodeError(f"{_told(page)}, in planes, which Pillow has misread; pass the file's path or bytes instead")
     if image.mode.startswith("I;16"):
         grey = _to_8_bits(np.asarray(image), bits)
-        mended = Image.fromarray(255 - grey if _number(page, _COLORS, 0) == 0 else grey)
-        mended.getexif().update(image.getexif())
-        return mended
+        return Image.fromarray(255 - grey if _number(page, _COLORS, 0) == 0 else grey)
     return image
 
 

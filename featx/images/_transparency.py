@@ -35,11 +35,10 @@ def lay_on_plain(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image
     rgba = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
-    visible = rgba.getchannel("A").getextrema()[1]
-    if image.format in _MAYBE_ALPHA and not visible:
+    if image.format in _MAYBE_ALPHA and rgba.getchannel("A").getextrema()[1] == 0:
         return rgba.convert("RGB")
     on_white = _lay(rgba, "white")
-    if visible and all(low >= 255 - _NEAR for low, _ in on_white.getextrema()):
+    if all(low >= 255 - _NEAR for low, _ in on_white.getextrema()):
         on_black = _lay(rgba, "black")
         if any(high > _NEAR for _, high in on_black.getextrema()):
             return on_black
