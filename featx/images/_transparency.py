@@ -57,8 +57,6 @@ def load_png(image: PngImagePlugin.PngImageFile, data: bytes) -> Image.Image:
         white = 3 if rawmode == "L;2" else 15
         if isinstance(color, int):
             image.info["transparency"] = (color & white) * 255 // white
-    elif rawmode == "L" and isinstance(color, int):
-        image.info["transparency"] = color & 255
     elif rawmode == "RGB" and isinstance(color, tuple):
         image.info["transparency"] = tuple(value & 255 for value in color)
     image.load()

@@ -228,6 +228,29 @@ def test_of_an_ordinary_file_the_first_page_counts():
     same_as_bytes_and_as_pil_image(data, np.full((6, 8, 3), 10))
 
 
+@pytest.mark.parametrize("preview", [{}, REDUCED], ids=["ordinary", "preview"])
+def test_of_a_pil_image_the_page_that_was_chosen_counts(preview):
+    image = Image.open(io.BytesIO(write_tiff(flat(8, 6, 10, tags=preview), flat(40, 30, 20), flat(80, 60, 30))))
+    image.seek(1)
+    np.testing.assert_array_equal(to_pixels(image), np.full((30, 40, 3), 20))
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
+def test_a_pil_image_that_has_not_been_read_can_still_be(format):
+    pixels, file = noise(9, 20, 3), io.BytesIO()
+    Image.fromarray(pixels).save(file, format)
+    image = Image.open(file)
+    to_pixels(image)
+    np.testing.assert_array_equal(image, pixels)
+
+
+def test_pillows_limit_does_not_hold_here(monkeypatch):
+    samples = noise(9, 20, 3, bits=16)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    np.testing.assert_array_equal(to_pixels(write_tiff(Page(samples, 16, RGB))), by_depth(samples, 16))
+    assert Image.MAX_IMAGE_PIXELS == 50
+
+
 def test_a_mask_is_no_picture():
     data = write_tiff(flat(8, 6, 10, tags=REDUCED, below=[flat(80, 60, 30), flat(90, 90, 40, tags=MASK)]))
     same_as_bytes_and_as_pil_image(data, np.full((60, 80, 3), 30))

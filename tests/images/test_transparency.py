@@ -188,10 +188,12 @@ def test_what_a_gifs_first_frame_leaves_of_its_screen_is_white(mode, transparent
     image = Image.new(mode, (4, 3), 1)
     if mode == "P":
         image.putpalette([200, 0, 0, 0, 0, 200])
-    color = [0, 0, 200] if mode == "P" else [1, 1, 1]
+    image.putpixel((0, 0), 0)
+    color, other = ([0, 0, 200], [200, 0, 0]) if mode == "P" else ([1, 1, 1], [0, 0, 0])
     data = gif(image, (8, 6), (2, 1), **transparent)
     expected = np.full((6, 8, 3), 255)
     expected[1:4, 2:6] = color
+    expected[1, 2] = [255, 255, 255] if transparent else other
     read = unread(data)
     read.load()
     assert pixels(data) == pixels(unread(data)) == pixels(read) == expected.tolist()
