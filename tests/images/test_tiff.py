@@ -188,7 +188,7 @@ def test_planes_that_pillow_reads_rightly_are_taken(samples, compression):
 
 
 def test_a_header_without_a_size_is_damaged():
-    with pytest.raises(DecodeError, match="the TIFF header is damaged: Missing dimensions"):
+    with pytest.raises(DecodeError, match="the TIFF header is damaged"):
         to_pixels(write_tiff(Page(noise(4, 5), tags={256: []})))
 
 
