@@ -22,6 +22,7 @@ from featx.images import (
     is_missing,
     is_path,
     load,
+    note_on,
     open_header,
     read_file,
 )
@@ -172,8 +173,10 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     -------
     pandas.DataFrame
         Columns image, ok, error ("" where it is ok), format, mode, width,
-        height, digest (hex; equal for equal content); the index is that of `images`.
-        Width and height are those of the upright image.
+        height, digest (hex; equal for equal content), note (what is odd about
+        an image that is ok: it is blank, all of one color, or so dark that it
+        may be 12-bit data in 16 bits; "" elsewhere); the index is that of
+        `images`. Width and height are those of the upright image.
 
     Examples
     --------
@@ -186,7 +189,7 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     column = as_column(images)
     with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
         records = list(pool.map(lambda source: _check(source, max_pixels), column.sources))
-    columns = ["ok", "error", "format", "mode", "width", "height", "digest"]
+    columns = ["ok", "error", "format", "mode", "width", "height", "digest", "note"]
     table = pd.DataFrame(records, columns=columns, index=column.index)
     table.insert(0, "image", pd.Series(list(column.sources), table.index, dtype=object))
     return table.astype({"ok": bool, "width": "Int64", "height": "Int64"})
@@ -194,7 +197,7 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
 
 def _check(source: Any, max_pixels: int) -> tuple:
     if is_missing(source):
-        return False, f"missing ({source!r})", None, None, None, None, None
+        return False, f"missing ({source!r})", None, None, None, None, None, ""
     header = (None, None, None, None)
     try:
         data = read_file(source) if is_path(source) else source
@@ -203,8 +206,8 @@ def _check(source: Any, max_pixels: int) -> tuple:
             header = (image.format, image.mode, *image.size)
         digest, rgb = load(data, max_pixels)
     except DecodeError as error:
-        return False, str(error), *header, None
-    return True, "", header[0], header[1] or getattr(source, "mode", None), *rgb.size, digest.hex()
+        return False, str(error), *header, None, ""
+    return True, "", header[0], header[1] or getattr(source, "mode", None), *rgb.size, digest.hex(), note_on(rgb)
 
 
 def _list(root: Path, expected: str = "Expected a folder of images.") -> tuple[list[str], dict[str, str]]:

@@ -282,7 +282,7 @@ def test_a_source_that_is_not_there_is_named(folder):
 
 def test_good_images_are_described(files):
     table = featx.check_images(files[:2])
-    assert list(table) == ["image", "ok", "error", "format", "mode", "width", "height", "digest"]
+    assert list(table) == ["image", "ok", "error", "format", "mode", "width", "height", "digest", "note"]
     assert table["image"].tolist() == files[:2]
     assert table["ok"].tolist() == [True, True]
     assert table[["error", "format", "mode", "width", "height"]].values.tolist() == [["", "JPEG", "RGB", 160, 120]] * 2
@@ -323,6 +323,15 @@ def test_duplicates_are_found_by_their_digest(crops):
     assert table["digest"].duplicated().tolist() == [False, False, True]
 
 
+def test_blank_and_very_dark_images_are_noted(crops):
+    twelve_bits = np.random.default_rng(0).integers(0, 4096, (20, 30), dtype=np.uint16)
+    sources = [crops[0], Image.new("RGBA", (4, 4)), Image.new("L", (4, 4), 7), Image.fromarray(twelve_bits), None]
+    notes = featx.check_images(sources)["note"].tolist()
+    assert notes[0] == notes[4] == ""
+    assert notes[1:3] == ["blank: every pixel is (255, 255, 255)", "blank: every pixel is (7, 7, 7)"]
+    assert "12-bit data" in notes[3]
+
+
 def test_an_image_above_the_cap_is_not_ok(files):
     table = featx.check_images(files[:1], max_pixels=100)
     assert "max_pixels=100" in table["error"][0]
@@ -331,7 +340,7 @@ def test_an_image_above_the_cap_is_not_ok(files):
 
 @pytest.mark.parametrize("images", [[], pd.Series([], dtype=object), np.zeros((0, 4, 5), np.uint8)], ids=type)
 def test_no_images_are_an_empty_table(images):
-    assert featx.check_images(images).shape == (0, 8)
+    assert featx.check_images(images).shape == (0, 9)
 
 
 def test_duplicate_labels_of_the_index_stay(files):

@@ -1,4 +1,4 @@
-"""``featx audit``: unreadable images, duplicates, likely wrong labels, outliers."""
+"""``featx audit``: unreadable and blank images, duplicates, likely wrong labels, outliers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ featx audit photos/
 featx audit photos/ -o audit.html --csv audit.csv
 featx audit photos/ --json
 """
-_BAD = ("unreadable", "copies", "label_issues", "outliers")
+_BAD = ("unreadable", "blank", "copies", "label_issues", "outliers")
 
 
 def add(commands: argparse._SubParsersAction) -> None:

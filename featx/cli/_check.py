@@ -1,4 +1,4 @@
-"""``featx check``: which images cannot be used, and why."""
+"""``featx check``: which images cannot be used, and why; which are odd."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         *(commands, "check", run),
         help="say which images cannot be used, and why",
-        description=(
-            "Decode every image; list those that cannot be used, and files that look like images but are left out. The "
-            "exit status is 1 if there are any."
-        ),
+        description="Decode every image; list those that cannot be used, those that are blank or very dark, and files "
+        "that look\nlike images but are left out. The exit status is 1 if any cannot be read or is left out.",
         examples=_EXAMPLES,
     )
     command.add_argument("paths", nargs="+", metavar="FOLDER|FILE", help="folders, nested ones too, and image files")
@@ -36,6 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
         import pandas as pd
 
         from featx._image_folder import check_images, find_images
+        from featx.images import BLANK
 
         images, left_out = find_images(parsed.paths)
         table = check_images(images)
@@ -43,13 +42,18 @@ def run(parsed: argparse.Namespace) -> int:
         if file:
             others = [(path, f"left out: {reason}") for path, reason in left_out.items()]
             write_csv(pd.concat([bad, pd.DataFrame(others, columns=list(bad))]), file)
-    copies = int(table.loc[table["ok"], "digest"].duplicated().sum())
+    noted = table.loc[table["note"] != "", ["image", "note"]]
+    blank = table["note"].str.startswith(BLANK)
+    copies = int(table.loc[table["ok"] & ~blank, "digest"].duplicated().sum())
     if parsed.json:
         others = [{"image": path, "reason": reason} for path, reason in left_out.items()]
-        print_json({"images": len(table), "copies": copies, "bad": bad.to_dict("records"), "left_out": others})
+        rows = {"bad": bad.to_dict("records"), "noted": noted.to_dict("records"), "left_out": others}
+        print_json({"images": len(table), "copies": copies, **rows})
     else:
         for image, error in zip(bad["image"], bad["error"], strict=True):
             print(f"{image}: {error}")
+        for image, note in zip(noted["image"], noted["note"], strict=True):
+            print(f"{image}: {note}")
         for image, reason in left_out.items():
             print(f"{image}: left out: {reason}")
         beside = f", {len(left_out):,} files left out" if left_out else ""

@@ -3,12 +3,14 @@
 from featx.images._accept import ImageColumn, as_column, is_missing
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._memo import DigestMemo
+from featx.images._note import BLANK, note_on
 from featx.images._pixel_path import PixelPath
 from featx.images._preprocess import FITS, Preprocess
 from featx.images._read import is_path, read_file, to_pixels
 from featx.images._source import DIGEST_BYTES, absolute, digest_many, load
 
 __all__ = [
+    "BLANK",
     "DIGEST_BYTES",
     "FITS",
     "MAX_PIXELS",
@@ -24,6 +26,7 @@ __all__ = [
     "is_missing",
     "is_path",
     "load",
+    "note_on",
     "open_header",
     "read_file",
     "to_pixels",

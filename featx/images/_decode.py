@@ -1,8 +1,18 @@
 """Bytes, PIL image or array -> RGB pixels, under one image policy.
 
-The policy (version 1; it is part of every encoder's fingerprint): EXIF orientation is applied; 16-bit
-values lose their low byte (``v >> 8``); 32-bit integer and float images are refused; transparent pixels
-lie on white; CMYK, palette, grey and 1-bit become RGB; of an animation the first frame counts.
+The policy (version 2; it is part of every encoder's fingerprint):
+
+- EXIF orientation is applied.
+- Samples become 8 bits by their depth: of b > 8 bits the highest 8 are kept (``v >> (b - 8)``), in grey and RGB alike;
+  PGM and PPM are first scaled by their maxval. Signed integers, floats and integers of more than 16 bits are refused.
+- CMYK, palette, grey and 1-bit become RGB. Grey whose white is 0 is inverted at every depth.
+- Transparent pixels lie on white; on black if on white every pixel would lie within 8 levels of white, and on black not
+  every one within 8 of black. An image of which nothing is visible is white. Transparent are: an alpha channel, a
+  PNG's transparent color by all its bits, and what a GIF's first frame leaves of its screen. A BMP whose alpha is 0
+  everywhere has none.
+- Of an animation the first frame counts, of a TIFF the first page; where that is marked as reduced, or has pages below
+  it (DNG), the largest of them that can be read, but none below a quarter of the largest one's width or height.
+- A PIL image whose TIFF, PNG or PPM has not been read yet is what its file is.
 
 This file runs in training and, byte for byte, on machines that have only numpy and Pillow: it imports
 nothing else, and its errors are of its own.
@@ -11,15 +21,17 @@ nothing else, and its errors are of its own.
 from __future__ import annotations
 
 import io
+import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
 
-POLICY = 1
-MAX_PIXELS = 89_000_000
+from ._limits import MAX_PIXELS, DecodeError, check_size, room_for, unlimited
+from ._tiff import mend_loaded, open_tiff
+from ._transparency import lay_on_plain, load_png
+
+POLICY = 2
 
 # What Pillow may try: no format that runs a program (EPS), holds no single picture (PDF) or no 8-bit one (FITS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -35,14 +47,13 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _REFUSED_MODES = {"I": "32-bit integers", "F": "floats"}
+# Formats of which Pillow, once it has read one, no longer tells all that the policy needs.
+_TOLD_BY_THE_FILE = (TiffImagePlugin.TiffImageFile, PngImagePlugin.PngImageFile, PpmImagePlugin.PpmImageFile)
+
+_BLOCK = 1 << 20
 
 # Several rows, decoded by several threads, may be one PIL image whose file is still to be read.
 _SHARED = [threading.Lock() for _ in range(64)]
-_PILLOWS_LIMIT = threading.Lock()
-
-
-class DecodeError(ValueError):
-    """One image cannot be used; the message is the reason."""
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Image.Image:
@@ -80,15 +91,32 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = Non
     """
     image = open_header(data)
     if at_least is not None:
-        _check_size(image, max_pixels)
+        check_size(image, max_pixels)
         image.draft(None, (at_least, at_least))
-    return _pixels(image, max_pixels, f"the {image.format} data is damaged")
+    return _pixels(image, max_pixels, f"the {image.format} data is damaged", data)
 
 
 def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Apply the image policy to a PIL image; the image itself is left as it is."""
     with _SHARED[id(image) // 64 % len(_SHARED)]:
+        data = _unread(image)
+        if data is not None:
+            return decode(data, max_pixels)
         return _pixels(image, max_pixels, "the PIL image cannot be read")
+
+
+def _unread(image: Image.Image) -> bytes | None:
+    """The file of a PIL image, if that is what it still is."""
+    if not isinstance(image, _TOLD_BY_THE_FILE) or not image.tile or image.tell() != 0:
+        return None
+    try:
+        at = image.fp.tell()
+        image.fp.seek(0)
+        data = image.fp.read()
+        image.fp.seek(at)
+    except (AttributeError, OSError, ValueError):  # it is gone, which loading the image tells
+        return None
+    return data
 
 
 def from_array(array: np.ndarray, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -130,7 +158,9 @@ def open_header(data: bytes) -> Image.Image:
         if accept is not None and accept(data[:16]) is not True:
             continue
         try:
-            return _open(factory, data)
+            return open_tiff(data) if name == "TIFF" else _open(factory, data)
+        except DecodeError:
+            raise
         except Exception as error:
             raise DecodeError(f"the {name} header is damaged: {_told(error)}") from error
     raise DecodeError(f"not an image: the file begins with {data[:12]!r}; expected one of {', '.join(FORMATS)}")
@@ -140,15 +170,15 @@ def _open(factory: type, data: bytes) -> Image.Image:
     try:
         return factory(io.BytesIO(data), "")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # WebP and GIF look before we can
-        with _unlimited():
+        with unlimited():
             return factory(io.BytesIO(data), "")
 
 
-def _pixels(image: Image.Image, max_pixels: int, trouble: str) -> Image.Image:
-    _check_size(image, max_pixels)
+def _pixels(image: Image.Image, max_pixels: int, trouble: str, data: bytes | None = None) -> Image.Image:
+    check_size(image, max_pixels)
     try:
-        with _unlimited() if _beyond_pillows_limit(image) else nullcontext():
-            image.load()
+        with room_for(image.width * image.height):
+            image = _load(image, data)
         return _to_rgb(image)
     except DecodeError:
         raise
@@ -156,46 +186,54 @@ def _pixels(image: Image.Image, max_pixels: int, trouble: str) -> Image.Image:
         raise DecodeError(f"{trouble}: {_told(error)}") from error
 
 
+def _load(image: Image.Image, data: bytes | None) -> Image.Image:
+    if data is not None and isinstance(image, PngImagePlugin.PngImageFile):
+        return load_png(image, data)
+    if data is not None and isinstance(image, PpmImagePlugin.PpmImageFile):
+        return _load_ppm(image, data)
+    image.load()
+    return mend_loaded(image) if data is None and isinstance(image, TiffImagePlugin.TiffImageFile) else image
+
+
+def _load_ppm(image: PpmImagePlugin.PpmImageFile, data: bytes) -> Image.Image:
+    """PGM and PPM of more than 8 bits, which Pillow makes 32 bits and, by another rule, 8."""
+    codec, _, offset, args = image.tile[0]
+    if codec in ("ppm", "ppm_plain") and args != "1;I":
+        rawmode, maxval = args
+    else:
+        rawmode, maxval = "L", 65535 if "I;16B" in args else 1
+    if maxval < 256:
+        image.load()
+        return image
+    n = image.width * image.height * Image.getmodebands(rawmode)
+    if codec == "ppm_plain":
+        words = re.finditer(rb"[^\s#]+", re.sub(rb"#[^\r\n]*", b"", data[offset:]))
+        values = np.fromiter((_within(word[0], maxval) for word in words), np.uint16, n)
+    else:
+        values = np.frombuffer(data, ">u2", n, offset)
+    to_8_bits = np.rint(np.arange(65536) / maxval * 65535).clip(max=65535).astype(np.uint16) >> 8
+    pixels = np.empty(n, np.uint8)
+    for start in range(0, n, _BLOCK):
+        pixels[start : start + _BLOCK] = to_8_bits[values[start : start + _BLOCK]]
+    return Image.frombytes(rawmode, image.size, pixels)
+
+
+def _within(word: bytes, maxval: int) -> int:
+    value = int(word)
+    if not 0 <= value <= maxval:
+        raise ValueError(f"{value} is not within 0 and {maxval}")
+    return value
+
+
 def _told(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _beyond_pillows_limit(image: Image.Image) -> bool:
-    # None is also what another thread sees while it is lifted.
-    return image.width * image.height > min(Image.MAX_IMAGE_PIXELS or MAX_PIXELS, MAX_PIXELS)
-
-
-@contextmanager
-def _unlimited() -> Iterator[None]:
-    """Lift Pillow's limit, which is the whole process's, for one huge image at a time: TIFF asks it in load()."""
-    with _PILLOWS_LIMIT:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height == 0:
-        raise DecodeError(f"the image is {width} x {height}: it has no pixels")
-    if width * height > max_pixels:
-        raise DecodeError(
-            f"the image has {width} x {height} = {width * height:,} pixels, more than max_pixels={max_pixels:,}"
-        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _REFUSED_MODES:
         raise DecodeError(f"mode {image.mode} ({_REFUSED_MODES[image.mode]}) has no agreed range; save it with 8 bits")
     oriented = _TRANSPOSE.get(_orientation(image))
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
+    image = lay_on_plain(image)
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     return rgb if oriented is None else rgb.transpose(oriented)
 

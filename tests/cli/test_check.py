@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from featx.cli import main
 from tests.cli.processes import environment, featx_command
@@ -22,6 +23,21 @@ def test_good_images_are_a_line_and_status_0(folder, capsys):
     shutil.copy("photos/00.jpg", "photos/copy.jpg")
     assert main(["check", "photos"]) == 0
     assert capsys.readouterr().out == "13 images: 0 bad, 1 copies of another one\n"
+
+
+def test_blank_images_are_noted_and_no_copies(folder, capsys):
+    for name in "ab":
+        Image.new("RGBA", (8, 8)).save(folder / f"{name}.png")
+    assert main(["check", "photos"]) == 0
+    note = "blank: every pixel is (255, 255, 255)"
+    assert capsys.readouterr().out.splitlines() == [
+        f"photos/a.png: {note}",
+        f"photos/b.png: {note}",
+        "14 images: 0 bad, 0 copies of another one",
+    ]
+    assert main(["check", "photos", "--json"]) == 0
+    noted = json.loads(capsys.readouterr().out)["noted"]
+    assert noted == [{"image": f"photos/{name}.png", "note": note} for name in "ab"]
 
 
 def test_bad_images_are_lines_and_status_1(folder):
@@ -46,6 +62,7 @@ def test_json_is_one_document(folder, capsys):
         "images": 13,
         "copies": 0,
         "bad": [{"image": "photos/empty.jpg", "error": "the file is empty (0 bytes)"}],
+        "noted": [],
         "left_out": [],
     }
 

@@ -27,7 +27,7 @@ _PLAIN = {"RGB": 4.5, "L": 5.0, "P": 5.0, "1": 5.0}
 _OTHER_MODE = 8.0
 _ROTATED = 4.0
 _PROGRESSIVE = 10.0
-_BUFFERED = {"WEBP": 17.0, "AVIF": 17.0, "JPEG2000": 20.0}
+_BUFFERED = {"WEBP": 17.0, "AVIF": 17.0, "JPEG2000": 20.0, "PPM": 10.5}
 _TRANSPARENT = 20.0
 _ORIENTATION = 0x0112
 
@@ -56,11 +56,12 @@ def decode_cost(image: Image.Image, data: bytes) -> int:
     4500000
     """
     a_pixel = _PLAIN.get(image.mode, _OTHER_MODE) + _ROTATED * _is_rotated(image, data)
-    a_pixel = max(a_pixel, _BUFFERED.get(image.format or "", 0.0))
+    a_pixel = max(a_pixel, _BUFFERED.get(image.format or "", 0.0), getattr(image, "bytes_a_pixel", 0.0))
     if image.info.get("progressive"):
         a_pixel = max(a_pixel, _PROGRESSIVE)
-    if image.has_transparency_data:
-        a_pixel = _TRANSPARENT
+    # A GIF's first frame may leave a part of its screen.
+    if image.has_transparency_data or getattr(image, "dispose_extent", None) not in (None, (0, 0, *image.size)):
+        a_pixel = max(a_pixel, _TRANSPARENT)
     return round(a_pixel * image.width * image.height)
 
 

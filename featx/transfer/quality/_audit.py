@@ -71,7 +71,7 @@ def audit(
     centre), from a similarity on that one image in 1,000 is expected to have to a different one, and no lower than 0.9.
     Copies of up to 100 of the images (saved again as JPEG, halved, cropped) tell how many are missed:
     `Audit.calibration` has the rates. Mirrored and turned copies, stronger crops, and crops of one side alone are not
-    found. Flat images are copies if their colour is the same.
+    found. Blank images, all of one color, are told apart and never called copies.
 
     Labels are judged by confident learning (`find_label_issues`). The outlier score is the distance to the tenth
     nearest embedding (`OODDetector`); outliers are those that lie three interquartile ranges above the third quartile:
@@ -115,7 +115,7 @@ def audit(
     encoder._options()
     seen = survey(column.sources, encoder.max_pixels, encoder.n_jobs)
     ok = np.array([not error for error in seen.errors])
-    duplicates, calibration = _duplicates(seen, ok)
+    duplicates, calibration = _duplicates(seen, ok & ~seen.blank)
     together = merge_groups(duplicates, given)
     Z = _embed(encoder, column.sources, ok)
     judged, note = _judge(Z, labels, ok, together, cv)
@@ -156,7 +156,7 @@ def _user_groups(groups: Any, n: int) -> np.ndarray:
 
 
 def _duplicates(seen: Survey, ok: np.ndarray) -> tuple[np.ndarray, Calibration | None]:
-    """A group for each row, and the similarity that decided."""
+    """A group for each row, and the similarity that decided; rows that are not ok stay alone."""
     groups = np.arange(len(ok))
     if not ok.any():
         return groups, None
@@ -250,6 +250,7 @@ def _table(
         "label": pd.Series(np.full(n, None) if labels is None else labels.tolist(), dtype=object),
         "ok": ok,
         "error": seen.errors,
+        "blank": seen.blank,
         "duplicate_group": _numbered(duplicates, several),
         "duplicate_label_conflict": _conflicts(duplicates, labels),
         "suggested_label": np.full(n, None) if judged is None else judged.suggested,

@@ -37,6 +37,7 @@ def write_audit(audit: Audit, path: str | Path, most: int) -> Path:
         issues=_tiles(_suspects(audit.table), most, _issue_lines),
         outliers=_tiles(_outliers(audit.table), most, _outlier_lines),
         unreadable=_unreadable(audit.table, most),
+        blank=[[_name(index, row)] for index, row in audit.table[audit.table["blank"]].head(most).iterrows()],
     )
 
 

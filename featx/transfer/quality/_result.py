@@ -21,9 +21,10 @@ class Audit:
     ----------
     table : pandas.DataFrame
         A row an image, in the order and with the index of X: image, label, ok, error ("" where it is ok),
-        duplicate_group (a number that duplicates share; missing for an image without any), duplicate_label_conflict
-        (duplicates with different labels), suggested_label (of a label that is likely wrong; None elsewhere),
-        label_quality (0 to 1; NaN where it was not judged), outlier, outlier_score (NaN for unreadable images).
+        blank (all pixels are of one color; no duplicate), duplicate_group (a number that duplicates share; missing
+        for an image without any), duplicate_label_conflict (duplicates with different labels), suggested_label (of a
+        label that is likely wrong; None elsewhere), label_quality (0 to 1; NaN where it was not judged), outlier,
+        outlier_score (NaN for unreadable images).
     groups : ndarray of shape (n,), int64
         For GroupKFold: duplicates, and what the user's groups join, share a number.
     calibration : Calibration or None
@@ -55,14 +56,15 @@ class Audit:
         Returns
         -------
         dict
-            images, unreadable, duplicate_groups, copies (images beside the first of each group), conflicting_groups,
-            label_issues, outliers.
+            images, unreadable, blank, duplicate_groups, copies (images beside the first of each group),
+            conflicting_groups, label_issues, outliers.
         """
         table, conflict = self.table, self.table["duplicate_label_conflict"]
         n_groups = table["duplicate_group"].nunique()
         return {
             "images": len(table),
             "unreadable": int((~table["ok"]).sum()),
+            "blank": int(table["blank"].sum()),
             "duplicate_groups": int(n_groups),
             "copies": int(table["duplicate_group"].notna().sum() - n_groups),
             "conflicting_groups": int(table["duplicate_group"][conflict].nunique()),
@@ -77,6 +79,7 @@ class Audit:
         lines = [
             f"{counts['images']:,} images",
             f"  {counts['unreadable']:,} unreadable",
+            f"  {counts['blank']:,} blank, all of one color",
             f"  {counts['copies']:,} copies of others, in {counts['duplicate_groups']:,} groups; "
             f"{counts['conflicting_groups']:,} groups with different labels",
             f"  {counts['label_issues']:,} labels likely wrong" if self.labels else "  labels not judged",

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from featx._threads import count_threads
-from featx.images import DecodeError, is_missing, load
+from featx.images import BLANK, DecodeError, is_missing, load, note_on
 from featx.transfer.quality._copies import shrink
 from featx.transfer.quality._look import LOOK_SHAPE, few_pixels
 
@@ -33,29 +33,33 @@ class Survey:
         Of `few_pixels`; 0 where there is an error.
     sample : dict of int to PIL.Image.Image
         Up to 100 of the images, evenly spread, small.
+    blank : ndarray of shape (n,), bool
+        Whether all pixels are of one color.
     """
 
     errors: list[str]
     digests: list[bytes]
     looks: np.ndarray
     sample: dict[int, Image.Image]
+    blank: np.ndarray
 
 
 def survey(sources: Sequence[Any], max_pixels: int, n_jobs: int | None = None) -> Survey:
     """Decode every image once, in threads."""
     chosen = set(np.linspace(0, len(sources) - 1, min(_SAMPLED, len(sources))).astype(int).tolist())
 
-    def look(i: int) -> tuple[str, bytes, np.ndarray, Image.Image | None]:
+    def look(i: int) -> tuple[str, bytes, np.ndarray, Image.Image | None, bool]:
         try:
             if is_missing(sources[i]):
                 raise DecodeError(f"missing ({sources[i]!r})")
             # Large JPEGs at a fraction of their size, but those that are copied.
             digest, image = load(sources[i], max_pixels, None if i in chosen else _AT_LEAST)
         except DecodeError as error:
-            return str(error), b"", np.zeros(LOOK_SHAPE, np.uint8), None
-        return "", digest, few_pixels(image), shrink(image) if i in chosen else None
+            return str(error), b"", np.zeros(LOOK_SHAPE, np.uint8), None, False
+        blank = note_on(image).startswith(BLANK)
+        return "", digest, few_pixels(image), shrink(image) if i in chosen and not blank else None, blank
 
     with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
-        errors, digests, looks, images = zip(*pool.map(look, range(len(sources))), strict=True)
+        errors, digests, looks, images, blank = zip(*pool.map(look, range(len(sources))), strict=True)
     sample = {i: image for i, image in enumerate(images) if image is not None}
-    return Survey(list(errors), list(digests), np.array(looks), sample)
+    return Survey(list(errors), list(digests), np.array(looks), sample, np.array(blank))

@@ -3,11 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 import featx
 from featx.deploy._bundle import digest_file
 from featx.deploy.export._folder import COPIED, head_requirements
+from featx.images import to_pixels
+from tests.images.tiffs import Page, write_tiff
 
 PACKAGE = Path(featx.__file__).parent
 
@@ -41,6 +47,25 @@ def test_a_head_of_scikit_learn_needs_the_very_version():
 
     assert head_requirements(False)[0] == f"scikit-learn=={sklearn.__version__}"
     assert any(line.startswith("pandas") for line in head_requirements(True))
+
+
+def test_odd_images_have_the_same_pixels_where_featx_is_not_installed(bundle, tmp_path):
+    icon = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    icon.paste((255, 255, 255, 255), (8, 8, 24, 24))
+    samples = np.random.default_rng(0).integers(0, 4096, (20, 30, 3), dtype=np.uint16)
+    icon.save(tmp_path / "icon.png")
+    (tmp_path / "deep.tif").write_bytes(write_tiff(Page(samples, 12, 2, planar=True)))
+    (tmp_path / "deep.ppm").write_bytes(b"P6 30 20 4095\n" + samples.astype(">u2").tobytes())
+    files = sorted(str(file) for file in tmp_path.iterdir())
+    code = (
+        "import sys; from hashlib import sha256; from predictor.images._read import to_pixels;"
+        "[print(sha256(to_pixels(file).tobytes()).hexdigest()) for file in sys.argv[1:]];"
+        "assert 'featx' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *files], cwd=bundle.folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [sha256(to_pixels(file).tobytes()).hexdigest() for file in files]
 
 
 def test_the_readmes_command_runs(bundle, table_bundle, files, tmp_path):

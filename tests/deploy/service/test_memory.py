@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from featx.deploy.service._memory import SMALL, Lease, Room, decode_cost, reside
 from featx.exceptions import ParameterError
 from featx.images._decode import open_header
 from tests.deploy.service.serving import as_file
+from tests.images.test_transparency import gif
+from tests.images.tiffs import Page, write_tiff
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from Linux's /proc")
 TURNED = Image.Exif()
@@ -36,6 +39,10 @@ def picture(mode="RGB", size=(3200, 2000)):
     return Image.linear_gradient("L").resize(size).convert(mode)
 
 
+def deep(bands=3):
+    return np.repeat(np.asarray(picture("L")).astype(np.uint16)[:, :, None] * 257, bands, axis=2)
+
+
 FILES = {
     "JPEG": lambda: as_file(picture()),
     "grey JPEG": lambda: as_file(picture("L")),
@@ -51,6 +58,12 @@ FILES = {
     "GIF": lambda: as_file(picture("P"), "GIF"),
     "WEBP": lambda: as_file(picture(), "WEBP", method=0),
     "TIFF": lambda: as_file(picture(), "TIFF"),
+    "16-bit grey TIFF": lambda: write_tiff(Page(deep()[:, :, 0], 16, rows=100)),
+    "16-bit TIFF": lambda: write_tiff(Page(deep(), 16, 2, rows=100)),
+    "16-bit TIFF with alpha": lambda: write_tiff(Page(deep(4), 16, 2, rows=100, tags={338: [2]})),
+    "12-bit TIFF in planes": lambda: write_tiff(Page(deep() >> 4, 12, 2, planar=True, rows=100)),
+    "16-bit PPM": lambda: b"P6 3200 2000 65535\n" + deep().astype(">u2").tobytes(),
+    "GIF on a larger screen": lambda: gif(picture("P", (3200, 1900)), (3200, 2000), (0, 50)),
     "JPEG2000": lambda: as_file(picture(size=(2000, 1500)), "JPEG2000"),
     "AVIF": lambda: as_file(picture(), "AVIF", speed=10),
 }

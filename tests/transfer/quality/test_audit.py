@@ -49,13 +49,38 @@ def test_every_way_of_copying_photos_is_found_and_no_other_pair(run, crops):
     assert groups.tolist() == [*range(27), *np.repeat(range(0, 27, 3), len(WAYS))]
 
 
-def test_flat_images_are_copies_if_their_colour_is_the_same(run, crops):
-    colours = [(0, 0, 0), (25, 25, 25), (255, 255, 255), (200, 30, 30), (30, 200, 30)]
-    flat = [Image.new("RGB", (80, 60), colour) for colour in colours]
-    again = [image.resize((30, 30)) for image in flat]
+def test_blank_images_are_told_and_are_no_copies(run, crops):
+    colors = [(0, 0, 0), (255, 255, 255), (200, 30, 30)]
+    blank = [Image.new("RGB", (80, 60), color) for color in colors]
+    transparent = [Image.new("RGBA", (80, 60), (color, 0, 0, 0)) for color in range(3)]
+    for others in ([], crops, [*crops, crops[0]]):
+        audited = run([*others, *blank, *blank, *transparent], ["a"] * (len(others) + 9))
+        n = len(others)
+        assert audited.table["blank"].tolist() == [False] * n + [True] * 9
+        assert audited.counts["blank"] == 9
+        assert "9 blank" in audited.summary
+        assert len(set(audited.groups[n:])) == 9
+        assert audited.counts["copies"] == max(0, n - len(crops))
+        assert set(range(n, n + 9)) <= set(audited.clean().index)
+
+
+def test_nearly_flat_images_are_copies_if_their_color_is_the_same(run, crops):
+    colors = [(0, 0, 0), (25, 25, 25), (255, 255, 255), (200, 30, 30), (30, 200, 30)]
+    flat, again = ([Image.new("RGB", size, color) for color in colors] for size in ((80, 60), (30, 30)))
+    for image in (*flat, *again):  # a speck: images of one color alone are blank
+        image.putpixel((15, 15), tuple(abs(value - 3) for value in image.getpixel((15, 15))))
     for others in ([], crops):
         n = len(others)
         assert run([*others, *flat, *again]).groups[n:].tolist() == [*range(n, n + 5)] * 2
+
+
+def test_white_icons_on_transparency_are_no_copies_of_each_other(run):
+    icons = []
+    for box in ((8, 8, 24, 24), (2, 2, 12, 30), (16, 4, 30, 12), (4, 20, 28, 30)):
+        icon = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+        icon.paste((255, 255, 255, 255), box)
+        icons.append(icon)
+    assert len(run(icons, list("abcd")).clean()) == 4
 
 
 def test_clean_keeps_one_of_each_group_and_none_of_a_conflict(run, planted):
