@@ -4,13 +4,12 @@ The policy (version 1; it is part of every encoder's fingerprint): EXIF orientat
 values lose their low byte (``v >> 8``); 32-bit integer and float images are refused; transparent pixels
 lie on white; CMYK, palette, grey and 1-bit become RGB; of an animation the first frame counts.
 
-This file runs in training and, byte for byte, on machines that have only numpy and Pillow: it imports
-nothing else, and its errors are of its own.
+This file runs in training and, byte for byte, on machines that have only numpy, Pillow and simplejpeg: it
+imports nothing else, and its errors are of its own.
 """
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,11 +17,13 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 from PIL import Image
 
+from ._formats import FORMATS, DecodeError, as_shipped, identify, open_plugin
+from ._jpeg import load_jpeg, unread
+
+__all__ = ["FORMATS", "DecodeError"]  # which are had from here
+
 POLICY = 1
 MAX_PIXELS = 89_000_000
-
-# What Pillow may try: no format that runs a program (EPS), holds no single picture (PDF) or no 8-bit one (FITS).
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -39,10 +40,6 @@ _REFUSED_MODES = {"I": "32-bit integers", "F": "floats"}
 # Several rows, decoded by several threads, may be one PIL image whose file is still to be read.
 _SHARED = [threading.Lock() for _ in range(64)]
 _PILLOWS_LIMIT = threading.Lock()
-
-
-class DecodeError(ValueError):
-    """One image cannot be used; the message is the reason."""
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Image.Image:
@@ -79,16 +76,13 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = Non
     (4, 3)
     """
     image = open_header(data)
-    if at_least is not None:
-        _check_size(image, max_pixels)
-        image.draft(None, (at_least, at_least))
-    return _pixels(image, max_pixels, f"the {image.format} data is damaged")
+    return _pixels(image, max_pixels, f"the {image.format} data is damaged", data, at_least)
 
 
 def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Apply the image policy to a PIL image; the image itself is left as it is."""
     with _SHARED[id(image) // 64 % len(_SHARED)]:
-        return _pixels(image, max_pixels, "the PIL image cannot be read")
+        return _pixels(image, max_pixels, "the PIL image cannot be read", unread(image))
 
 
 def from_array(array: np.ndarray, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -118,38 +112,40 @@ def conversion_hint(dtype: np.dtype) -> str:
 def open_header(data: bytes) -> Image.Image:
     """Read the header alone: format, mode and size are known, no pixel is decoded.
 
-    Pillow's own loop over its plugins, less its process-wide pixel limit: ours is a parameter.
+    Pillow's process-wide pixel limit does not hold: ours is a parameter.
     """
     if not data:
         raise DecodeError("the file is empty (0 bytes)")
-    Image.init()
-    for name in FORMATS:
-        if name not in Image.OPEN:  # this Pillow was built without it
-            continue
-        factory, accept = Image.OPEN[name]
-        if accept is not None and accept(data[:16]) is not True:
-            continue
-        try:
-            return _open(factory, data)
-        except Exception as error:
-            raise DecodeError(f"the {name} header is damaged: {_told(error)}") from error
-    raise DecodeError(f"not an image: the file begins with {data[:12]!r}; expected one of {', '.join(FORMATS)}")
-
-
-def _open(factory: type, data: bytes) -> Image.Image:
+    name = identify(data)
     try:
-        return factory(io.BytesIO(data), "")
+        with as_shipped():
+            return _open(name, data)
+    except DecodeError:
+        raise
+    except Exception as error:
+        raise DecodeError(f"the {name} header is damaged: {_told(error)}") from error
+
+
+def _open(name: str, data: bytes) -> Image.Image:
+    try:
+        return open_plugin(name, data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # WebP and GIF look before we can
         with _unlimited():
-            return factory(io.BytesIO(data), "")
+            return open_plugin(name, data)
 
 
-def _pixels(image: Image.Image, max_pixels: int, trouble: str) -> Image.Image:
+def _pixels(
+    image: Image.Image, max_pixels: int, trouble: str, data: bytes | None = None, at_least: int | None = None
+) -> Image.Image:
     _check_size(image, max_pixels)
     try:
-        with _unlimited() if _beyond_pillows_limit(image) else nullcontext():
-            image.load()
-        return _to_rgb(image)
+        with as_shipped():
+            with _unlimited() if _beyond_pillows_limit(image) else nullcontext():
+                if data is not None and image.format in ("JPEG", "MPO"):
+                    image = load_jpeg(image, data, at_least)
+                else:
+                    image.load()
+            return _to_rgb(image)
     except DecodeError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files

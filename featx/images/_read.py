@@ -1,6 +1,6 @@
 """One image source (path, bytes, PIL image, uint8 array) -> its bytes, and its RGB pixels.
 
-Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy and Pillow.
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations
