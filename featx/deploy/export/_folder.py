@@ -19,6 +19,7 @@ COPIED = (
     "images/_jpeg.py",
     "images/_preprocess.py",
     "images/_read.py",
+    "images/_tensor.py",
     "deploy/_bundle.py",
     "deploy/_columns.py",
     "deploy/_engine.py",
