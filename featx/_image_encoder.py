@@ -67,7 +67,9 @@ class ImageEncoder(ColumnEncoder):
     on_missing : {"raise", "nan"}, default="raise"
         The same for None, NaN and "".
     max_pixels : int, default=89_000_000
-        Larger images are refused before they are decoded.
+        Larger images are refused before they are decoded. It guards memory and
+        time, not the result: a row that is in the cache is given whatever its
+        image's size, for nothing is decoded then.
     n_jobs : int, default=None
         Processors that decode and, in OpenVINO, encode; None and -1 are all.
     verbose : int, default=1

@@ -48,6 +48,7 @@ NETWORK = "_efficientnet_lite_network.py"  # imported inside the function that b
 # What a copied file imports beside that, when it is asked to.
 OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
+    "images/_jpeg.py": {"simplejpeg"},
     "deploy/_engine.py": {"onnxruntime", "pandas", "skops"},
     "deploy/service/_form.py": {"python_multipart"},
     "deploy/service/_request.py": {"starlette"},
@@ -96,7 +97,7 @@ def test_every_room_has_a_floor():
 
 
 @pytest.mark.parametrize("name", COPIED)
-def test_what_is_copied_needs_only_numpy_pillow_and_what_is_copied(name):
+def test_what_is_copied_needs_only_numpy_pillow_simplejpeg_and_what_is_copied(name):
     import sys
 
     found = imports_of(PACKAGE / name)

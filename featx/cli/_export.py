@@ -18,8 +18,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         *(commands, "export", run),
         help="make a bundle of a model: it predicts without torch and without featx",
-        description="Write a model as a bundle: a folder that needs numpy, Pillow and ONNX Runtime alone. Model and "
-        "bundle are held\nagainst each other on the sample; a bundle that disagrees is not written.",
+        description="Write a model as a bundle: a folder that needs numpy, Pillow, simplejpeg and ONNX Runtime alone. "
+        "Model and bundle are held\nagainst each other on the sample; a bundle that disagrees is not written.",
         examples=_EXAMPLES,
     )
     add_ = command.add_argument

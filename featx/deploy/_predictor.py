@@ -30,7 +30,7 @@ class Predictor:
     """Predict with a bundle that `export_bundle` wrote.
 
     Inside a bundle, ``from predictor import Predictor`` is this very class, with
-    nothing but numpy, Pillow and ONNX Runtime installed.
+    nothing but numpy, Pillow, simplejpeg and ONNX Runtime installed.
 
     Parameters
     ----------

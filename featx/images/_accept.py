@@ -1,6 +1,6 @@
 """The containers of images that are accepted -> a list of sources, with index labels and a name.
 
-Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy and Pillow.
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..exceptions import InputError
 from ._decode import conversion_hint
+from ._tensor import arrays_of, is_tensor
 
 _EXPECTED = (
     "Expected a list, tuple, numpy array, pandas or polars Series, or a frame of one column, "
@@ -54,9 +55,10 @@ def as_column(images: object) -> ImageColumn:
 
     Parameters
     ----------
-    images : list, tuple, ndarray, pandas or polars Series, or one-column frame
+    images : list, tuple, ndarray, torch tensor, pandas or polars Series, or one-column frame
         Arrays may be of object or str, of shape (n,) or (n, 1), or uint8 of
-        shape (N, H, W) or (N, H, W, 1 | 3 | 4).
+        shape (N, H, W) or (N, H, W, 1 | 3 | 4). torch tensors are uint8 of shape
+        (N, 1 | 3 | 4, H, W); (N, H, W[, 1 | 3 | 4]) where that alone is possible.
 
     Returns
     -------
@@ -77,6 +79,8 @@ def as_column(images: object) -> ImageColumn:
         raise InputError(f"Got a single {type(images).__name__}. {_EXPECTED}. {_ONE_IMAGE}")
     if isinstance(images, np.ndarray):
         return ImageColumn(_array_sources(images))
+    if is_tensor(images):
+        return ImageColumn(arrays_of(images))
     library = _library(images)
     if library and len(getattr(images, "shape", ())) == 2:
         return _frame_column(images)

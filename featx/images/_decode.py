@@ -12,29 +12,29 @@ The policy (version 2; it is part of every encoder's fingerprint):
   everywhere has none.
 - Of an animation the first frame counts, of a TIFF the first page; where that is marked as reduced, or has pages below
   it (DNG), the largest of them that can be read, but none below a quarter of the largest one's width or height.
-- A PIL image whose TIFF, PNG or PPM has not been read yet is what its file is.
+- A PIL image whose JPEG, TIFF, PNG or PPM has not been read yet is what its file is.
 
-This file runs in training and, byte for byte, on machines that have only numpy and Pillow: it imports
-nothing else, and its errors are of its own.
+This file runs in training and, byte for byte, on machines that have only numpy, Pillow and simplejpeg: it
+imports nothing else, and its errors are of its own.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 
 import numpy as np
-from PIL import Image, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
+from PIL import Image, JpegImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
 
+from ._formats import FORMATS, as_shipped, identify, open_plugin
+from ._jpeg import load_jpeg
 from ._limits import MAX_PIXELS, DecodeError, check_size, room_for, unlimited
 from ._tiff import mend_loaded, open_tiff
 from ._transparency import lay_on_plain, load_png
 
-POLICY = 2
+__all__ = ["FORMATS", "MAX_PIXELS", "DecodeError"]  # which are had from here
 
-# What Pillow may try: no format that runs a program (EPS), holds no single picture (PDF) or no 8-bit one (FITS).
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+POLICY = 2
 
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -48,7 +48,12 @@ _TRANSPOSE = {
 }
 _REFUSED_MODES = {"I": "32-bit integers", "F": "floats"}
 # Formats of which Pillow, once it has read one, no longer tells all that the policy needs.
-_TOLD_BY_THE_FILE = (TiffImagePlugin.TiffImageFile, PngImagePlugin.PngImageFile, PpmImagePlugin.PpmImageFile)
+_TOLD_BY_THE_FILE = (
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    PpmImagePlugin.PpmImageFile,
+    TiffImagePlugin.TiffImageFile,
+)
 
 _BLOCK = 1 << 20
 
@@ -90,10 +95,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = Non
     (4, 3)
     """
     image = open_header(data)
-    if at_least is not None:
-        check_size(image, max_pixels)
-        image.draft(None, (at_least, at_least))
-    return _pixels(image, max_pixels, f"the {image.format} data is damaged", data)
+    return _pixels(image, max_pixels, f"the {image.format} data is damaged", data, at_least)
 
 
 def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -108,6 +110,8 @@ def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
 def _unread(image: Image.Image) -> bytes | None:
     """The file of a PIL image, if that is what it still is."""
     if not isinstance(image, _TOLD_BY_THE_FILE) or not image.tile or image.tell() != 0:
+        return None
+    if getattr(image, "decoderconfig", ()):  # a draft, at a fraction of the size
         return None
     try:
         at = image.fp.tell()
@@ -146,47 +150,46 @@ def conversion_hint(dtype: np.dtype) -> str:
 def open_header(data: bytes) -> Image.Image:
     """Read the header alone: format, mode and size are known, no pixel is decoded.
 
-    Pillow's own loop over its plugins, less its process-wide pixel limit: ours is a parameter.
+    Pillow's process-wide pixel limit does not hold: ours is a parameter.
     """
     if not data:
         raise DecodeError("the file is empty (0 bytes)")
-    Image.init()
-    for name in FORMATS:
-        if name not in Image.OPEN:  # this Pillow was built without it
-            continue
-        factory, accept = Image.OPEN[name]
-        if accept is not None and accept(data[:16]) is not True:
-            continue
-        try:
-            return open_tiff(data) if name == "TIFF" else _open(factory, data)
-        except DecodeError:
-            raise
-        except Exception as error:
-            raise DecodeError(f"the {name} header is damaged: {_told(error)}") from error
-    raise DecodeError(f"not an image: the file begins with {data[:12]!r}; expected one of {', '.join(FORMATS)}")
-
-
-def _open(factory: type, data: bytes) -> Image.Image:
+    name = identify(data)
     try:
-        return factory(io.BytesIO(data), "")
+        with as_shipped():
+            return open_tiff(data) if name == "TIFF" else _open(name, data)
+    except DecodeError:
+        raise
+    except Exception as error:
+        raise DecodeError(f"the {name} header is damaged: {_told(error)}") from error
+
+
+def _open(name: str, data: bytes) -> Image.Image:
+    try:
+        return open_plugin(name, data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # WebP and GIF look before we can
         with unlimited():
-            return factory(io.BytesIO(data), "")
+            return open_plugin(name, data)
 
 
-def _pixels(image: Image.Image, max_pixels: int, trouble: str, data: bytes | None = None) -> Image.Image:
+def _pixels(
+    image: Image.Image, max_pixels: int, trouble: str, data: bytes | None = None, at_least: int | None = None
+) -> Image.Image:
     check_size(image, max_pixels)
     try:
-        with room_for(image.width * image.height):
-            image = _load(image, data)
-        return _to_rgb(image)
+        with as_shipped():
+            with room_for(image.width * image.height):
+                image = _load(image, data, at_least)
+            return _to_rgb(image)
     except DecodeError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
         raise DecodeError(f"{trouble}: {_told(error)}") from error
 
 
-def _load(image: Image.Image, data: bytes | None) -> Image.Image:
+def _load(image: Image.Image, data: bytes | None, at_least: int | None) -> Image.Image:
+    if data is not None and image.format in ("JPEG", "MPO"):
+        return load_jpeg(image, data, at_least)
     if data is not None and isinstance(image, PngImagePlugin.PngImageFile):
         return load_png(image, data)
     if data is not None and isinstance(image, PpmImagePlugin.PpmImageFile):

@@ -2,7 +2,7 @@
 
 Pillow resizes and crops in one step, everywhere: other libraries' bicubic differs by 2 grey levels and
 by up to 1 % in the embedding. Like ``_decode.py``, this file also runs, byte for byte, where there is
-nothing but numpy and Pillow.
+nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations

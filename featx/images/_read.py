@@ -1,6 +1,6 @@
 """One image source (path, bytes, PIL image, uint8 array) -> its bytes, and its RGB pixels.
 
-Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy and Pillow.
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..exceptions import InputError
 from ._decode import MAX_PIXELS, DecodeError, decode, from_array, from_pil
+from ._tensor import array_of, is_tensor
 
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
 
@@ -27,7 +29,8 @@ def to_pixels(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None
 
     Parameters
     ----------
-    source : str, Path, bytes, PIL.Image.Image or uint8 ndarray
+    source : str, Path, bytes, PIL.Image.Image, uint8 ndarray or uint8 torch tensor
+        A tensor's channels come first.
     max_pixels : int, default=89_000_000
         Larger images are refused before they are decoded.
     at_least : int, default=None
@@ -58,7 +61,12 @@ def to_pixels(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None
         return from_pil(source, max_pixels)
     if isinstance(source, np.ndarray):
         return from_array(source, max_pixels)
-    raise DecodeError(f"a {type(source).__name__}; expected a path, bytes, a PIL image or a uint8 array")
+    if is_tensor(source):
+        try:
+            return from_array(array_of(source), max_pixels)
+        except InputError as error:
+            raise DecodeError(str(error).removeprefix("Got ").rstrip(".")) from error
+    raise DecodeError(f"a {type(source).__name__}; expected a path, bytes, a PIL image, a uint8 array or tensor")
 
 
 def read_file(path: str | Path) -> bytes:

@@ -48,7 +48,7 @@ def export_bundle(
 ) -> Bundle:
     """Write a fitted pipeline as a bundle, and hold the bundle against it.
 
-    A bundle is a folder that predicts with numpy, Pillow and ONNX Runtime alone:
+    A bundle is a folder that predicts with numpy, Pillow, simplejpeg and ONNX Runtime alone:
     one graph from pixels to label, its preprocessing, the package that reads
     both, and a service. No torch, no featx, no pickle.
 

@@ -15,9 +15,12 @@ COPIED = (
     "exceptions.py",
     "images/_accept.py",
     "images/_decode.py",
+    "images/_formats.py",
+    "images/_jpeg.py",
     "images/_limits.py",
     "images/_preprocess.py",
     "images/_read.py",
+    "images/_tensor.py",
     "images/_tiff.py",
     "images/_transparency.py",
     "deploy/_bundle.py",
@@ -38,7 +41,7 @@ from .deploy._predictor import Predictor
 
 __all__ = ["Predictor"]
 '''
-_REQUIREMENTS = ["numpy>=1.26", "onnxruntime>=1.20", "pillow>=11.0"]
+_REQUIREMENTS = ["numpy>=1.26", "onnxruntime>=1.20", "pillow>=11.0", "simplejpeg>=1.8"]
 _REQUIREMENTS_SERVE = ["-r requirements.txt", "fastapi>=0.115", "python-multipart>=0.0.18", "uvicorn>=0.32"]
 _README = """# An image model
 

@@ -34,9 +34,9 @@ def test_the_card_has_the_digest_of_every_file_but_itself(bundle):
     assert card == bundle.card
 
 
-def test_requirements_are_three_packages_and_a_service_needs_three_more(bundle):
+def test_requirements_are_four_packages_and_a_service_needs_three_more(bundle):
     needed = (bundle.folder / "requirements.txt").read_text().split()
-    assert [line.partition(">=")[0] for line in needed] == ["numpy", "onnxruntime", "pillow"]
+    assert [line.partition(">=")[0] for line in needed] == ["numpy", "onnxruntime", "pillow", "simplejpeg"]
     serve = (bundle.folder / "requirements-serve.txt").read_text().splitlines()
     assert serve[0] == "-r requirements.txt"
     assert [line.partition(">=")[0] for line in serve[1:]] == ["fastapi", "python-multipart", "uvicorn"]
