@@ -56,6 +56,18 @@ class Overflowing(nn.Module):
         return torch.sigmoid(self.conv(x)).mean((2, 3)) / torch.relu(1.9 - x.amin((1, 2, 3)))[:, None]
 
 
+class Narrow(nn.Module):
+    """A network whose numbers are infinite in less than float32, as float16's are above 65,504 (which needs CUDA)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+
+    def forward(self, x):
+        x = torch.sigmoid(self.conv(x)).mean((2, 3))
+        return x if x.dtype == torch.float32 else x / 0
+
+
 class Broken(nn.Module):
     """A network whose numbers are NaN, as a broken normalisation leaves them."""
 
