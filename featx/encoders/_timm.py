@@ -97,7 +97,7 @@ def _skeleton(name: str) -> tuple[str | None, int | None, float, Callable[[str],
     parameters = round(sum(p.numel() for p in model.parameters()) / 1e6, 3)
     if isinstance(model, SeveralHeads):
         return CLASSIFIER, model.network.head_hidden_size, parameters, rename
-    head = model.get_classifier()
+    head = model.get_classifier() if hasattr(model, "get_classifier") else None  # encoders of other models have none
     node = next((node for node, module in model.named_modules() if node and module is head), None)
     if node is None or isinstance(head, torch.nn.Identity):
         return None, None, parameters, str

@@ -16,6 +16,7 @@ import torch
 from torchvision import models
 
 from featx.encoders import _timm
+from featx.encoders._registry import get_architecture
 from tests.encoders.families import (
     SMALL,
     classifier_error,
@@ -26,6 +27,8 @@ from tests.encoders.families import (
     torchvision_transforms,
 )
 from tests.encoders.test_families import NEAR, SHIFT
+
+_LARGEST_TORCHVISION = 400
 
 
 def main() -> None:
@@ -46,7 +49,15 @@ def main() -> None:
 
 def _timm_features(families: dict[tuple[str, str], list[str]], largest: float) -> Iterator[tuple[str, str]]:
     for (module, _), names in families.items():
-        size, name = min((_parameters(name), name) for name in names)
+        sizes = []
+        for name in names:
+            try:
+                sizes.append((_timm.architecture(name).parameters, name))
+            except Exception as error:  # of the names that featx refuses
+                yield f"{module}: {name}", _told(error)
+        if not sizes:
+            continue
+        size, name = min(sizes)
         if size > largest:
             yield f"{module}: {name}", f"not tried: {size:,.0f} million parameters"
         else:
@@ -54,18 +65,10 @@ def _timm_features(families: dict[tuple[str, str], list[str]], largest: float) -
         gc.collect()
 
 
-def _parameters(name: str) -> float:
-    try:
-        return _timm.architecture(name).parameters
-    except Exception:  # which is told where it is tried
-        return 0.0
-
-
 def _torchvision_features() -> Iterator[tuple[str, str]]:
     for name in models.list_models(module=models):
-        with torch.device("meta"):
-            size = sum(p.numel() for p in models.get_model(name).parameters()) / 1e6
-        if size > 400:
+        size = get_architecture(name).parameters
+        if size > _LARGEST_TORCHVISION:
             yield name, f"not tried: {size:,.0f} million parameters"
         else:
             yield name, _try(lambda name=name: _judge(classifier_error(name)[0]))
@@ -88,7 +91,11 @@ def _try(judge: Callable[[], str]) -> str:
     try:
         return judge()
     except Exception as error:  # an exception of the table, not of the run
-        return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:150]}"
+        return _told(error)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:150]}"
 
 
 def _report(what: str, results: Iterator[tuple[str, str]]) -> None:

@@ -94,8 +94,9 @@ def test_a_network_of_several_heads_is_tuned_with_one(crops):
     assert model.predict_proba(crops[:1]).shape == (1, 2)
 
 
-def test_model_without_a_classifier_gives_its_output():
-    architecture = _timm.architecture("vit_small_patch14_dinov2")
+@pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "qwen3_vit_88m_enc"])
+def test_model_without_a_classifier_gives_its_output(name):
+    architecture = _timm.architecture(name)
     assert (architecture.classifier, architecture.dim) == (None, None)
 
 
