@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from featx.deploy._predictor import Predictor
     from featx.deploy.export import export_bundle
     from featx.encoders import Encoder, list_encoders, list_layers
-    from featx.exceptions import FeatxError, FeatxWarning, ImageErrors
+    from featx.exceptions import FeatxError, FeatxWarning, ImageErrors, NonFiniteEmbeddingError
     from featx.finetune import FineTuneClassifier, FineTuneRegressor
     from featx.heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
     from featx.images import Preprocess
@@ -46,6 +46,7 @@ _HOMES = {
     "FineTuneRegressor": "featx.finetune",
     "ImageEncoder": "featx._image_encoder",
     "ImageErrors": "featx.exceptions",
+    "NonFiniteEmbeddingError": "featx.exceptions",
     "OODDetector": "featx.transfer",
     "Predictor": "featx.deploy._predictor",
     "Preprocess": "featx.images",
@@ -82,6 +83,7 @@ __all__ = [
     "FineTuneRegressor",
     "ImageEncoder",
     "ImageErrors",
+    "NonFiniteEmbeddingError",
     "OODDetector",
     "Predictor",
     "Preprocess",

@@ -63,7 +63,10 @@ class ImageEncoder(ColumnEncoder):
         False keeps nothing.
     on_error : {"raise", "nan"}, default="raise"
         ``"raise"`` encodes every readable image, then raises one `ImageErrors`
-        that lists the others; ``"nan"`` makes their rows NaN and warns once.
+        that lists the others; ``"nan"`` makes their rows NaN and warns, once a
+        process for each image. It raises all the same where bad images are plainly
+        the rule, as under a wrong root: more than half of 20 or more, or all of 5
+        or more, those that are missing not counted.
     on_missing : {"raise", "nan"}, default="raise"
         The same for None, NaN and "".
     max_pixels : int, default=89_000_000
@@ -179,6 +182,8 @@ class ImageEncoder(ColumnEncoder):
         ------
         ImageErrors
             If images are unusable; the others are in the store by then.
+        NonFiniteEmbeddingError
+            If the network gives NaN or infinite numbers, whatever the policies say; the others are stored by then.
         InputError, ParameterError
             As in `fit`.
         """

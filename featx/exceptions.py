@@ -11,6 +11,7 @@
         ├── WeightsError                (ValueError) weights that are missing, damaged or do not fit
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
         ├── ConversionError             (RuntimeError) a network that a runtime cannot take
+        ├── NonFiniteEmbeddingError     (ArithmeticError) a network that gives NaN or infinite numbers
         ├── TrainingError               (ArithmeticError) fine-tuning that cannot go on: no number, no room
         ├── StoreError                  (OSError) a store folder that cannot be used
         ├── ExportError                 (ValueError) a pipeline that cannot leave as a bundle, or whose bundle disagrees
@@ -96,6 +97,61 @@ class ConversionError(FeatxError, RuntimeError):
     """A network that cannot be converted for a runtime, or that gives other numbers there."""
 
 
+class NonFiniteEmbeddingError(FeatxError, ArithmeticError):
+    """A network gives NaN or infinite numbers; no policy for unreadable images covers it, and nothing of it is stored.
+
+    Parameters
+    ----------
+    encoder : str
+        The name of the encoder.
+    precision : str
+        What it computed in.
+    rows : sequence of (position, index label, source, reason)
+        The rows in question, in order.
+    n_rows : int
+        How many rows were given.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Columns position, index, source, reason; a row for each such image, of those seen.
+
+    Examples
+    --------
+    >>> from featx import NonFiniteEmbeddingError
+    >>> error = NonFiniteEmbeddingError("resnet50", "float16", [(7, "h", "h.jpg", "NaN")], n_rows=9)
+    >>> error.table["index"].tolist()
+    ['h']
+    """
+
+    def __init__(self, encoder: str, precision: str, rows: Sequence[tuple[int, Any, Any, str]], n_rows: int):
+        self.encoder = encoder
+        self.precision = precision
+        self.rows = list(rows)
+        self.n_rows = n_rows
+        super().__init__(self._message())
+
+    def __reduce__(self):
+        return type(self), (self.encoder, self.precision, self.rows, self.n_rows)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        return _as_table(self.rows)
+
+    def _message(self) -> str:
+        what = "Check its weights: a training that diverged and a broken batch normalisation leave such ones."
+        if self.precision != "float32":
+            what = 'Use precision="float32"; if it is the same there, check its weights.'
+        return "\n".join(
+            [
+                f"The encoder {self.encoder!r} gives NaN or infinite numbers for {len(self.rows):,} of {self.n_rows:,} "
+                f"rows, in {self.precision}; nothing of them is stored.",
+                *list_rows(self.rows),
+                what,
+            ]
+        )
+
+
 class TrainingError(FeatxError, ArithmeticError):
     """Fine-tuning that cannot go on: its loss is no number any more, or it finds no room in memory or on the disk."""
 
@@ -165,11 +221,7 @@ class ImageErrors(FeatxError, ValueError):  # noqa: N818 - one error about sever
 
     @property
     def table(self) -> pd.DataFrame:
-        import pandas as pd
-
-        # object: pandas' str cannot hold a path that is not UTF-8
-        table = pd.DataFrame(self.rows, columns=["position", "index", "source", "reason"], dtype=object)
-        return table.astype({"position": "int64"})
+        return _as_table(self.rows)
 
     def _message(self) -> str:
         n_bad = len(self.rows)
@@ -189,7 +241,8 @@ class ImageErrors(FeatxError, ValueError):  # noqa: N818 - one error about sever
         return (
             f"Stopped after {self.stopped_after:,} of {self.n_images:,} images: {n_bad:,} of them are unreadable, "
             f"so the input as a whole looks wrong (another root folder?). For example {example}.\n"
-            'Mend the paths; if so many bad images are expected, continue with on_error="nan".'
+            "Mend the paths. If so many bad images are expected, drop them (featx.check_images lists them all); "
+            'on_error="nan" goes on where they are fewer than half.'
         )
 
 
@@ -207,6 +260,15 @@ class FallbackWarning(FeatxWarning):
 
 class StoreWarning(FeatxWarning):
     """A cache that could not be written or a segment that is damaged; results are right all the same."""
+
+
+def are_the_rule(n_bad: int, n_seen: int) -> bool:
+    """Whether so many rows are unreadable that ``on_error="nan"`` must not go on: the input as a whole is wrong.
+
+    That is more than half of 20 rows or more, or all of 5 or more; fewer rows tell nothing, such as one to predict.
+    """
+    most, few = 20, 5
+    return 2 * n_bad > n_seen if n_seen >= most else n_bad == n_seen >= few
 
 
 def list_rows(rows: Sequence[tuple[int, Any, Any, str]]) -> list[str]:
@@ -227,6 +289,14 @@ def describe(source: object) -> str:
         return f"<PIL image {source.size} {source.mode}>"
     text = repr(str(source) if isinstance(source, str | Path) else source)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
+
+
+def _as_table(rows: Sequence[tuple[int, Any, Any, str]]) -> pd.DataFrame:
+    import pandas as pd
+
+    # object: pandas' str cannot hold a path that is not UTF-8
+    table = pd.DataFrame(rows, columns=["position", "index", "source", "reason"], dtype=object)
+    return table.astype({"position": "int64"})
 
 
 def _restore(cls: type, message: str) -> UnknownNameError:

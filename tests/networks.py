@@ -45,6 +45,41 @@ class Unconvertible(nn.Module):
         return torch.from_numpy(x.numpy().mean((2, 3)))
 
 
+class Overflowing(nn.Module):
+    """A network whose numbers are infinite for an image that is white throughout."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+
+    def forward(self, x):
+        return torch.sigmoid(self.conv(x)).mean((2, 3)) / torch.relu(1.9 - x.amin((1, 2, 3)))[:, None]
+
+
+class Narrow(nn.Module):
+    """A network whose numbers are infinite in less than float32, as float16's are above 65,504 (which needs CUDA)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+
+    def forward(self, x):
+        x = torch.sigmoid(self.conv(x)).mean((2, 3))
+        return x if x.dtype == torch.float32 else x / 0
+
+
+class Broken(nn.Module):
+    """A network whose numbers are NaN, as a broken normalisation leaves them."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.norm.running_var.fill_(-1)
+
+    def forward(self, x):
+        return self.norm(x).mean((2, 3))
+
+
 def make_tiny(seed: int = 0) -> TinyNet:
     """The network with weights, and statistics of its normalisation, drawn from a seed."""
     with torch.random.fork_rng(devices=[]):
@@ -53,6 +88,16 @@ def make_tiny(seed: int = 0) -> TinyNet:
         network.norm1.running_mean.normal_()
         network.norm1.running_var.uniform_(0.5, 2)
     return network
+
+
+def wrap(network: nn.Module) -> featx.Encoder:
+    """An encoder of a network with weights drawn from a seed of its own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                nn.init.normal_(parameter, std=0.1)
+    return featx.Encoder.from_module(network, preprocess=TINY)
 
 
 def tiny_encoder(seed: int = 0) -> featx.Encoder:

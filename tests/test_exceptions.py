@@ -11,7 +11,15 @@ import pytest
 from PIL import Image
 
 from featx import exceptions
-from featx.exceptions import FeatxError, FeatxWarning, ImageErrors, ParameterError, UnknownNameError, describe
+from featx.exceptions import (
+    FeatxError,
+    FeatxWarning,
+    ImageErrors,
+    NonFiniteEmbeddingError,
+    ParameterError,
+    UnknownNameError,
+    describe,
+)
 
 STANDARD = {
     "ParameterError": (ValueError,),
@@ -21,6 +29,7 @@ STANDARD = {
     "WeightsError": (ValueError,),
     "DeviceError": (RuntimeError,),
     "ConversionError": (RuntimeError,),
+    "NonFiniteEmbeddingError": (ArithmeticError,),
     "TrainingError": (ArithmeticError,),
     "StoreError": (OSError,),
     "ExportError": (ValueError,),
@@ -62,6 +71,7 @@ def test_errors_come_back_from_another_process(name):
     error = {
         "UnknownNameError": lambda: kind("encoder", "resnet5", ["resnet50", "vgg16"]),
         "ImageErrors": lambda: kind(bad_rows(2), n_images=4, n_stored=2),
+        "NonFiniteEmbeddingError": lambda: kind("resnet50", "float16", bad_rows(2), n_rows=4),
     }.get(name, lambda: kind("the message"))()
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
@@ -95,6 +105,16 @@ def test_image_errors_that_stopped_early_name_one_and_its_whole_path(tmp_path, m
     message = str(ImageErrors(bad_rows(190), n_images=9000, n_stored=None, stopped_after=200))
     assert "Stopped after 200 of 9,000 images: 190 of them are unreadable" in message
     assert f"row 0: no such file ({tmp_path / '0.jpg'})" in message
+
+
+def test_numbers_that_are_none_name_encoder_rows_and_precision_and_what_to_do():
+    lines = str(NonFiniteEmbeddingError("resnet50", "float16", bad_rows(7), n_rows=3000)).splitlines()
+    assert lines[0].startswith("The encoder 'resnet50' gives NaN or infinite numbers for 7 of 3,000 rows, in float16")
+    assert lines[1].startswith("  row 0: '0.jpg'")
+    assert 'precision="float32"' in lines[-1]
+    error = NonFiniteEmbeddingError("mine", "float32", bad_rows(2), n_rows=2)
+    assert "weights" in str(error).splitlines()[-1]
+    assert error.table["index"].tolist() == ["label0", "label1"]
 
 
 def test_the_table_has_a_row_for_each_bad_image():

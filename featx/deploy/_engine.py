@@ -39,7 +39,7 @@ class Engine:
 
     def run(
         self, tensors: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray], names: Sequence[str]
-    ) -> dict[str, np.ndarray]:
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Compute outputs.
 
         Parameters
@@ -52,16 +52,23 @@ class Engine:
 
         Returns
         -------
-        dict of str to ndarray
+        outputs : dict of str to ndarray
             A row an image in each.
+        broken : ndarray of shape (n,), bool
+            Rows that the encoder gives NaN or infinite numbers for, though their images are there: their outputs mean
+            nothing.
         """
         if self._head is None:
             feeds = {**tensors, **{self._tensor(name): as_tensor(column) for name, column in values.items()}}
-            outputs = self._session.run(names, feeds)
+            *outputs, embedding = self._session.run([*names, "embedding"], feeds)
+            broken = _broken(embedding, tensors)
         else:
             (embedding,) = self._session.run(["embedding"], tensors)
+            broken = _broken(embedding, tensors)
+            embedding[broken] = 0  # a head may refuse the whole batch for one of them
             outputs = [self._ask_head(name, embedding, values) for name in names]
-        return {name: polish(name, output, self._card["dtype"]) for name, output in zip(names, outputs, strict=True)}
+        outputs = [polish(name, output, self._card["dtype"]) for name, output in zip(names, outputs, strict=True)]
+        return dict(zip(names, outputs, strict=True)), broken
 
     def _tensor(self, name: str) -> str:
         return next(entry["tensor"] for entry in self._card["inputs"] if entry["name"] == name)
@@ -70,6 +77,11 @@ class Engine:
         if name == "embedding":
             return embedding
         return getattr(self._head, METHODS[name])(head_input(embedding, values))
+
+
+def _broken(embedding: np.ndarray, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    absent = [tensor.any(axis=1) for tensor in tensors.values() if tensor.dtype == bool]
+    return ~np.isfinite(embedding).all(axis=1) & ~np.any(absent or [np.zeros(len(embedding), bool)], axis=0)
 
 
 def polish(name: str, output: Any, dtype: str) -> np.ndarray:

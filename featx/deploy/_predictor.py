@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..exceptions import ImageErrors, ImageWarning, InputError, ParameterError, list_rows
+from ..exceptions import (
+    ImageErrors,
+    ImageWarning,
+    InputError,
+    NonFiniteEmbeddingError,
+    ParameterError,
+    are_the_rule,
+    list_rows,
+)
 from ..images._accept import is_missing
 from ..images._decode import DecodeError
 from ..images._preprocess import Preprocess
@@ -24,6 +32,7 @@ from ._engine import Engine, count_processors
 
 _POLICIES = ("raise", "nan")
 _BATCH_SIZE = 4
+_BROKEN = "NaN or infinite numbers from the network"
 
 
 class Predictor:
@@ -104,7 +113,10 @@ class Predictor:
         Raises
         ------
         ImageErrors
-            If rows cannot be used and the policy is "raise"; it lists them all.
+            If rows cannot be used and the policy is "raise", or unreadable ones are plainly the rule; it lists them
+            all.
+        NonFiniteEmbeddingError
+            If the network gives NaN or infinite numbers, whatever the policy is.
         InputError
             If X is not such a container, or lacks a column.
         """
@@ -172,7 +184,7 @@ class Predictor:
         ------
         ParameterError
             If the bundle has no such output.
-        ImageErrors, InputError
+        ImageErrors, NonFiniteEmbeddingError, InputError
             As in `predict`.
         """
         known = ["embedding", *self.card["outputs"]]
@@ -184,8 +196,14 @@ class Predictor:
         outputs, reasons, unusable = self.run(columns, names)
         first = columns.first
         rows = [(i, first.label(i), first.sources[i], reasons[i]) for i in sorted(reasons)]
+        if broken := [row for row in rows if row[3] == _BROKEN]:
+            name = ", ".join(entry["encoder"]["name"] for entry in self._images)
+            raise NonFiniteEmbeddingError(name, "float32", broken, len(columns))
         if unusable:
             raise ImageErrors([row for row in rows if row[0] in unusable], len(columns), None)
+        missing = sum(map(is_missing, first.sources))
+        if are_the_rule(len(rows) - sum(is_missing(row[2]) for row in rows), len(columns) - missing):
+            raise ImageErrors(rows, len(columns), None, stopped_after=len(columns))
         if rows:
             warnings.warn("\n".join(["Images became NaN rows:", *list_rows(rows)]), ImageWarning, stacklevel=3)
         return outputs
@@ -239,7 +257,10 @@ class Predictor:
             if entry["absent"]:
                 tensors[entry["absent"]] = absent
         values = {name: column[chunk.start : chunk.stop] for name, column in columns.values.items()}
-        return self._engine.run(tensors, values, names), bad
+        outputs, broken = self._engine.run(tensors, values, names)
+        for j in np.flatnonzero(broken):
+            bad.setdefault(chunk[j], ("raise", _BROKEN))
+        return outputs, bad
 
     def _read(self, source: Any, entry: dict[str, Any]) -> np.ndarray:
         """Pixels of a source, or `_Unusable`."""

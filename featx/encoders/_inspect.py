@@ -51,7 +51,7 @@ def probe(module: torch.nn.Module, size: int) -> tuple[str | None, int]:
     Returns
     -------
     classifier : str or None
-        The last node with parameters, if it is a linear layer.
+        The last node with parameters, if it is a linear layer; where there are several heads, the node before them.
     dim : int
         Length of the classifier's input, or of the pooled output where there is no classifier.
 
@@ -61,6 +61,8 @@ def probe(module: torch.nn.Module, size: int) -> tuple[str | None, int]:
         If the module cannot take such an image.
     """
     import torch
+
+    from featx.encoders._several_heads import CLASSIFIER, SeveralHeads
 
     visited: list[tuple[str, torch.nn.Module]] = []
     hooks = [
@@ -79,6 +81,8 @@ def probe(module: torch.nn.Module, size: int) -> tuple[str | None, int]:
     finally:
         for hook in hooks:
             hook.remove()
+    if isinstance(module, SeveralHeads) and isinstance(module.classifier, torch.nn.Identity):
+        return CLASSIFIER, module.network.head_hidden_size
     if visited and visited[-1][0] and isinstance(visited[-1][1], torch.nn.Linear):
         name, layer = visited[-1]
         return name, layer.in_features

@@ -61,8 +61,10 @@ class FromCheckpoint:
     def build(self) -> torch.nn.Module:
         if isinstance(self.architecture, str):
             return _freeze(build_from_file(get_architecture(self.architecture), self.path, self.size))
+        from featx.encoders._several_heads import rename
+
         module = freeze_copy(_call(self.architecture))
-        return _freeze(load_into(module, read_state_dict(self.path), classifier=None, origin=self.path))
+        return _freeze(load_into(module, read_state_dict(self.path), classifier=None, rename=rename, origin=self.path))
 
     def __str__(self) -> str:
         return f"read from {self.path}"
@@ -117,9 +119,11 @@ def freeze_copy(module: Any) -> torch.nn.Module:
     """Copy what belongs to the user, who may go on training it."""
     import torch
 
+    from featx.encoders._several_heads import join_heads
+
     if not isinstance(module, torch.nn.Module):
         raise ParameterError(f"Got module={type(module).__name__}. Expected a torch.nn.Module.")
-    return _freeze(copy.deepcopy(module))
+    return _freeze(join_heads(copy.deepcopy(module)))
 
 
 def _freeze(module: torch.nn.Module) -> torch.nn.Module:

@@ -103,7 +103,8 @@ def _check_preprocess(preprocess: str | Preprocess, default: Preprocess) -> Prep
     if preprocess == "default":
         return default
     if preprocess in FITS:
-        return replace(default, fit=preprocess)
+        # The whole image, also where the reference squashes and then crops.
+        return replace(default, fit=preprocess, resize=default.resize if preprocess == "crop" else None)
     raise ParameterError(
         f"Got preprocess={preprocess!r}. Expected 'default', {', '.join(map(repr, FITS))} (the default with another "
         "fit) or a featx.Preprocess."

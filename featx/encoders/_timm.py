@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def architecture(name: str) -> Architecture:
     """
     import_optional("timm", extra="timm", purpose=f"The encoder {PREFIX + name!r}")
     config = _find_config(name)
-    classifier, dim, parameters = _skeleton(name)
+    classifier, dim, parameters, rename = _skeleton(name)
     return Architecture(
         name=f"{PREFIX}{config.architecture}",
         dim=dim,
@@ -40,6 +41,7 @@ def architecture(name: str) -> Architecture:
         gmacs=None,
         weights=(_weights(name, config),),
         build=partial(_build, name),
+        rename=rename,
     )
 
 
@@ -60,13 +62,19 @@ def _weights(name: str, config: Any) -> Weights:
     channels, height, width = config.input_size
     if channels != 3 or height != width:
         raise ParameterError(f"{PREFIX + name!r} takes images of {config.input_size}; featx needs square RGB ones.")
+    fit = _FITS.get(config.crop_mode, "crop")
+    if config.crop_pct > 1 or (fit == "pad" and config.crop_pct < 1):
+        raise ParameterError(
+            f"{PREFIX + name!r} takes images with crop_pct={config.crop_pct} and crop_mode={config.crop_mode!r}, which "
+            "no featx.Preprocess says. Wrap the network with featx.Encoder.from_factory, and a Preprocess of your own."
+        )
     return Weights(
         name=config.tag or "default",
         identity=f"{PREFIX}{config.architecture}.{config.tag}",
         preprocess=Preprocess(
             size=height,
-            resize=max(height, int(height / config.crop_pct)),
-            fit=_FITS.get(config.crop_mode, "crop"),
+            resize=int(height / config.crop_pct),
+            fit=fit,
             interpolation=config.interpolation if config.interpolation != "random" else "bicubic",
             mean=config.mean,
             std=config.std,
@@ -79,28 +87,30 @@ def _weights(name: str, config: Any) -> Weights:
     )
 
 
-def _skeleton(name: str) -> tuple[str | None, int | None, float]:
-    """Classifier node, its input's length and the millions of parameters, from a model without memory."""
+def _skeleton(name: str) -> tuple[str | None, int | None, float, Callable[[str], str]]:
+    """Classifier node, its input's length, millions of parameters, and how keys are renamed; from no memory."""
     import torch
+
+    from featx.encoders._several_heads import CLASSIFIER, SeveralHeads, rename
 
     model = build_skeleton(partial(_build, name), 0)
     parameters = round(sum(p.numel() for p in model.parameters()) / 1e6, 3)
-    head = model.get_classifier()
-    if isinstance(head, tuple | list):  # distilled: the second imitates a teacher
-        head = head[0]
-    elif isinstance(head, torch.nn.ModuleList):  # one for each branch or stage
-        head = head[-1]
+    if isinstance(model, SeveralHeads):
+        return CLASSIFIER, model.network.head_hidden_size, parameters, rename
+    head = model.get_classifier() if hasattr(model, "get_classifier") else None  # encoders of other models have none
     node = next((node for node, module in model.named_modules() if node and module is head), None)
     if node is None or isinstance(head, torch.nn.Identity):
-        return None, None, parameters
+        return None, None, parameters, str
     # Only running a classifier of another kind tells what it takes.
-    return node, getattr(head, "in_features", getattr(head, "in_channels", None)), parameters
+    return node, getattr(head, "in_features", getattr(head, "in_channels", None)), parameters, str
 
 
 def _build(name: str, _size: int) -> torch.nn.Module:
     import timm
 
-    return timm.create_model(name, pretrained=False)
+    from featx.encoders._several_heads import join_heads
+
+    return join_heads(timm.create_model(name, pretrained=False))
 
 
 def _load(name: str) -> dict[str, torch.Tensor]:

@@ -100,6 +100,7 @@ def trace(build: Callable[[str], torch.nn.Module], classifier: str | None, size:
 def _run(network: torch.nn.Module, classifier: str | None, size: int, device: str) -> Trace:
     import torch
 
+    network.requires_grad_(False)  # torch counts nothing in a node that gets a parameter as its input (PiT)
     with torch.no_grad(), _counting() as macs, _Watch(network, classifier, macs) as watch:
         # Tensors that the network makes while it runs belong there too.
         with torch.device("meta") if device == "meta" else nullcontext():

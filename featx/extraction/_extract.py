@@ -86,10 +86,15 @@ def extract(column: ImageColumn, specs: Sequence[EncoderSpec], store: Store | No
     Raises
     ------
     ImageErrors
-        If images are unusable and the options say "raise"; every good row is in the store by then.
+        If images are unusable and the options say "raise", or unreadable ones are plainly the rule; every good row
+        is in the store by then.
+    NonFiniteEmbeddingError
+        If the network gives NaN or infinite numbers, whatever the options say; so too the other rows.
     """
     started = time.perf_counter()
-    failures = Failures(column, options.on_error, options.on_missing)
+    failures = Failures(
+        column, options.on_error, options.on_missing, encoder=specs[0].name, precision=specs[0].precision
+    )
     encoded = 0
     # One more than processors: it reads and decodes while the others wait for a disk, or for the GPU.
     with ThreadPoolExecutor(options.n_threads + 1, thread_name_prefix="featx") as pool:
@@ -99,6 +104,7 @@ def extract(column: ImageColumn, specs: Sequence[EncoderSpec], store: Store | No
         if not table.known.all():
             job = _Job(column, rows, table, specs, failures, options, pool)
             encoded = job.encode_missing(hits)
+            failures.refuse_non_finite()
     embeddings = _assemble(len(column), rows, table, failures, specs, options)
     seconds = time.perf_counter() - started
     failed = len(failures)
@@ -225,10 +231,18 @@ class _Job:
         """Put a batch's rows into the table; returns which images they are of."""
         for j, reason in batch.reasons.items():
             self._fail(images[j], reason)
-        if batch.rows is not None:
-            self._table.add(images[batch.positions], batch.rows, dims)
         self._seen += len(batch.positions) + len(batch.reasons)
-        return images[batch.positions].tolist()
+        if batch.rows is None:
+            return []
+        encoded, rows = images[batch.positions], batch.rows
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            for image in encoded[~finite]:
+                for position in self._rows[self._table.rows_of(image)]:
+                    self._failures.add_non_finite(int(position))
+            encoded, rows = encoded[finite], rows[finite]
+        self._table.add(encoded, rows, dims)
+        return encoded.tolist()
 
     def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[Batch]:
         """The images through the threads; few images are spread over all of them."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-from featx.exceptions import ImageErrors, ImageWarning, list_rows
-from featx.images import ImageColumn
+from featx._warn_once import warn_once
+from featx.exceptions import (
+    ImageErrors,
+    ImageWarning,
+    NonFiniteEmbeddingError,
+    are_the_rule,
+    describe,
+    list_rows,
+)
+from featx.images import ImageColumn, is_missing
 
 # A wrong root folder shows early: bad rows are plainly the rule above this share, once so many are seen.
 _RULE_SHARE = 0.05
 _RULE_ROWS = 200
+_NON_FINITE = "NaN or infinite numbers from the network"
 
 
 class Failures:
@@ -21,14 +29,21 @@ class Failures:
     column : ImageColumn
     on_error, on_missing : {"raise", "nan"}
         What becomes of unreadable and of missing rows.
+    encoder, precision : str
+        Of the network, for what is said of its numbers.
     """
 
-    def __init__(self, column: ImageColumn, on_error: str, on_missing: str):
+    def __init__(
+        self, column: ImageColumn, on_error: str, on_missing: str, *, encoder: str = "", precision: str = "float32"
+    ):
         self._column = column
         self._on_error = on_error
         self._on_missing = on_missing
+        self._encoder = encoder
+        self._precision = precision
         self._errors: dict[int, str] = {}
         self._missing: dict[int, str] = {}
+        self._non_finite: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._errors) + len(self._missing)
@@ -48,16 +63,37 @@ class Failures:
     def add_missing(self, position: int) -> None:
         self._missing[position] = f"missing ({self._column.sources[position]!r})"
 
+    def add_non_finite(self, position: int) -> None:
+        self._non_finite[position] = _NON_FINITE
+
     def stop_if_the_rule(self, seen: int) -> None:
-        """Give up early where nearly nothing can be read.
+        """Give up early where nearly nothing can be read, or the network is broken.
 
         Raises
         ------
         ImageErrors
             If errors raise and more than 5 % of the rows seen, at least 200, are bad.
+        NonFiniteEmbeddingError
+            If the network gave such numbers for more than 5 % of the rows seen, at least 200.
         """
-        if self._on_error == "raise" and seen >= _RULE_ROWS and self.n_errors > _RULE_SHARE * seen:
+        if seen < _RULE_ROWS:
+            return
+        if len(self._non_finite) > _RULE_SHARE * seen:
+            self.refuse_non_finite()
+        if self._on_error == "raise" and self.n_errors > _RULE_SHARE * seen:
             raise ImageErrors(self._rows(self._errors), len(self._column), None, stopped_after=seen)
+
+    def refuse_non_finite(self) -> None:
+        """Raise for rows that the network gave no numbers for, whatever the policies say.
+
+        Raises
+        ------
+        NonFiniteEmbeddingError
+            If there are any.
+        """
+        if self._non_finite:
+            rows = self._rows(self._non_finite)
+            raise NonFiniteEmbeddingError(self._encoder, self._precision, rows, len(self._column))
 
     def settle(self, *, stored: bool) -> None:
         """Raise or warn, once everything else is done.
@@ -70,22 +106,29 @@ class Failures:
         Raises
         ------
         ImageErrors
-            If there are rows whose policy is "raise".
+            If there are rows whose policy is "raise", or unreadable ones are plainly the rule.
         """
         raising = (self._errors if self._on_error == "raise" else {}) | (
             self._missing if self._on_missing == "raise" else {}
         )
+        n, present = len(self._column), len(self._column) - len(self._missing)
         if raising:
-            n_stored = len(self._column) - len(self) if stored else None
-            raise ImageErrors(self._rows(raising), len(self._column), n_stored)
+            raise ImageErrors(self._rows(raising), n, n - len(self) if stored else None)
+        if are_the_rule(self.n_errors, present):
+            raise ImageErrors(self._rows(self._errors), n, None, stopped_after=n)
         if len(self):
             rows = self._rows(self._errors | self._missing)
-            warnings.warn(
-                "\n".join([f"{len(rows):,} of {len(self._column):,} images became NaN rows:", *list_rows(rows)]),
+            warn_once(
+                "\n".join([f"{len(rows):,} of {n:,} images became NaN rows:", *list_rows(rows)]),
                 ImageWarning,
+                {self._name(source, reason) for _, _, source, reason in rows},
                 stacklevel=5,
             )
 
     def _rows(self, reasons: dict[int, str]) -> list[tuple[int, Any, Any, str]]:
         column = self._column
         return [(i, column.label(i), column.sources[i], reasons[i]) for i in sorted(reasons)]
+
+    def _name(self, source: Any, reason: str) -> tuple:
+        """What tells a bad row from another in a later call; a missing one has nothing but how many there are."""
+        return describe(source), reason, len(self._missing) if is_missing(source) else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
+from featx._warn_once import warn_once
 from featx.encoders import EncoderSpec
 from featx.exceptions import StoreWarning
 from featx.store import Store
@@ -146,4 +146,5 @@ class Table:
 
     def _give_up(self, what: str, error: Exception) -> None:
         self._store = None
-        warnings.warn(f"The cache could not be {what}; embeddings are not kept. {error}", StoreWarning, stacklevel=6)
+        message = f"The cache could not be {what}; embeddings are not kept. {error}"
+        warn_once(message, StoreWarning, {message}, stacklevel=6)

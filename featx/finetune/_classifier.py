@@ -74,8 +74,8 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     precision : {"float32", "bfloat16"}, default="float32"
         ``"bfloat16"`` trains in mixed precision, on GPUs that have it.
     cache, on_error, on_missing
-        As for `ImageEncoder`. Images that are NaN rows there are left out of the training here; `predict` always
-        raises.
+        As for `ImageEncoder`, also of one that is given as the encoder. Images that are NaN rows there are left out
+        of the training here, and `predict` fills them with the mean embedding of up to 256 images trained on.
     random_state : int, RandomState or None, default=0
         Draws the split, the order and the noise, by torch's generator: an augment that draws from numpy's or from
         ``random`` is its own affair. On one machine's CPU, the same one gives the same weights.
@@ -87,6 +87,8 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     encoder_ : Encoder
         The tuned encoder, of a fingerprint of its own: to be cached, ranked, saved and exported like any other, as in
         ``featx.image_pipeline("svm", encoder=model.encoder_)``.
+    imputer_ : SimpleImputer or None
+        What fills NaN rows; None where images that cannot be used raise.
     head_ : LogisticRegression
         The tuned head, a linear model of the encoder's embeddings.
     classes_ : ndarray of shape (n_classes,)

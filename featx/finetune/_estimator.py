@@ -34,6 +34,8 @@ _OWN = {
 }
 
 
+# Images whose mean embedding stands for one that cannot be used.
+_IMPUTED_FROM = 256
 # Dropout and augments draw from a generator that all threads share.
 _ONE_AT_A_TIME = Lock()
 
@@ -142,6 +144,7 @@ class FineTuner(BaseEstimator):
             tuned = Job(parameters, encoder, tasks, seed).run()
         self.encoder_, self.history_ = tuned.encoder, tuned.history
         self.head_ = tasks[0].labels.head(tuned.coef, tuned.intercept)
+        self.imputer_ = self._fit_imputer(X, tuned.usable)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -158,12 +161,12 @@ class FineTuner(BaseEstimator):
         Raises
         ------
         ImageErrors
-            If images are unusable, whatever ``on_error`` says of those to train on.
+            If images are unusable, and ``on_error`` or ``on_missing`` say "raise"; else their rows are NaN.
         """
         return self.to_pipeline().named_steps["encoder"].transform(X)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict.
+        """Predict; images that become NaN rows get what the mean embedding of the training images gets.
 
         Parameters
         ----------
@@ -186,15 +189,14 @@ class FineTuner(BaseEstimator):
         Returns
         -------
         sklearn.pipeline.Pipeline
-            Steps ``encoder``, an `ImageEncoder`, and ``head``, a linear model of scikit-learn.
+            Steps ``encoder``, an `ImageEncoder`, and ``head``, a linear model of scikit-learn; between them
+            ``imputer`` where rows may be NaN, as in `featx.image_pipeline`.
         """
         from sklearn.pipeline import Pipeline
 
         check_is_fitted(self, "encoder_")
-        encoder = self._image_encoder().set_params(
-            encoder=self.encoder_, weights="default", preprocess="default", on_error="raise", on_missing="raise"
-        )
-        return Pipeline([("encoder", encoder), ("head", self.head_)])
+        imputer = [] if self.imputer_ is None else [("imputer", self.imputer_)]
+        return Pipeline([("encoder", self._tuned_encoder()), *imputer, ("head", self.head_)])
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "encoder_")
@@ -206,6 +208,21 @@ class FineTuner(BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.allow_nan = self.on_missing == "nan"
         return tags
+
+    def _tuned_encoder(self) -> ImageEncoder:
+        return self._image_encoder().set_params(encoder=self.encoder_, weights="default", preprocess="default")
+
+    def _fit_imputer(self, X: Any, usable: np.ndarray) -> Any:
+        """Fit what fills NaN rows, where there may be any, on some of the images trained on."""
+        encoder = self._tuned_encoder()
+        if "nan" not in (encoder.on_error, encoder.on_missing):
+            return None
+        from sklearn.impute import SimpleImputer
+
+        sources = as_column(X).sources
+        some = np.unique(np.linspace(0, len(usable) - 1, _IMPUTED_FROM).astype(int))
+        found = encoder.set_params(verbose=0).transform([sources[i] for i in usable[some]])
+        return SimpleImputer(keep_empty_features=True).fit(np.asarray(found))
 
     def _image_encoder(self) -> ImageEncoder:
         if isinstance(self.encoder, ImageEncoder):

@@ -71,12 +71,15 @@ class Tuned:
     coef, intercept : ndarray
         Of the first task's head.
     history : pandas.DataFrame
+    usable : ndarray of int
+        Positions of the first task's images that can be used.
     """
 
     encoder: Encoder
     coef: np.ndarray
     intercept: np.ndarray
     history: pd.DataFrame
+    usable: np.ndarray
 
 
 class Job:
@@ -132,7 +135,7 @@ class Job:
         train_rows = self._rows(inputs, training, make_augment(self.parameters["augment"]))
         valid_rows = self._rows(inputs, [held_out]) if len(held_out) else None
         net = train_seeded(self, train_rows, valid_rows, checkpoint)
-        return self._take(curves(net, self.tasks[0].labels.measure))
+        return self._take(curves(net, self.tasks[0].labels.measure), usable[0])
 
     def checkpoint(self) -> Checkpoint:
         """The file of this training alone."""
@@ -194,13 +197,13 @@ class Job:
             augment=augment,
         )
 
-    def _take(self, history: pd.DataFrame) -> Tuned:
+    def _take(self, history: pd.DataFrame, usable: np.ndarray) -> Tuned:
         network, head = self.tunable.network.cpu(), self.tunable.head
         keep_outputs(head, self.tasks[0].labels.n_outputs)
         name = self.spec.name.removesuffix(_TUNED) + _TUNED
         encoder = Encoder.from_module(own_network(network), preprocess=self.spec.preprocess, name=name)
         coef, intercept = (values.detach().numpy().astype(np.float64) for values in (head.weight, head.bias))
-        return Tuned(encoder, coef, intercept, history)
+        return Tuned(encoder, coef, intercept, history, usable)
 
 
 @contextmanager

@@ -35,13 +35,14 @@ class Preprocess:
     size : int, default=224
         Side of the square, in pixels.
     resize : int or None, default=None
-        With ``fit="crop"``: the shorter side would be resized to this before a
-        central square of `size` is cut, so a larger value cuts more away.
-        None is `size`: the whole central square.
+        With ``fit="crop"`` the shorter side would be resized to this, with
+        ``"squash"`` both sides, before a central square of `size` is cut, so a
+        larger value cuts more away. None is `size`: nothing more is cut.
     fit : {"crop", "squash", "pad"}, default="crop"
         ``"crop"`` takes the centred square of side min(width, height) * size / resize,
-        ``"squash"`` the whole image whatever its aspect, ``"pad"`` the whole image
-        with its aspect, on a background of the mean colour.
+        ``"squash"`` the share size / resize of both sides whatever their aspect, so
+        without `resize` the whole image, ``"pad"`` the whole image with its aspect,
+        on a background of the mean colour.
     interpolation : {"nearest", "bilinear", "bicubic", "lanczos"}, default="bicubic"
         Pillow's filter of that name.
     mean, std : tuple of 3 floats, default=ImageNet's
@@ -77,7 +78,7 @@ class Preprocess:
         _one_of("interpolation", self.interpolation, tuple(_INTERPOLATIONS))
         object.__setattr__(self, "size", size)
         # Two ways to say one thing must be equal.
-        object.__setattr__(self, "resize", resize if self.fit == "crop" and resize > size else None)
+        object.__setattr__(self, "resize", resize if self.fit != "pad" and resize > size else None)
         object.__setattr__(self, "mean", _three("mean", self.mean, lambda mean: 0 <= mean <= 1, "in 0..1"))
         object.__setattr__(self, "std", _three("std", self.std, lambda std: 0 < std < math.inf, "above 0"))
 
@@ -100,11 +101,12 @@ class Preprocess:
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """The part of the image that is used: left, upper, right, lower, in pixels of the image."""
-        if self.fit != "crop":
+        if self.fit == "pad":
             return 0.0, 0.0, float(width), float(height)
-        side = min(width, height) * self.size / (self.resize or self.size)
-        left, upper = (width - side) / 2, (height - side) / 2
-        return left, upper, left + side, upper + side
+        sides = (width, height) if self.fit == "squash" else (min(width, height),) * 2
+        across, down = (side * self.size / (self.resize or self.size) for side in sides)
+        left, upper = (width - across) / 2, (height - down) / 2
+        return left, upper, left + across, upper + down
 
     def _pad(self, image: Image.Image, resample: Image.Resampling) -> Image.Image:
         scale = self.size / max(image.size)

@@ -17,6 +17,7 @@ from featx.exceptions import (
     DeviceError,
     InputError,
     MissingDependencyError,
+    NonFiniteEmbeddingError,
     ParameterError,
     UnknownNameError,
 )
@@ -32,6 +33,15 @@ _INT8 = "int8"
 _ALL = (*PRECISIONS, _INT8)
 _COLUMNS = ("cosine", "relative_l2", "relative_l2_worst", "images_per_second", "score", "score_std", "note")
 _RUNS = 5
+# Of one precision, while others go on.
+_CANNOT = (
+    ConversionError,
+    DeviceError,
+    MissingDependencyError,
+    NonFiniteEmbeddingError,
+    ParameterError,
+    InputError,
+)
 
 
 def compare_precisions(
@@ -106,7 +116,7 @@ def compare_precisions(
     for precision in precisions:
         try:
             candidates[precision] = reference if precision == "float32" else _Candidate(base, precision, images)
-        except (ConversionError, DeviceError, MissingDependencyError, ParameterError, InputError) as error:
+        except _CANNOT as error:
             rows[precision]["note"] = str(error)
     rates = _rates(list(candidates.values()), pixels)
     for (precision, candidate), rate in zip(candidates.items(), rates, strict=True):

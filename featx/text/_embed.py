@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from featx.exceptions import FeatxWarning, InputError, list_rows
+from featx._warn_once import warn_once
+from featx.exceptions import FeatxWarning, InputError, NonFiniteEmbeddingError, list_rows
 from featx.extraction import Table, encode_in_turns, progress_bar
 from featx.images import DIGEST_BYTES, ImageColumn, is_missing
 from featx.store import Store
@@ -59,6 +59,8 @@ def embed(column: ImageColumn, spec: TextSpec, store: Store | None, options: Opt
     ------
     InputError
         If texts are missing and the options say "raise": before any is encoded.
+    NonFiniteEmbeddingError
+        If the model gives NaN or infinite numbers; the other rows are in the store by then.
     """
     started = time.perf_counter()
     present = np.array([i for i, text in enumerate(column.sources) if not is_missing(text)], np.int64)
@@ -68,6 +70,10 @@ def embed(column: ImageColumn, spec: TextSpec, store: Store | None, options: Opt
     texts = [column.sources[i] for i in present]
     table = Table(digest_texts(texts), [spec], store)
     encoded = 0 if table.known.all() else _encode_missing(texts, table, spec, options)
+    if not table.known.all():
+        odd = present[sorted(row for i in np.flatnonzero(~table.known) for row in table.rows_of(i))]
+        bad = [(int(i), column.label(i), column.sources[i], "NaN or infinite numbers") for i in odd]
+        raise NonFiniteEmbeddingError(spec.name, "float32", bad, n)
     rows = table.gather()
     if failed or not n:
         embeddings = np.full((n, _dim(table, spec, options)), np.nan, np.float32)
@@ -97,11 +103,13 @@ def _encode_missing(texts: Sequence[str], table: Table, spec: TextSpec, options:
     def work(numbers: np.ndarray) -> int:
         started = time.perf_counter()
         rows = encode(spec, [texts[i] for i in table.first[numbers]], options.device, options.batch_size)
-        table.add(numbers, rows, rows.shape[1:])
+        finite = np.isfinite(rows).all(axis=1)
+        encoded = numbers[finite]
+        table.add(encoded, rows[finite], rows.shape[1:])
         seconds = round(time.perf_counter() - started, 4)
-        table.put(numbers, {"runtime": "sentence-transformers", "device": options.device, "seconds": seconds})
+        table.put(encoded, {"runtime": "sentence-transformers", "device": options.device, "seconds": seconds})
         bar.update(len(numbers))
-        return len(numbers)
+        return len(encoded)
 
     with progress_bar(n, hits=hits, description=spec.name, verbose=options.verbose, unit="text") as bar:
         return encode_in_turns(table, work, bar)
@@ -113,4 +121,5 @@ def _settle_missing(column: ImageColumn, on_missing: str) -> None:
     if on_missing == "raise":
         hint = 'Continue with on_missing="nan", or fill them in.'
         raise InputError("\n".join([f"{share} are missing.", *list_rows(rows), hint]))
-    warnings.warn("\n".join([f"{share} became NaN rows:", *list_rows(rows)]), FeatxWarning, stacklevel=5)
+    message = "\n".join([f"{share} became NaN rows:", *list_rows(rows)])
+    warn_once(message, FeatxWarning, {("text", len(rows))}, stacklevel=5)

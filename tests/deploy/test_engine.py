@@ -19,7 +19,8 @@ from featx.exceptions import BundleError
 def test_only_what_is_asked_for_is_computed(bundle, model):
     engine = Engine(bundle, threads=1)
     pixels = np.zeros((3, 32, 32, 3), np.uint8)
-    outputs = engine.run({"image": pixels}, {}, ["label", "embedding"])
+    outputs, broken = engine.run({"image": pixels}, {}, ["label", "embedding"])
+    assert not broken.any()
     assert list(outputs) == ["label", "embedding"]
     assert outputs["label"].shape == (3,)
     assert outputs["embedding"].shape == (3, 8)

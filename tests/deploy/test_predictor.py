@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,12 +14,22 @@ import pandas as pd
 import polars as pl
 import pytest
 from PIL import Image
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 import featx
-from featx.exceptions import BundleError, ImageErrors, ImageWarning, InputError, ParameterError
+from featx.exceptions import (
+    BundleError,
+    FallbackWarning,
+    ImageErrors,
+    ImageWarning,
+    InputError,
+    NonFiniteEmbeddingError,
+    ParameterError,
+)
+from tests.networks import Overflowing, wrap
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +129,38 @@ def test_a_tolerant_pipeline_stays_tolerant(tiny, crops, places, tmp_path):
     assert [bool(row["error"]) for row in rows] == [False, True, True]
     with pytest.raises(ImageErrors):
         featx.Predictor(tmp_path / "bundle", on_error="raise", on_missing="raise").predict(X)
+
+
+@pytest.fixture(scope="module", params=["onnx", "sklearn"])
+def overflowing(request, crops, places, tmp_path_factory) -> featx.Predictor:
+    """Of an encoder whose numbers are infinite for white images, with a head in the graph and one that is not."""
+    encoder = featx.ImageEncoder(wrap(Overflowing()), cache=False, verbose=0, on_error="nan", on_missing="nan")
+    head = LogisticRegression() if request.param == "onnx" else HistGradientBoostingClassifier(max_iter=5)
+    model = make_pipeline(encoder, SimpleImputer(), head).fit(crops, places)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FallbackWarning)  # of a head that stays scikit-learn's
+        return featx.Predictor(featx.export_bundle(model, tmp_path_factory.mktemp("overflow") / "bundle"))
+
+
+def test_numbers_that_are_none_are_an_error_and_no_prediction(overflowing, crops):
+    white = np.full((32, 32, 3), 255, np.uint8)
+    X = pd.Series([crops[0], white, None, *crops[1:5], white], index=list("abcdefgh"))
+    for ask in (overflowing.predict, overflowing.predict_proba, overflowing.embed):
+        with pytest.raises(NonFiniteEmbeddingError, match="'Overflowing' gives NaN or infinite") as caught:
+            ask(X)
+        assert caught.value.table["index"].tolist() == ["b", "h"]
+    rows = overflowing.predict_table(X)
+    assert [row["label"] is None for row in rows] == [False, True, False, False, False, False, False, True]
+    assert "infinite" in rows[1]["error"]
+    expected = overflowing.predict_proba(crops[1:5]).max(axis=1)
+    np.testing.assert_allclose([row["probability"] for row in rows[3:7]], expected, atol=1e-6)
+
+
+def test_a_wrong_root_is_no_prediction_of_the_mean_image(overflowing, crops):
+    with pytest.raises(ImageErrors, match=r"40 of them are unreadable.*another root folder"):
+        overflowing.predict([*(f"wrong/{i}.jpg" for i in range(40)), *crops[:9]])
+    with pytest.warns(ImageWarning):
+        assert len(overflowing.predict(["wrong.jpg", *[None] * 30])) == 31
 
 
 def test_a_strict_pipeline_has_no_rule_for_nan(bundle):

@@ -96,6 +96,14 @@ def test_a_fit_is_the_reference_with_another_fit(fit):
     assert (changed == default) is (fit == "crop")
 
 
+def test_squash_shows_the_whole_image_also_where_the_reference_squashes_and_crops():
+    reference = featx.Preprocess(32, 40, fit="squash")
+    encoder = featx.Encoder.from_module(torch.nn.Conv2d(3, 2, 3), preprocess=reference)
+    assert resolve(encoder)[0].preprocess == reference
+    assert resolve(encoder, preprocess="squash")[0].preprocess == featx.Preprocess(32, fit="squash")
+    assert resolve(encoder, preprocess="crop")[0].preprocess == featx.Preprocess(32, 40)
+
+
 def test_a_preprocess_of_ones_own_is_taken_whole():
     mine = featx.Preprocess(size=96, interpolation="nearest")
     assert resolve("resnet18", preprocess=mine)[0].preprocess == mine

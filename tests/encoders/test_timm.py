@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ timm = pytest.importorskip("timm")
 torch = pytest.importorskip("torch")
 
 # A linear classifier, one after a convolution, tokens, a map with its own head, and a head of another kind.
-NAMES = ("resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224", "convnext_atto", "levit_128s")
+NAMES = ("resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224", "convnext_atto", "repvit_m1")
 
 
 @pytest.fixture(autouse=True)
@@ -38,22 +39,70 @@ def test_feature_is_timms_own(name):
         expected = model.forward_head(model.forward_features(x), pre_logits=True)
     torch.testing.assert_close(feature, expected, rtol=1e-4, atol=1e-5)
     assert specs[0].dim in (feature.shape[1], None)
-    assert (specs[0].dim is None) == (name == "levit_128s")
+    assert (specs[0].dim is None) == (name == "repvit_m1")
 
 
-def test_distilled_model_gives_its_class_token():
-    (spec,) = resolve("timm:deit_tiny_distilled_patch16_224", weights="random")
-    assert (spec.classifier, spec.dim) == ("head", 192)
+# Two branches, a head for each stage, a token for a teacher, and two heads on one vector.
+SEVERAL = {
+    "crossvit_tiny_240": 288,
+    "efficientvim_m1": 960,
+    "deit_tiny_distilled_patch16_224": 192,
+    "levit_128s": 384,
+}
 
 
-def test_model_without_a_classifier_gives_its_output():
-    architecture = _timm.architecture("vit_small_patch14_dinov2")
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_heads_have_one_feature_and_timms_own_logits(name):
+    feature, logits = resolve(f"timm:{name}", weights="random", layers=["feature", "logits"])
+    assert feature.dim == SEVERAL[name]
+    network = build_network([feature, logits])
+    model = timm.create_model(name).eval()
+    model.load_state_dict({key.removeprefix("network."): v for key, v in network.network.state_dict().items()})
+    size = feature.preprocess.size
+    pixels = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        x = (pixels.permute(0, 3, 1, 2).float() - network.mean) / network.std
+        got, expected = network(pixels), (model.forward_head(model.forward_features(x), pre_logits=True), model(x))
+    for ours, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_several_heads_are_read_as_timm_writes_them(tmp_path):
+    model = timm.create_model("crossvit_tiny_240")
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    network = resolve("timm:crossvit_tiny_240", weights=tmp_path / "w.pth")[0].build()
+    assert torch.equal(network.network.head[1].weight, model.head[1].weight)
+    assert len(featx.list_layers("timm:crossvit_tiny_240", weights=tmp_path / "w.pth")) > 4
+
+
+def test_a_users_own_network_of_several_heads_drops_no_branch(tmp_path):
+    preprocess = featx.Preprocess(240)
+    encoder = featx.Encoder.from_factory(partial(timm.create_model, "crossvit_tiny_240"), preprocess=preprocess)
+    assert (encoder.dim, encoder.classifier) == (288, "classifier")
+    torch.save(timm.create_model("crossvit_tiny_240").state_dict(), tmp_path / "w.pth")
+    read = featx.Encoder.from_checkpoint(
+        tmp_path / "w.pth", partial(timm.create_model, "crossvit_tiny_240"), preprocess=preprocess
+    )
+    assert read.dim == 288
+
+
+def test_a_network_of_several_heads_is_tuned_with_one(crops):
+    pytest.importorskip("skorch", reason="needs pip install 'featx[finetune]'")
+    encoder = featx.ImageEncoder("timm:deit_tiny_distilled_patch16_224", weights="random", cache=False, verbose=0)
+    model = featx.FineTuneClassifier(encoder, unfreeze="head", epochs=1, verbose=0).fit(crops[::5], [0, 1] * 4)
+    assert model.encoder_.dim == 192
+    assert model.predict_proba(crops[:1]).shape == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "qwen3_vit_88m_enc"])
+def test_model_without_a_classifier_gives_its_output(name):
+    architecture = _timm.architecture(name)
     assert (architecture.classifier, architecture.dim) == (None, None)
 
 
 def test_embeddings_of_a_head_of_another_kind_have_names():
     preprocess = featx.Preprocess(size=224, fit="squash")
-    encoder = featx.ImageEncoder("timm:levit_128s", weights="random", preprocess=preprocess, cache=False)
+    encoder = featx.ImageEncoder("timm:repvit_m1", weights="random", preprocess=preprocess, cache=False)
     assert len(encoder.get_feature_names_out()) == 384
 
 
@@ -64,6 +113,21 @@ def test_preprocess_is_the_one_that_timm_says():
     assert preprocess.resize == int(config.input_size[1] / config.crop_pct)
     assert (preprocess.mean, preprocess.std) == (config.mean, config.std)
     assert preprocess.interpolation == config.interpolation
+
+
+def test_timm_squashes_and_then_crops_where_it_says_so():
+    preprocess = resolve("timm:dm_nfnet_f0")[0].preprocess
+    assert (preprocess.size, preprocess.resize, preprocess.fit) == (192, 213, "squash")
+    assert resolve("timm:dm_nfnet_f0", preprocess="squash")[0].preprocess.resize is None
+
+
+@pytest.mark.parametrize(("mode", "share"), [("center", 1.15), ("border", 0.9)])
+def test_what_no_preprocess_can_say_is_refused_by_name(monkeypatch, mode, share):
+    config = timm.models.get_pretrained_cfg("resnet10t")
+    config.crop_mode, config.crop_pct = mode, share
+    monkeypatch.setattr(timm.models, "get_pretrained_cfg", lambda name: config)
+    with pytest.raises(ParameterError, match=f"'timm:resnet10t' takes images with crop_pct={share}"):
+        resolve("timm:resnet10t")
 
 
 def test_tag_chooses_the_weights_and_the_default_tag_is_one_of_them():

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.model_selection import cross_val_score
 
 import featx
-from featx.exceptions import ImageErrors, ImageWarning
+from featx.exceptions import ImageErrors, ImageWarning, NonFiniteEmbeddingError
 from featx.extraction import Options, _turns, embedding_dims, extract
 from featx.extraction import _extract as module
 from featx.images import as_column
-from tests.networks import tiny_encoder
+from tests.networks import Broken, Overflowing, tiny_encoder, wrap
 
 
 @pytest.fixture
@@ -118,6 +119,34 @@ def test_a_wrong_root_folder_stops_early_with_one_resolved_path(encoder, files, 
         encoder.transform([*files, *(f"wrong/{i}.jpg" for i in range(9000))])
     assert raised.value.stopped_after < 9012
     assert str(tmp_path / "wrong" / "0.jpg") in str(raised.value)
+
+
+@pytest.mark.parametrize("n", [5, 20, 542])
+def test_a_wrong_root_folder_stops_where_bad_rows_may_be_nan_too(tiny, n):
+    encoder = featx.ImageEncoder(tiny, cache=False, on_error="nan", on_missing="nan")
+    with pytest.raises(ImageErrors, match=rf"{n} of them are unreadable.*another root folder") as raised:
+        encoder.transform([*(f"wrong/{i}.jpg" for i in range(n)), None])
+    assert len(raised.value.table) == n
+
+
+def test_a_cross_validation_over_a_wrong_root_has_no_score(tiny):
+    model = featx.image_pipeline(encoder=tiny, cache=False, on_error="nan")
+    with pytest.raises(ValueError, match="another root folder"):
+        cross_val_score(model, [f"wrong/{i}.jpg" for i in range(60)], [0, 1] * 30, cv=3)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_few_bad_images_are_nan_even_if_there_are_no_others(tiny, n):
+    encoder = featx.ImageEncoder(tiny, cache=False, on_error="nan")
+    with pytest.warns(ImageWarning, match=f"{n} of {n}"):
+        assert np.isnan(encoder.transform([b"no image %d" % i for i in range(n)])).all()
+
+
+def test_missing_cells_may_be_most_of_a_column(tiny, crops):
+    encoder = featx.ImageEncoder(tiny, cache=False, on_error="nan", on_missing="nan")
+    with pytest.warns(ImageWarning, match="91 of 100"):
+        rows = encoder.transform([*crops[:9], b"no image", *[None] * 90])
+    assert np.isfinite(rows).all(axis=1).sum() == 9
 
 
 def test_few_images_never_stop_early(encoder, files, store):
@@ -244,20 +273,34 @@ def test_a_file_that_changes_between_digest_and_decoding_gives_no_wrong_row(tiny
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])
-def test_a_network_that_gives_nan_is_never_stored(runtime, crops, store):
-    import torch
-
-    class Broken(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = torch.nn.Parameter(torch.tensor(float("nan")))
-
-        def forward(self, x):
-            return x.mean((2, 3)) * self.scale
-
-    broken = featx.Encoder.from_module(Broken(), preprocess=featx.Preprocess(size=32))
-    assert np.isnan(featx.ImageEncoder(broken, runtime=runtime, cache=store).transform(crops[:2])).all()
+@pytest.mark.parametrize("policy", ["raise", "nan"])
+def test_a_network_that_gives_nan_is_an_error_of_its_own_whatever_the_policy(runtime, policy, crops, store):
+    encoder = featx.ImageEncoder(wrap(Broken()), runtime=runtime, cache=store, on_error=policy, on_missing=policy)
+    with pytest.raises(NonFiniteEmbeddingError, match="'Broken' gives NaN or infinite numbers for 2 of 2 rows, in flo"):
+        encoder.transform(crops[:2])
     assert rows_in(store) == 0
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_a_single_overflow_is_named_and_the_other_rows_are_stored(runtime, crops, store):
+    encoder = featx.ImageEncoder(wrap(Overflowing()), runtime=runtime, cache=store, on_error="nan")
+    white = np.full((32, 32, 3), 255, np.uint8)
+    images = pd.Series([*crops[:5], white, crops[5], white], index=list("abcdefgh"))
+    with pytest.raises(NonFiniteEmbeddingError) as raised:
+        encoder.transform(images)
+    assert raised.value.table["index"].tolist() == ["f", "h"]
+    assert "row 5" in str(raised.value)
+    assert rows_in(store) == 6
+    assert np.isfinite(encoder.transform(images.drop(["f", "h"]))).all()
+
+
+def test_a_broken_network_is_given_up_early(crops, store, monkeypatch):
+    monkeypatch.setattr(_turns, "_CHUNKS", (64, 64))
+    images = [np.full((32, 32, 3), i, np.uint8) for i in range(200)]
+    images += [np.roll(crops[i % 40], i, axis=1) for i in range(300)]
+    with pytest.raises(NonFiniteEmbeddingError) as raised:
+        featx.ImageEncoder(wrap(Broken()), cache=store).transform(images)
+    assert 200 <= len(raised.value.rows) < 500
 
 
 def test_the_length_of_an_embedding_is_told_by_the_store_without_the_network(tiny, crops, store):

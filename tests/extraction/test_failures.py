@@ -53,6 +53,19 @@ def test_missing_rows_and_rows_that_become_nan_never_stop_it():
     tolerant.stop_if_the_rule(1000)
 
 
+@pytest.mark.parametrize(("bad", "n", "stops"), [(11, 20, True), (10, 20, False), (5, 5, True), (4, 5, False)])
+def test_where_bad_rows_may_be_nan_the_rule_is_judged_once_all_are_seen(bad, n, stops):
+    collected = failures(n, on_error="nan")
+    for i in range(bad):
+        collected.add_error(i, "no such file")
+    if stops:
+        with pytest.raises(ImageErrors, match=f"Stopped after {n} of {n} images"):
+            collected.settle(stored=True)
+    else:
+        with pytest.warns(ImageWarning, match=f"{bad} of {n}"):
+            collected.settle(stored=True)
+
+
 def test_a_warning_lists_the_first_rows_and_counts_the_others():
     collected = failures(100, on_error="nan")
     for i in range(8):

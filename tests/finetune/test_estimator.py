@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import featx
 from featx.exceptions import ImageErrors, ImageWarning, InputError, ParameterError, TrainingError
@@ -191,8 +191,29 @@ def test_bad_images_may_be_left_out_of_the_training(tiny, crops, labels, unfreez
         model.fit([b"no image", None, *crops[2:]], labels)
     alone = tuner(tiny, unfreeze=unfreeze).fit(crops[2:], labels[2:])
     np.testing.assert_allclose(model.predict_proba(crops), alone.predict_proba(crops), atol=1e-4)
-    with pytest.raises(ImageErrors):
-        model.predict([b"no image"])
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_where_bad_images_may_be_nan_they_are_predicted_as_the_mean_image_is(tiny, crops, labels, own):
+    policies = {"on_error": "nan", "on_missing": "nan"}
+    model = tuner(tiny, **policies) if own else tuner(featx.ImageEncoder(tiny, cache=False, **policies), cache=True)
+    with pytest.warns(ImageWarning):
+        model.fit([b"no image", *crops[1:]], labels)
+    images = [crops[0], b"no image", None]
+    with pytest.warns(ImageWarning, match="2 of 3"):
+        found = model.predict_proba(images)
+    mean = model.transform(crops[1:]).mean(axis=0, keepdims=True)
+    np.testing.assert_allclose(found[1:], model.head_.predict_proba(mean).repeat(2, axis=0), atol=1e-4)
+    with pytest.warns(ImageWarning):
+        assert np.isnan(model.transform(images)).all(axis=1).tolist() == [False, True, True]
+    assert list(model.to_pipeline().named_steps) == ["encoder", "imputer", "head"]
+
+
+def test_images_that_weigh_in_a_cross_validation_may_be_bad(tiny, crops, labels):
+    images = [b"no image", *crops[1:20], b"nor this", *crops[21:]]
+    with pytest.warns(ImageWarning):
+        scores = cross_val_score(tuner(tiny, on_error="nan", epochs=1), images, labels, cv=2, error_score="raise")
+    assert np.isfinite(scores).all()
 
 
 def test_one_class_is_refused(tiny, crops):

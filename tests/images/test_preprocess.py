@@ -50,6 +50,14 @@ def test_squash_takes_the_whole_image(photos):
     np.testing.assert_array_equal(Preprocess(64, fit="squash", interpolation="bilinear")(image), expected)
 
 
+def test_squash_with_resize_cuts_the_centre_of_the_squashed_image(photos):
+    image = Image.fromarray(photos[0])  # 640 x 427
+    got = Preprocess(192, 256, fit="squash")(image).astype(int)
+    squashed = np.asarray(image.resize((256, 256), Image.Resampling.BICUBIC))[32:-32, 32:-32].astype(int)
+    assert np.abs(got - squashed).max() <= 1  # 640 and 427 are whole numbers of pixels of neither
+    assert Preprocess(192, 256, fit="squash").box(640, 427) == (80, 427 / 8, 560, 427 * 7 / 8)
+
+
 def test_pad_keeps_the_aspect_on_the_mean_colour():
     result = Preprocess(8, fit="pad", mean=(0.2, 0.4, 0.6))(Image.new("RGB", (20, 10), "white"))
     assert result[[0, 1, 6, 7]].tolist() == [[[51, 102, 153]] * 8] * 4
@@ -58,7 +66,8 @@ def test_pad_keeps_the_aspect_on_the_mean_colour():
 
 def test_two_ways_to_say_one_thing_are_equal():
     assert Preprocess(224, 224) == Preprocess(224)
-    assert Preprocess(224, 256, fit="squash") == Preprocess(224, fit="squash")
+    assert Preprocess(224, 224, fit="squash") == Preprocess(224, fit="squash")
+    assert Preprocess(224, 256, fit="pad") == Preprocess(224, fit="pad")
     assert Preprocess(np.int64(64), mean=[0.5, 0.5, 0.5]) == Preprocess(64, mean=(0.5, 0.5, 0.5))
 
 

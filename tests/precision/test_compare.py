@@ -7,7 +7,7 @@ import pytest
 
 import featx
 from featx.exceptions import InputError, UnknownNameError
-from tests.networks import TINY, Unconvertible
+from tests.networks import TINY, Narrow, Unconvertible, wrap
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -62,6 +62,13 @@ def test_bad_images_do_not_count(crops, tiny):
     with pytest.warns(featx.FeatxWarning):
         table = featx.compare_precisions([*crops[:10], b"junk"], encoder, precisions=["float32"])
     assert table.loc["float32", "cosine"] == pytest.approx(1)
+
+
+def test_a_precision_in_which_numbers_overflow_has_a_note(crops):
+    encoder = featx.ImageEncoder(wrap(Narrow()), runtime="torch", device="cpu", cache=False)
+    table = featx.compare_precisions(crops[:12], encoder, precisions=["float32", "bfloat16"])
+    assert "gives NaN or infinite numbers for 12 of 12 rows, in bfloat16" in table.loc["bfloat16", "note"]
+    assert table.loc["float32", "note"] == ""
 
 
 def test_a_network_that_openvino_cannot_take_has_a_note():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from featx.exceptions import FeatxWarning, InputError
+from featx.exceptions import FeatxWarning, InputError, NonFiniteEmbeddingError
 from featx.text import read_spec
 from featx.text._accept import as_texts
 from featx.text._embed import Options, embed, embedding_dim
@@ -61,6 +61,19 @@ def test_missing_texts_become_nan_rows_and_one_warning(spec, store):
     np.testing.assert_allclose(rows[[1, 3]], encode(spec, TEXTS[:2], "cpu"), rtol=1e-4, atol=1e-6)
     with pytest.warns(FeatxWarning, match="1 of 1"):
         assert np.isnan(embed(as_texts([None]), spec, None, options)).sum() == 384
+
+
+def test_numbers_that_are_none_are_an_error_and_the_other_rows_are_stored(spec, store, monkeypatch):
+    def overflowing(spec, texts, *given):
+        rows = np.ones((len(texts), 384), np.float32)
+        rows[[text == TEXTS[1] for text in texts]] = np.inf
+        return rows
+
+    monkeypatch.setattr("featx.text._embed.encode", overflowing)
+    with pytest.raises(NonFiniteEmbeddingError, match="'mini' gives NaN or infinite numbers for 2 of 4 rows") as raised:
+        embed(as_texts([TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[1]]), spec, store, CPU)
+    assert raised.value.table["position"].tolist() == [1, 3]
+    assert store.info()["rows"].tolist() == [2]
 
 
 def test_no_texts_give_no_rows_of_the_right_length(spec):

@@ -58,7 +58,8 @@ def _transform(preprocess: Preprocess) -> Callable[[Image.Image], torch.Tensor]:
 
     size = preprocess.size
     interpolation = transforms.InterpolationMode(preprocess.interpolation)
-    resized = (preprocess.resize or size) if preprocess.fit == "crop" else (size, size)
+    side = preprocess.resize or size
+    resized = side if preprocess.fit == "crop" else (side, side)
     steps = (transforms.Resize(resized, interpolation), transforms.CenterCrop(size), transforms.PILToTensor())
     return transforms.Compose(steps)
 
