@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featx.encoders._inspect import identify, probe
+from featx.encoders._identity import identify
+from featx.encoders._inspect import probe
 from featx.encoders._recipe import (
     FromCheckpoint,
     FromFactory,
@@ -62,9 +63,11 @@ class Encoder:
         self.preprocess = preprocess
         self.name = name or type(module).__qualname__
         self.version = version
-        self.architecture = f"module:{type(module).__module__}.{type(module).__qualname__}:{version or ''}"
-        self.weights = identify(module)
+        # Not by its module's name: that is another one where a script is run and where it is imported.
+        self.architecture = f"module:{type(module).__qualname__}:{version or ''}"
+        # First, so that what a network keeps from its first run is the same in one that has run and one that has not.
         self.classifier, self.dim = probe(module, preprocess.size)
+        self.weights = identify(module, version=version)
         self._recipe = recipe
         self._module: torch.nn.Module | None = module
 
@@ -83,12 +86,21 @@ class Encoder:
         name : str, default=None
             For people; None is the class's name.
         version : str, default=None
-            Part of its identity, for changes that neither source nor weights show.
+            Part of its identity, for changes that nothing else shows.
 
         Raises
         ------
         ParameterError
-            If it is no module, or cannot take such images.
+            If it is no module, cannot take such images, or has no `version` and holds or reads what cannot be told.
+
+        Notes
+        -----
+        Its identity, under which the store keeps its embeddings, is taken over its tensors, its settings and other
+        attributes, its hooks, and the code of its classes with the functions and globals that they read. Of what
+        cannot be told (a lock, a stream, a weak reference) it asks for a `version`. Torch, torchvision, timm and numpy
+        are known by the names of their classes and functions, other installed packages by name and version. Source
+        counts where a file holds it; elsewhere (a notebook, ``python -c``) bytecode does, which differs between
+        versions of Python.
         """
         return cls(FromModule(freeze_copy(module)), preprocess, name, version)
 
@@ -182,7 +194,8 @@ class Encoder:
         """The network, in eval mode and frozen."""
         if self._module is None:
             module = self._recipe.build()
-            if identify(module) != self.weights:
+            probe(module, self.preprocess.size)
+            if identify(module, version=self.version) != self.weights:
                 raise WeightsError(
                     f"The weights of encoder {self.name!r} are not those it was made with: {self._recipe}."
                 )

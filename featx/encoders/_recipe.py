@@ -123,7 +123,9 @@ def freeze_copy(module: Any) -> torch.nn.Module:
 
 
 def _freeze(module: torch.nn.Module) -> torch.nn.Module:
-    return module.cpu().eval().requires_grad_(False)
+    for parameter in module.parameters():  # a ScriptModule has no requires_grad_
+        parameter.requires_grad_(False)
+    return module.cpu().eval()
 
 
 def _call(factory: Any) -> Any:
