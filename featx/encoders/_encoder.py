@@ -141,24 +141,29 @@ class Encoder:
         preprocess: Preprocess | None = None,
         name: str | None = None,
         version: str | None = None,
+        state_dict: str | None = None,
     ) -> Encoder:
         """Load a state dict of yours into an architecture.
 
         Parameters
         ----------
         path : str or Path
-            A .pth or .safetensors file; read with ``weights_only=True``.
+            A .pth or .safetensors file, read with ``weights_only=True``: a state dict, or what a training script or
+            Lightning saves around one. Nothing else of it is imported or run.
         architecture : str or callable
             A registered name, or a function that returns the module.
         preprocess : Preprocess, default=None
             None is the registered architecture's own.
         name, version
             As in `from_module`.
+        state_dict : str, default=None
+            Which one, where the file holds several (such as averaged weights, "ema"): its key, or what the names of
+            its tensors begin with. None is the only one.
 
         Raises
         ------
         WeightsError
-            If the file is missing, damaged, or does not fit.
+            If the file is missing, damaged, does not fit, or holds several state dicts of which none is named.
         ParameterError
             If there is no such architecture, or it cannot take such images.
         """
@@ -167,7 +172,7 @@ class Encoder:
                 raise ParameterError("Got no preprocess. Expected preprocess=featx.Preprocess(...) with a factory.")
             preprocess = get_architecture(architecture).weights[0].preprocess
         _check_preprocess(preprocess)
-        recipe = FromCheckpoint(Path(path).expanduser().absolute(), architecture, preprocess.size)
+        recipe = FromCheckpoint(Path(path).expanduser().absolute(), architecture, preprocess.size, state_dict)
         encoder = cls(recipe, preprocess, name or Path(path).stem, version)
         if isinstance(architecture, str):
             known = get_architecture(architecture)  # knows classifiers that are no linear layers

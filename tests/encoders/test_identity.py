@@ -661,6 +661,7 @@ class Copied(type(make_tiny())):
 
 MAIN = """
 import functools, json, sys, torch, numpy as np
+import torch.nn.functional as F
 from torch import nn
 from featx.encoders._identity import identify, identify_callable
 
