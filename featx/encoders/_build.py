@@ -41,11 +41,13 @@ def build_published(architecture: Architecture, weights: str, size: int) -> torc
     return _fill(architecture, size, entry.load(), f"{architecture.name} {weights}")
 
 
-def build_from_file(architecture: Architecture, path: Path, size: int, sha256: str | None = None) -> torch.nn.Module:
-    """Load a local state dict; its digest, if given, must still be the file's."""
+def build_from_file(
+    architecture: Architecture, path: Path, size: int, sha256: str | None = None, state_dict: str | None = None
+) -> torch.nn.Module:
+    """Load a local state dict, the named one of several; its digest, if given, must still be the file's."""
     if sha256 is not None and hash_file(path) != sha256:
         raise WeightsError(f"The weights file {path} has changed since it was named. Run again.")
-    return _fill(architecture, size, read_state_dict(path), path)
+    return _fill(architecture, size, read_state_dict(path, state_dict), path)
 
 
 def _fill(architecture: Architecture, size: int, state: dict[str, torch.Tensor], origin: object) -> torch.nn.Module:

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featx.encoders._inspect import identify, probe
+from featx.encoders._identity import identify
+from featx.encoders._inspect import probe
 from featx.encoders._recipe import (
     FromCheckpoint,
     FromFactory,
@@ -62,9 +63,11 @@ class Encoder:
         self.preprocess = preprocess
         self.name = name or type(module).__qualname__
         self.version = version
-        self.architecture = f"module:{type(module).__module__}.{type(module).__qualname__}:{version or ''}"
-        self.weights = identify(module)
+        # Not by its module's name: that is another one where a script is run and where it is imported.
+        self.architecture = f"module:{type(module).__qualname__}:{version or ''}"
+        # First, so that what a network keeps from its first run is the same in one that has run and one that has not.
         self.classifier, self.dim = probe(module, preprocess.size)
+        self.weights = identify(module, version=version)
         self._recipe = recipe
         self._module: torch.nn.Module | None = module
 
@@ -83,12 +86,21 @@ class Encoder:
         name : str, default=None
             For people; None is the class's name.
         version : str, default=None
-            Part of its identity, for changes that neither source nor weights show.
+            Part of its identity, for changes that nothing else shows.
 
         Raises
         ------
         ParameterError
-            If it is no module, or cannot take such images.
+            If it is no module, cannot take such images, or has no `version` and holds or reads what cannot be told.
+
+        Notes
+        -----
+        Its identity, under which the store keeps its embeddings, is taken over its tensors, its settings and other
+        attributes, its hooks, and the code of its classes with the functions and globals that they read. Of what
+        cannot be told (a lock, a stream, a weak reference) it asks for a `version`. Torch, torchvision, timm and numpy
+        are known by the names of their classes and functions, other installed packages by name and version. Source
+        counts where a file holds it; elsewhere (a notebook, ``python -c``) bytecode does, which differs between
+        versions of Python.
         """
         return cls(FromModule(freeze_copy(module)), preprocess, name, version)
 
@@ -129,24 +141,29 @@ class Encoder:
         preprocess: Preprocess | None = None,
         name: str | None = None,
         version: str | None = None,
+        state_dict: str | None = None,
     ) -> Encoder:
         """Load a state dict of yours into an architecture.
 
         Parameters
         ----------
         path : str or Path
-            A .pth or .safetensors file; read with ``weights_only=True``.
+            A .pth or .safetensors file, read with ``weights_only=True``: a state dict, or what a training script or
+            Lightning saves around one. Nothing else of it is imported or run.
         architecture : str or callable
             A registered name, or a function that returns the module.
         preprocess : Preprocess, default=None
             None is the registered architecture's own.
         name, version
             As in `from_module`.
+        state_dict : str, default=None
+            Which one, where the file holds several (such as averaged weights, "ema"): its key, or what the names of
+            its tensors begin with. None is the only one.
 
         Raises
         ------
         WeightsError
-            If the file is missing, damaged, or does not fit.
+            If the file is missing, damaged, does not fit, or holds several state dicts of which none is named.
         ParameterError
             If there is no such architecture, or it cannot take such images.
         """
@@ -155,7 +172,7 @@ class Encoder:
                 raise ParameterError("Got no preprocess. Expected preprocess=featx.Preprocess(...) with a factory.")
             preprocess = get_architecture(architecture).weights[0].preprocess
         _check_preprocess(preprocess)
-        recipe = FromCheckpoint(Path(path).expanduser().absolute(), architecture, preprocess.size)
+        recipe = FromCheckpoint(Path(path).expanduser().absolute(), architecture, preprocess.size, state_dict)
         encoder = cls(recipe, preprocess, name or Path(path).stem, version)
         if isinstance(architecture, str):
             known = get_architecture(architecture)  # knows classifiers that are no linear layers
@@ -182,7 +199,8 @@ class Encoder:
         """The network, in eval mode and frozen."""
         if self._module is None:
             module = self._recipe.build()
-            if identify(module) != self.weights:
+            probe(module, self.preprocess.size)
+            if identify(module, version=self.version) != self.weights:
                 raise WeightsError(
                     f"The weights of encoder {self.name!r} are not those it was made with: {self._recipe}."
                 )

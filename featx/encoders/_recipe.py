@@ -57,14 +57,16 @@ class FromCheckpoint:
     path: Path
     architecture: str | Callable[[], torch.nn.Module]
     size: int
+    state_dict: str | None = None
 
     def build(self) -> torch.nn.Module:
         if isinstance(self.architecture, str):
-            return _freeze(build_from_file(get_architecture(self.architecture), self.path, self.size))
+            architecture = get_architecture(self.architecture)
+            return _freeze(build_from_file(architecture, self.path, self.size, state_dict=self.state_dict))
         from featx.encoders._several_heads import rename
 
-        module = freeze_copy(_call(self.architecture))
-        return _freeze(load_into(module, read_state_dict(self.path), classifier=None, rename=rename, origin=self.path))
+        module, state = freeze_copy(_call(self.architecture)), read_state_dict(self.path, self.state_dict)
+        return _freeze(load_into(module, state, classifier=None, rename=rename, origin=self.path))
 
     def __str__(self) -> str:
         return f"read from {self.path}"
@@ -100,7 +102,7 @@ def save(module: torch.nn.Module, recipe: Recipe, path: Path) -> Recipe:
     save_file({key: value.contiguous().clone() for key, value in module.state_dict().items()}, path)
     # A registered architecture is found by its name, and some have classes that cannot be pickled.
     if isinstance(recipe, FromCheckpoint) and isinstance(recipe.architecture, str):
-        return replace(recipe, path=path)
+        return replace(recipe, path=path, state_dict=None)
     return FromSaved(skeleton(module), path)
 
 
@@ -127,7 +129,9 @@ def freeze_copy(module: Any) -> torch.nn.Module:
 
 
 def _freeze(module: torch.nn.Module) -> torch.nn.Module:
-    return module.cpu().eval().requires_grad_(False)
+    for parameter in module.parameters():  # a ScriptModule has no requires_grad_
+        parameter.requires_grad_(False)
+    return module.cpu().eval()
 
 
 def _call(factory: Any) -> Any:

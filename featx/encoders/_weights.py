@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+import io
+import pickle
+import pickletools
+import re
+import threading
+import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from featx.exceptions import WeightsError
 
@@ -14,9 +23,12 @@ if TYPE_CHECKING:
     import torch
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
-# What torch.nn.DataParallel and torch.compile put before every key.
-_PREFIXES = ("module.", "_orig_mod.")
-_WRAPPERS = ("state_dict", "model", "model_state_dict")
+# What torch.nn.DataParallel, torch.compile and a LightningModule's usual attribute put before every key.
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+# torch, of a class that its file fills like a dict or a list.
+_FILLED = re.compile(rf"Can only (SETITEM|append).* but got <class '{re.escape(__name__)}\.(.+)'>")
+_LOCK = threading.Lock()  # torch keeps one list of safe names for all threads
 
 
 def is_weights_path(weights: str | Path) -> bool:
@@ -38,40 +50,157 @@ def _hash(path: Path, *_stat: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+def read_state_dict(path: Path, state_dict: str | None = None) -> dict[str, torch.Tensor]:
     """Read a state dict from .safetensors, or from .pth with ``weights_only=True``.
+
+    What training scripts keep beside it (arguments, paths, numpy's numbers) is neither imported nor run.
+
+    Parameters
+    ----------
+    path : Path
+    state_dict : str, default=None
+        Which one, where the file holds several: its key, or what its tensors' names begin with.
 
     Raises
     ------
     WeightsError
-        If the file is missing, damaged, or holds anything but tensors.
+        If the file is missing, damaged, holds no state dict, or several of which none is named.
     """
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path}.")
-    import torch
-
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = _load(path)
     except Exception as error:
+        text = _ESCAPES.sub("", str(error)).strip() or repr(error)
+        text = text.partition("WeightsUnpickler error:")[2].strip() or text
+        unsafe = re.search(r"GLOBAL ([\w.]+)", text)
+        reason = f"it holds {unsafe[1]}, which is not safe to load" if unsafe else text.splitlines()[0]
         raise WeightsError(
-            f"{path} is not a readable weights file: {str(error).splitlines()[0] if str(error) else error!r}. "
+            f"{path} is not a readable weights file: {reason}. "
             "Expected a state dict, saved with torch.save(model.state_dict(), path) or by safetensors."
         ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
-    ):
+    found = dict(_find_state_dicts(loaded))
+    if state_dict is not None:
+        return _choose(found, state_dict, path)
+    if len(found) > 1:
         raise WeightsError(
-            f"{path} holds a {type(state).__name__} that is no state dict. Expected tensors by the names of their "
+            f"{path} holds {len(found)} state dicts: {', '.join(map(repr, found))}. Say which with "
+            f"featx.Encoder.from_checkpoint(..., state_dict={next(iter(found))!r})."
+        )
+    if not found:
+        raise WeightsError(
+            f"{path} holds {_describe(loaded)} that is no state dict. Expected tensors by the names of their "
             "nodes, as torch.save(model.state_dict(), path) writes them."
         )
-    return state
+    return next(iter(found.values()))
+
+
+class _Inert(dict):
+    """Stands for an object of a class, or for what a function returns, that a file names beside its tensors."""
+
+    def __new__(cls, *_arguments: object) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_arguments: object):
+        super().__init__()
+
+    def __setstate__(self, _state: object) -> None:
+        pass
+
+    __hash__ = object.__hash__
+
+
+class _InertDict(_Inert):
+    """The same for what is filled as a dict is: torch fills none but these."""
+
+    def __new__(cls, *_arguments: object) -> OrderedDict:
+        return OrderedDict()
+
+
+class _InertList(list):
+    """The same for what is filled as a list is."""
+
+    def __init__(self, *_arguments: object):
+        super().__init__()
+
+
+def _load(path: Path) -> Any:
+    import torch
+
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    kinds: dict[str, type] = dict.fromkeys(_names_in(path), _Inert)
+    while True:
+        inert = [(type(name, (kind,), {}), name) for name, kind in kinds.items()]
+        try:
+            with _LOCK, torch.serialization.safe_globals(inert):
+                return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            filled = _FILLED.search(str(error))
+            if filled is None or kinds.get(filled[2]) is not _Inert:
+                raise
+            kinds[filled[2]] = _InertDict if filled[1] == "SETITEM" else _InertList
+
+
+def _names_in(path: Path) -> set[str]:
+    """The classes and functions that a file's pickle names, as torch reads them; nothing is loaded."""
+    names = set()
+    with path.open("rb") as file, suppress(Exception):  # torch.load says what is wrong with it
+        streams: list[BinaryIO] = [file] * 4  # torch wrote three before the object, until 1.6
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                streams = [io.BytesIO(archive.read(name)) for name in archive.namelist() if name.endswith("/data.pkl")]
+        else:
+            file.seek(0)
+        for stream in streams:
+            for operation, argument, _ in pickletools.genops(stream):
+                if operation.name == "GLOBAL":
+                    module, name = argument.split(" ")
+                    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                    names.add(f"{module}.{name}")
+    return names
+
+
+def _find_state_dicts(loaded: Any, path: str = "") -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """Each dict of named tensors, by the keys that lead to it."""
+    import torch
+
+    if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
+        return  # an optimizer's state goes by numbers
+    if loaded and all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        yield path, loaded
+        return
+    for key, value in loaded.items():
+        yield from _find_state_dicts(value, f"{path}.{key}" if path else key)
+
+
+def _choose(found: dict[str, dict[str, torch.Tensor]], state_dict: str, path: Path) -> dict[str, torch.Tensor]:
+    if state_dict in found:
+        return found[state_dict]
+    prefix = f"{state_dict.removesuffix('.')}."
+    for state in found.values():
+        part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if part:
+            return part
+    raise WeightsError(
+        f"Got state_dict={state_dict!r}, which {path} does not hold. Expected one of {', '.join(map(repr, found))}, "
+        "or what the names of its tensors begin with."
+    )
+
+
+def _describe(loaded: Any) -> str:
+    """Say what a file holds instead of a state dict, and what keeps it from being one."""
+    import torch
+
+    if isinstance(loaded, dict) and not isinstance(loaded, _Inert):
+        keys = [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
+        if keys and len(keys) < len(loaded):
+            return f"a dict with tensors and, as {keys[0]!r}, a {type(loaded[keys[0]]).__qualname__}"
+        inner = [_describe(loaded[key]) for key in keys if isinstance(loaded[key], dict)]
+        return next((found for found in inner if " with tensors and" in found), "a dict")
+    return f"a {type(loaded).__qualname__}"
 
 
 def load_into(
@@ -90,6 +219,7 @@ def load_into(
         Naming the tensors that are missing, left over or of another shape.
     """
     names = set(module.state_dict())
+    state = _own_part(state, names, origin)
     state = {_fit_key(key, names, rename): value for key, value in state.items()}
     if classifier is not None:
         _resize_classifier(module.get_submodule(classifier), state.get(f"{classifier}.weight"))
@@ -109,6 +239,26 @@ def load_into(
     expected.update(state)
     module.load_state_dict(expected)
     return module
+
+
+def _own_part(state: dict[str, torch.Tensor], names: set[str], origin: object) -> dict[str, torch.Tensor]:
+    """The part whose names begin alike, where that is the whole network: it was a node of another one."""
+    if not any("_orig_mod." in name for name in names):
+        state = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
+    needed = {name for name in names if not name.endswith("num_batches_tracked")}
+    if not needed or needed <= state.keys():
+        return state
+    longest = max(needed, key=len)
+    prefixes = [key.removesuffix(longest) for key in state if key.endswith(f".{longest}")]
+    whole = [prefix for prefix in prefixes if all(prefix + name in state for name in needed)]
+    if len(whole) > 1:
+        raise WeightsError(
+            f"{origin} holds the network {len(whole)} times: {', '.join(map(repr, whole))}. Say which with "
+            f"featx.Encoder.from_checkpoint(..., state_dict={whole[0]!r})."
+        )
+    if not whole:
+        return state
+    return {key.removeprefix(whole[0]): value for key, value in state.items() if key.startswith(whole[0])}
 
 
 def _fit_key(key: str, names: Collection[str], rename: Callable[[str], str]) -> str:

@@ -14,13 +14,13 @@ import numpy as np
 from featx._image_encoder import ImageEncoder
 from featx.doctor._memory import available_memory
 from featx.encoders import Encoder, EncoderSpec
+from featx.encoders._identity import identify_callable
 from featx.encoders._portable import to_node
 from featx.exceptions import ImageErrors, InputError
 from featx.finetune._augment import make_augment
 from featx.finetune._checkpoint import Checkpoint, make_key
 from featx.finetune._classes import Classes
 from featx.finetune._head import draw_weights, keep_outputs, own_network, set_weights
-from featx.finetune._identity import identify
 from featx.finetune._inputs import read_inputs
 from featx.finetune._numbers import Numbers
 from featx.finetune._rows import Rows
@@ -144,7 +144,7 @@ class Job:
             return Checkpoint(None, "")
         plain = {name: value for name, value in self.parameters.items() if name not in _ASIDE}
         if callable(plain["augment"]):
-            plain["augment"] = identify(plain["augment"])
+            plain["augment"] = identify_callable(plain["augment"], "augment")
         plain |= {"seed": self.seed, "fingerprint": self.spec.fingerprint(), "shares": [t.share for t in self.tasks]}
         arrays = [array for task in self.tasks for array in (task.labels.targets, task.weights)]
         columns = [as_column(task.images) for task in self.tasks]
@@ -201,7 +201,9 @@ class Job:
         network, head = self.tunable.network.cpu(), self.tunable.head
         keep_outputs(head, self.tasks[0].labels.n_outputs)
         name = self.spec.name.removesuffix(_TUNED) + _TUNED
-        encoder = Encoder.from_module(own_network(network), preprocess=self.spec.preprocess, name=name)
+        # The user's version still stands for what cannot be told of the user's network.
+        version = getattr(self._encoder.encoder, "version", None)
+        encoder = Encoder.from_module(own_network(network), preprocess=self.spec.preprocess, name=name, version=version)
         coef, intercept = (values.detach().numpy().astype(np.float64) for values in (head.weight, head.bias))
         return Tuned(encoder, coef, intercept, history, usable)
 

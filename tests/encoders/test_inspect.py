@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from featx.encoders._inspect import identify, probe
+from featx.encoders._identity import identify
+from featx.encoders._inspect import probe
 from featx.exceptions import ParameterError
 from tests.networks import TinyNet, make_tiny
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
+import dataclasses
+import datetime
+import enum
+import fractions
 import os
 import pickle
+import sys
+import types
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
+import featx
 from featx.encoders._weights import hash_file, is_weights_path, load_into, read_state_dict
 from featx.exceptions import WeightsError
-from tests.networks import TinyNet, make_tiny
+from tests.networks import TINY, TinyNet, make_tiny
 
 
 @pytest.fixture
@@ -37,6 +49,113 @@ def test_safetensors_is_read(state, tmp_path):
 def test_wrapped_state_dict_is_unwrapped(wrapper, state, tmp_path):
     torch.save({wrapper: state, "epoch": 3}, tmp_path / "w.pth")
     assert same(read_state_dict(tmp_path / "w.pth"), state)
+
+
+class Level(enum.Enum):
+    HIGH = 1
+
+
+@dataclasses.dataclass
+class Config:
+    learning_rate: float = 0.1
+    layers: list = dataclasses.field(default_factory=lambda: [1, 2])
+
+
+def by_level():
+    return collections.defaultdict(list, {Level.HIGH: [np.float64(1.0)]})
+
+
+BESIDE = {
+    "a number of numpy": lambda: np.float64(0.93),
+    "a float32 of numpy": lambda: np.float32(0.93),
+    "an array": lambda: np.arange(3.0),
+    "arguments": lambda: argparse.Namespace(lr=0.1, data=Path("photos"), resume=None),
+    "a path": lambda: Path("photos"),
+    "a dict with defaults": by_level,
+    "a counter": lambda: collections.Counter("abc"),
+    "a queue": lambda: collections.deque([1, 2], maxlen=5),
+    "a date": lambda: datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC),
+    "a set": lambda: {1, 2},
+    "an enum": lambda: Level.HIGH,
+    "a dataclass": Config,
+    "a namespace": lambda: types.SimpleNamespace(config=Config()),
+    "a fraction": lambda: fractions.Fraction(1, 3),
+    "a random state": lambda: np.random.RandomState(0).get_state(),
+    "a class": lambda: nn.Linear,
+    "functions": lambda: (np.mean, sorted),
+    "a module": lambda: nn.CrossEntropyLoss(),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_zip"),
+    # Of classes of networks, the format before torch 1.6 holds the source, which torch refuses.
+    [(kind, is_zip) for kind in BESIDE for is_zip in (True, False) if is_zip or kind not in ("a class", "a module")],
+)
+def test_what_training_scripts_keep_beside_the_weights_is_passed_over(kind, is_zip, state, tmp_path):
+    network = make_tiny(1)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.zeros(2, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    saved = {"epoch": 3, "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(), "it": BESIDE[kind]()}
+    torch.save({**saved, "model": state}, tmp_path / "w.pth", _use_new_zipfile_serialization=is_zip)
+    assert same(read_state_dict(tmp_path / "w.pth"), state)
+
+
+def test_no_class_of_the_file_is_imported_and_none_is_run(state, tmp_path, monkeypatch):
+    (tmp_path / "settings_of_a_test.py").write_text(
+        "class Settings:\n    def __init__(self): self.lr = 1\n    def __setstate__(self, state): raise SystemExit\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import settings_of_a_test
+
+    torch.save({"cfg": settings_of_a_test.Settings(), "model": state}, tmp_path / "w.pth")
+    monkeypatch.delitem(sys.modules, "settings_of_a_test")
+    assert same(read_state_dict(tmp_path / "w.pth"), state)
+    assert "settings_of_a_test" not in sys.modules
+
+
+class Calls:
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+def test_no_function_of_the_file_is_called(state, tmp_path, capsys):
+    torch.save({"note": Calls(), "model": state}, tmp_path / "w.pth")
+    assert same(read_state_dict(tmp_path / "w.pth"), state)
+    torch.save({**state, "note": Calls()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"a dict with tensors and, as 'note', a builtins\.print that is no state"):
+        read_state_dict(tmp_path / "w.pth")
+    assert not capsys.readouterr().out
+
+
+def test_torch_forgets_what_featx_took_for_inert(state, tmp_path):
+    before = torch.serialization.get_safe_globals()
+    torch.save({"args": argparse.Namespace(), "model": state}, tmp_path / "w.pth")
+    read_state_dict(tmp_path / "w.pth")
+    assert torch.serialization.get_safe_globals() == before
+
+
+def test_errors_have_no_escape_codes_and_name_the_function(tmp_path, state):
+    torch.save({"model": state, "note": Payload()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"it holds \w+\.mkdir, which is not safe to load") as caught:
+        read_state_dict(tmp_path / "w.pth")
+    assert "\x1b" not in str(caught.value)
+
+
+def test_of_several_state_dicts_one_has_to_be_named(state, tmp_path):
+    averaged = make_tiny(2).state_dict()
+    torch.save({"model": state, "ema": {"decay": 0.99, "shadow": averaged}}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"2 state dicts: 'model', 'ema\.shadow'\. Say which .*state_dict='model'"):
+        read_state_dict(tmp_path / "w.pth")
+    with pytest.raises(
+        WeightsError, match=r"state_dict='best', which .* does not hold\. Expected one of 'model', 'ema"
+    ):
+        read_state_dict(tmp_path / "w.pth", "best")
+    assert same(read_state_dict(tmp_path / "w.pth", "model"), state)
+    encoder = featx.Encoder.from_checkpoint(tmp_path / "w.pth", TinyNet, preprocess=TINY, state_dict="ema.shadow")
+    assert same(encoder.module.state_dict(), averaged)
+    assert same(pickle.loads(pickle.dumps(encoder)).module.state_dict(), averaged)
 
 
 class Payload:
@@ -104,6 +223,32 @@ def test_weights_arrive_in_the_network(state):
 def test_prefixes_of_wrapping_modules_are_dropped(prefix, state):
     network = load_into(TinyNet(), {prefix + key: value for key, value in state.items()}, classifier=None)
     assert same(network.state_dict(), state)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "model._orig_mod.", "student.backbone.", "module.model."])
+def test_a_network_that_was_a_node_of_a_lightning_module_is_found(prefix, state, tmp_path):
+    lightning = {prefix + key: value for key, value in state.items()} | {"criterion.weight": torch.ones(3)}
+    saved = {"state_dict": lightning, "hyper_parameters": argparse.Namespace(lr=np.float64(0.1)), "epoch": 1}
+    torch.save({**saved, "optimizer_states": [{"state": {0: {"step": torch.ones(1)}}}]}, tmp_path / "w.ckpt")
+    assert same(load_into(TinyNet(), read_state_dict(tmp_path / "w.ckpt"), classifier=None).state_dict(), state)
+
+
+def test_averaged_weights_of_torch_are_loaded(state):
+    averaged = torch.optim.swa_utils.AveragedModel(make_tiny(1)).state_dict()
+    assert same(load_into(TinyNet(), averaged, classifier=None).state_dict(), state)
+
+
+def test_of_a_network_that_is_there_twice_one_has_to_be_named(state, tmp_path):
+    other = make_tiny(2).state_dict()
+    both = {
+        f"{who}.{key}": value for who, part in (("student", state), ("teacher", other)) for key, value in part.items()
+    }
+    torch.save(both, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"2 times: 'student\.', 'teacher\.'.*state_dict='student\.'"):
+        load_into(TinyNet(), read_state_dict(tmp_path / "w.pth"), classifier=None)
+    assert same(
+        load_into(TinyNet(), read_state_dict(tmp_path / "w.pth", "teacher"), classifier=None).state_dict(), other
+    )
 
 
 def test_network_with_a_node_named_module_keeps_its_prefix():

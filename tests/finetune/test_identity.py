@@ -9,8 +9,8 @@ import threading
 import pytest
 import torch
 
+from featx.encoders._identity import identify_callable
 from featx.exceptions import ParameterError
-from featx.finetune._identity import identify
 
 STRENGTH = 1
 
@@ -18,7 +18,7 @@ STRENGTH = 1
 SCRIPT = """
 import functools, torch
 from torchvision.transforms import v2
-from featx.finetune._identity import identify
+from featx.encoders._identity import identify_callable
 
 class Noise(torch.nn.Module):
     def __init__(self, much):
@@ -30,7 +30,7 @@ class Noise(torch.nn.Module):
 def add(image, much):
     return image + much
 
-print([identify(f) for f in (
+print([identify_callable(f, "augment") for f in (
     Noise("little"), lambda image: image, functools.partial(add, much=3), v2.Compose([v2.RandomCrop(4), Noise("much")])
 )])
 """
@@ -67,26 +67,26 @@ def made(much):
     ids=["code", "defaults", "enclosed", "object", "method", "tensors"],
 )
 def test_functions_that_do_other_things_have_other_names(one, other):
-    assert identify(one) != identify(other)
+    assert identify_callable(one, "augment") != identify_callable(other, "augment")
 
 
 @pytest.mark.parametrize(("one", "other"), [(made(1), made(1)), (Noise(1), Noise(1))])
 def test_what_does_the_same_has_the_same_name(one, other):
-    assert identify(one) == identify(other)
+    assert identify_callable(one, "augment") == identify_callable(other, "augment")
 
 
 def test_a_global_that_a_function_names_is_a_part_of_it(monkeypatch):
     def stronger(image):
         return add(image, STRENGTH)
 
-    before = identify(stronger)
+    before = identify_callable(stronger, "augment")
     monkeypatch.setitem(globals(), "STRENGTH", 2)
-    assert identify(stronger) != before
+    assert identify_callable(stronger, "augment") != before
 
 
 def test_another_code_in_a_class_is_another_name():
     kinds = [type("Kind", (), {"__call__": call}) for call in (lambda self, x: x, lambda self, x: 255 - x)]
-    assert identify(kinds[0]()) != identify(kinds[1]())
+    assert identify_callable(kinds[0](), "augment") != identify_callable(kinds[1](), "augment")
 
 
 def test_another_process_finds_the_same_name(root):
@@ -98,4 +98,4 @@ def test_another_process_finds_the_same_name(root):
 def test_what_cannot_be_pickled_is_refused():
     lock = threading.Lock()
     with pytest.raises(ParameterError, match=r"augment=.*lock"):
-        identify(lambda image: image if lock else None)
+        identify_callable(lambda image: image if lock else None, "augment")
