@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="of all arms: logistic, svm, probe, prototype, or ridge for numbers; default: logistic, for numbers ridge",
     )
     add_("--draws", type=int, default=5, metavar="N", help="folds, 3 or more; default: %(default)s")
-    add_task(command)
+    add_task(command, auto="what --head is for, else classification")
     add_json(command)
     add_encoder(command)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +12,28 @@ from featx.exceptions import InputError
 _TASKS = ("auto", "classification", "regression")
 
 
-def add_task(command: argparse.ArgumentParser) -> None:
+def add_task(command: argparse.ArgumentParser, *, auto: str = "classification") -> None:
+    """Declare it; `auto` says what it is where it is not given."""
     command.add_argument(
         "--task",
         choices=_TASKS,
         default="auto",
-        help="regression: folders are named by the numbers to predict (photos/12.5/...); default: as --head has it, "
-        "else classification",
+        metavar="NAME",
+        help="classification, or regression: folders are named by the numbers to predict (photos/12.5/...); default: "
+        + auto,
     )
+
+
+def in_options(text: str) -> str:
+    """What the library says of its parameter, as the command line has it.
+
+    Examples
+    --------
+    >>> from featx.cli._task import in_options
+    >>> in_options('Pass task="regression".')
+    'Pass --task regression.'
+    """
+    return re.sub(r'task="(\w+)"', r"--task \1", text)
 
 
 def read_labels(names: Sequence[str], regression: bool) -> Any:

@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_("--cv", type=int, default=5, metavar="N", help="folds; 0 is no cross-validation; default: %(default)s")
     add_("--bad-images", metavar="FILE", help="where unreadable images are listed; default: MODEL-bad_images.csv")
-    add_task(command)
+    add_task(command, auto="what --head is for, else classification")
     add_json(command)
     add_encoder(command)
 

@@ -48,7 +48,7 @@ def test_folders_named_by_numbers_are_predicted_where_it_is_said(crops, tmp_path
     number_folder(Path("photos"), crops, 12)
     arguments = ["rank", "photos", "--encoders", "efficientnet_lite0", "--cv", "3"]
     assert main(arguments) == 2
-    assert 'If these are numbers to predict, pass task="regression"' in capsys.readouterr().err
+    assert "If these are numbers to predict, pass --task regression." in capsys.readouterr().err
     assert main([*arguments, "--task", "regression"]) == 0
     out = capsys.readouterr().out
     assert "R2" in out

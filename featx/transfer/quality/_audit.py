@@ -197,7 +197,7 @@ def _judge(
     labelled = ~pd.isna(labels)
     rows = np.flatnonzero(ok & labelled)
     if len(rows) and regression:
-        return None, 'Labels are numbers to predict: they are not judged. Of classes pass task="classification".'
+        return None, "Labels are numbers to predict: they are not judged."
     usable = np.isfinite(Z).all(axis=1)
     rows = rows[usable[np.searchsorted(np.flatnonzero(ok), rows)]]
     if not len(rows):

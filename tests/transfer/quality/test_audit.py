@@ -130,7 +130,7 @@ def test_whole_numbers_to_predict_are_not_judged_as_classes(run, crops):
         audited = run(crops, kilojoules)
     assert len(caught) == 1
     assert audited.counts["label_issues"] == 0
-    assert 'Labels are numbers to predict: they are not judged. Of classes pass task="classification".' in repr(audited)
+    assert "Labels are numbers to predict: they are not judged." in repr(audited)
     said = run(crops, kilojoules, task="regression")  # a warning would be an error
     assert said.notes == audited.notes
 
@@ -148,6 +148,7 @@ def test_few_whole_numbers_are_judged_and_all_where_it_is_said(run, crops):
         ([0.5, 1, 2, 3, 4, 5], "numbers to predict"),
         ([None] * 6, "No readable image has a label"),
         (list("abcdef"), "two images or more"),
+        (list("123456"), 'numbers to predict, pass task="regression"'),
     ],
 )
 def test_labels_that_cannot_be_judged_are_said(run, crops, labels, reason):
