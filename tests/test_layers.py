@@ -14,16 +14,16 @@ PACKAGE = Path(__file__).parent.parent / "featx"
 
 # Higher rooms may import lower ones, and their own.
 FLOORS = {
-    "__main__": 12,
-    "cli": 11,
-    "__init__": 10,
+    "__main__": 13,
+    "cli": 12,
+    "__init__": 11,
     "bench": 8,
     "doctor": 8,
-    "precision": 8,
     "transfer": 8,
-    "adapt": 9,
-    "deploy": 9,
-    "finetune": 9,
+    "precision": 9,
+    "adapt": 10,
+    "deploy": 10,
+    "finetune": 10,
     "_pipeline": 7,
     "_image_folder": 7,
     "_image_files": 1,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.base import clone
 
 from featx._optional import import_optional
-from featx.adapt._domains import read_domains
-from featx.adapt._evaluate import compare_methods, measure_gap, split_domains, tested_splits
+from featx.adapt._domains import Domains, read_domains
+from featx.adapt._evaluate import Split, compare_methods, measure_gap, split_domains, tested_splits
 from featx.adapt._methods import METHODS, ORACLE, check_methods
 from featx.adapt._result import AdaptationReport
 from featx.adapt._routing import domain_routing
@@ -17,8 +18,11 @@ from featx.adapt._seed import check_seed
 from featx.adapt._table import is_table
 from featx.adapt._tuning import check_scorer
 from featx.encoders import Encoder
+from featx.exceptions import InputError
 from featx.extraction._progress import progress_bar
+from featx.transfer._crossing import warn_of_copies
 from featx.transfer._embed import as_image_encoder
+from featx.transfer._task import has_rare_numbers
 from featx.transfer.report._draws import check_draws
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ def adaptation_report(
         Source and target, as for `ImageEncoder`, or embeddings of one encoder. Columns of two frames are compared by
         their names. Images that cannot be read and rows that are not finite are left out.
     ys : array of shape (n,)
-        Classes of the source.
+        Classes of the source. There is no `task`: no method is for numbers to predict, which are refused.
     yt : array of shape (m,), default=None
         Classes of the target. They judge, and train the oracle; no method sees them. None leaves the gain unknown.
     methods : sequence of {"source", "standardize", "coral", "subspace", "ot", "dann", "deepcoral"}
@@ -70,7 +74,7 @@ def adaptation_report(
     ------
     InputError
         If one domain has images and the other embeddings, lengths or columns differ, there is one class, the domains
-        share none, rows are too few, or all of a domain's are the same.
+        share none, rows are too few, or all of a domain's are the same; if ys are numbers to predict, whole ones too.
     ParameterError
         If a method, the scorer, draws or random_state is not accepted.
     MissingDependencyError
@@ -130,19 +134,34 @@ def adaptation_report(
     """
     methods, scorer, seed = check_methods(methods), check_scorer(scorer), check_seed(random_state)
     check_draws(draws)
+    if has_rare_numbers(ys, draws):
+        raise InputError(
+            f"Got ys with whole numbers, most of which occur in fewer than {draws} rows. Expected classes, each of "
+            f"draws={draws} rows or more: no method here is for numbers to predict."
+        )
     with domain_routing():
         for name in {"dann", "deepcoral"} & set(methods):
             import_optional("skorch", extra="adapt", purpose=f"The method {name!r}")
     encoder = clone(as_image_encoder(encoder)).set_params(verbose=verbose)
     domains = read_domains(Xs, ys, Xt, yt, encoder)
     splits = split_domains(domains, draws, seed)
+    copies = [] if yt is None or is_table(Xs) else _warn_of_copies(domains, splits)
     before = measure_gap(domains, splits, seed)
     total = len(methods) * len(tested_splits(domains, splits))
     with progress_bar(total, description="methods", verbose=verbose, unit="fit") as bar:
         outcomes = compare_methods(domains, methods, splits, scorer, seed, bar.update)
-    notes = list(domains.notes)
+    notes = list(domains.notes) + copies
     if yt is not None and ORACLE not in outcomes:
         notes.append("The oracle is left out: a draw's target rows have labels of one class.")
     name = scorer if isinstance(scorer, str) else type(scorer).__name__
     embedder = None if is_table(Xs) else encoder
     return AdaptationReport(outcomes, before, notes, draws, name, embedder)
+
+
+def _warn_of_copies(domains: Domains, splits: list[Split]) -> list[str]:
+    """Tell images of the target that are tested after a copy was seen, in the source with its label perhaps."""
+    n = len(domains.Zs)
+    folds = [(np.concatenate([split.source.train, n + split.target.train]), n + split.target.test) for split in splits]
+    advice = "Leave copies out with featx.audit([*Xs, *Xt]).clean()."
+    text = warn_of_copies(np.concatenate([domains.Zs, domains.Zt]), folds, stacklevel=3, advice=advice)
+    return [text] if text else []

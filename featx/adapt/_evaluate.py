@@ -174,7 +174,7 @@ def _make_task(domains: Domains, split: Split, folds: list, seed: int) -> Task:
 
 
 def _choose_head(Z: np.ndarray, y: np.ndarray) -> Any:
-    return choose_candidate(make_head("logistic", False), Z, y, None, False, None)
+    return choose_candidate(make_head("logistic"), Z, y, None, False, None)
 
 
 def _test(domains: Domains, split: Split, outcome: Outcome) -> None:
@@ -205,6 +205,6 @@ def _see(pipeline: Any, rows: Rows) -> np.ndarray:
 def _ask_oracle(domains: Domains, splits: list[Split]) -> Outcome:
     """What the same head does with the labels of the target."""
     draws = [split.target for split in splits]
-    arm = Arm(ORACLE, domains.Zt.__getitem__, make_head("logistic", False))
+    arm = Arm(ORACLE, domains.Zt.__getitem__, make_head("logistic"))
     found = learn(arm, Question(domains.yt, None, False), draws, len(domains.Zt), int)
     return Outcome(credits=found.credits, seconds=arm.seconds)

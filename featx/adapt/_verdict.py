@@ -9,12 +9,14 @@ import numpy as np
 
 from featx.adapt._evaluate import Outcome
 from featx.adapt._methods import METHODS, ORACLE, SOURCE
+from featx.transfer._unit import unit_of
 from featx.transfer.report._verdict import HELPS, HURTS, UNDECIDED, Decision, Difference, credit_interval, decide
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Outcomes = Mapping[str, Outcome]
+_ACCURACY = unit_of("accuracy")
 _BENCHMARK = (
     "In published benchmarks too, many methods that are tuned without target labels gain nothing over the source alone "
     "(arXiv:2407.11676)."
@@ -125,9 +127,8 @@ def _blind_gain(outcomes: Outcomes, decision: Decision) -> str:
 
 
 def _points(gain: Difference, level: float) -> str:
-    return (
-        f"{100 * gain.mean:+.1f} points, {100 * level:.3g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-    )
+    low, high = _ACCURACY.figure(gain.low), _ACCURACY.figure(gain.high)
+    return f"{_ACCURACY.tell(gain.mean)}, {100 * level:.3g} % interval {low} to {high}"
 
 
 def parameter_text(name: str, outcome: Outcome) -> str:

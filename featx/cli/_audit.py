@@ -10,6 +10,7 @@ from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters
 from featx.cli._folder import add_folder, read_labelled
 from featx.cli._target import check_target, replacing
+from featx.cli._task import add_task, read_labels
 
 _EXAMPLES = """
 featx audit photos/
@@ -32,6 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("-o", "--output", metavar="FILE", help="write a page that shows it: HTML, with the pictures inside")
     add_("--csv", metavar="FILE", help="write a row an image")
     add_("--cv", type=int, default=5, metavar="N", help="folds in which labels are judged; default: %(default)s")
+    add_task(command)
     add_json(command)
     add_encoder(command)
 
@@ -44,7 +46,8 @@ def run(parsed: argparse.Namespace) -> int:
 
     photos = read_labelled(parsed.folder, parsed.split)
     encoder = ImageEncoder(**encoder_parameters(parsed))
-    audited = audit(photos["image"], photos["label"], encoder=encoder, cv=parsed.cv)
+    labels = read_labels(photos["label"], parsed.task == "regression")
+    audited = audit(photos["image"], labels, task=parsed.task, encoder=encoder, cv=parsed.cv)
     if parsed.csv:
         with replacing(parsed.csv) as file:
             write_csv(audited.table, file)

@@ -24,6 +24,7 @@ from featx.cli import (
     _serve,
     _train,
 )
+from featx.cli._task import in_options
 from featx.exceptions import FeatxError
 
 # A file a command, each with `add(commands)`, in the order of --help.
@@ -93,7 +94,7 @@ def _status_of(error: BaseException) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     if isinstance(error, FeatxError | OSError):  # the system's: a folder that may not be read, a disk that is gone
-        print(f"featx: error: {error}", file=sys.stderr)
+        print(f"featx: error: {in_options(str(error))}", file=sys.stderr)
         return 2
     raise error
 
@@ -113,4 +114,4 @@ def _let_any_name_through() -> None:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"featx: warning: {message}", file=sys.stderr)
+    print(f"featx: warning: {in_options(str(message))}", file=sys.stderr)

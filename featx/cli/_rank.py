@@ -11,8 +11,8 @@ from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._csv import write_csv
 from featx.cli._folder import add_folder, read_labelled
 from featx.cli._target import check_target, replacing
+from featx.cli._task import add_task, read_labels
 
-_NAMES = ["encoder", "weights", "layer", "pooling"]
 _COSTS = ["images_per_second", "bundle_mb", "frontier"]
 _EXAMPLES = """
 featx rank photos/
@@ -43,6 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("--cv", type=int, default=5, metavar="N", help="folds; default: %(default)s")
     add_("--budget", metavar="TIME", help="such as 10min: who cannot win leaves early")
     add_("--csv", metavar="FILE", help="write the whole table")
+    add_task(command)
     add_json(command)
     cache = command.add_mutually_exclusive_group()
     cache.add_argument("--cache", metavar="DIR", help="where embeddings are kept; default: $FEATX_CACHE or your own")
@@ -57,12 +58,13 @@ def run(parsed: argparse.Namespace) -> None:
     images, labels = _read(parsed)
     table = rank_encoders(
         images,
-        labels,
+        read_labels(labels, parsed.task == "regression"),
         _encoders(parsed),
         layers=parsed.layers.split(",") if parsed.layers else None,
         poolings=parsed.poolings.split(","),
         scores=parsed.scores.split(","),
         cv=parsed.cv,
+        task=parsed.task,
         budget=parsed.budget,
     )
     if parsed.csv:
@@ -98,7 +100,7 @@ def _print(parsed: argparse.Namespace, table: Any) -> None:
         taus = {name: None if tau != tau else tau for name, tau in agreement.items()}
         print_json({"ranking": records, "sentence": sentence, "agreement": taus})
         return
-    names = dict.fromkeys([*_NAMES, "probe", "probe_low", "probe_high", *parsed.scores.split(","), *_COSTS])
+    names = dict.fromkeys(["name", "probe", "probe_low", "probe_high", *parsed.scores.split(","), *_COSTS])
     shown = table[[name for name in names if name in table]]
     print(shown.to_string(index=False, float_format="{:.3f}".format))
     print(sentence)

@@ -11,6 +11,7 @@ from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._encoder import add_encoder, encoder_parameters
 from featx.cli._folder import add_folder, read_labelled
 from featx.cli._target import check_target
+from featx.cli._task import add_task, read_labels
 from featx.exceptions import ImageWarning
 
 _EXAMPLES = """
@@ -34,11 +35,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("-o", "--output", metavar="FILE", help="write a page that shows it: HTML, with the pictures inside")
     add_(
         "--head",
-        default="logistic",
         metavar="NAME",
-        help="of all arms: logistic, svm, probe or prototype; default: %(default)s",
+        help="of all arms: logistic, svm, probe, prototype, or ridge for numbers; default: logistic, for numbers ridge",
     )
     add_("--draws", type=int, default=5, metavar="N", help="folds, 3 or more; default: %(default)s")
+    add_task(command, auto="what --head is for, else classification")
     add_json(command)
     add_encoder(command)
 
@@ -54,7 +55,12 @@ def run(parsed: argparse.Namespace) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)  # the answer's notes say it
         found = transfer_report(
-            photos["image"], photos["label"].tolist(), encoder=encoder, head=parsed.head, draws=parsed.draws
+            photos["image"],
+            read_labels(photos["label"], parsed.task == "regression" or parsed.head == "ridge"),
+            encoder=encoder,
+            head=parsed.head,
+            task=parsed.task,
+            draws=parsed.draws,
         )
     if parsed.output:
         note(f"Page: {found.to_html(parsed.output)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,29 +20,33 @@ from sklearn.metrics import (
 from sklearn.model_selection import KFold, StratifiedKFold
 
 
-def cross_validate(head: Any, embeddings: np.ndarray, y: np.ndarray, n_folds: int) -> pd.DataFrame:
-    """Score clones of a head on shuffled folds, the same ones at each call.
+def split_folds(head: Any, y: np.ndarray, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Shuffled folds, the same ones at each call; a classifier's are stratified."""
+    kind = StratifiedKFold if is_classifier(head) else KFold
+    return list(kind(n_folds, shuffle=True, random_state=0).split(np.empty((len(y), 0)), y))
+
+
+def cross_validate(head: Any, embeddings: np.ndarray, y: np.ndarray, folds: Sequence[tuple[Any, Any]]) -> pd.DataFrame:
+    """Score clones of a head on folds.
 
     Parameters
     ----------
     head : estimator
-        A classifier's folds are stratified.
     embeddings : ndarray of shape (n, dim)
     y : ndarray of shape (n,)
-    n_folds : int
+    folds : sequence of (train, test)
 
     Returns
     -------
     pandas.DataFrame
         A row a fold, as `score` makes it.
     """
-    kind = StratifiedKFold if is_classifier(head) else KFold
     records = []
-    for train, test in kind(n_folds, shuffle=True, random_state=0).split(embeddings, y):
+    for train, test in folds:
         started = time.perf_counter()
         fitted = clone(head).fit(embeddings[train], y[train])
         records.append(score(fitted, embeddings[test], y[test], started))
-    return pd.DataFrame(records, index=[f"fold {i + 1}" for i in range(n_folds)])
+    return pd.DataFrame(records, index=[f"fold {i + 1}" for i in range(len(folds))])
 
 
 def score(head: Any, embeddings: np.ndarray, y: np.ndarray, started: float | None = None) -> dict[str, float]:

@@ -13,6 +13,7 @@ from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters
 from featx.cli._folder import add_folder
 from featx.cli._target import check_target, replacing
+from featx.cli._task import add_task
 from featx.exceptions import ModelError, ParameterError
 
 _EXAMPLES = """
@@ -35,9 +36,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_ = command.add_argument
     add_folder(command)
     add_("-o", "--output", required=True, metavar="MODEL", help="the folder to write; an older model is replaced")
-    add_("--head", default="logistic", metavar="NAME", help="logistic, svm, probe, prototype, or ridge for numbers")
+    add_(
+        "--head",
+        metavar="NAME",
+        help="logistic, svm, probe, prototype, or ridge for numbers; default: logistic, for numbers ridge",
+    )
     add_("--cv", type=int, default=5, metavar="N", help="folds; 0 is no cross-validation; default: %(default)s")
     add_("--bad-images", metavar="FILE", help="where unreadable images are listed; default: MODEL-bad_images.csv")
+    add_task(command, auto="what --head is for, else classification")
     add_json(command)
     add_encoder(command)
 
@@ -52,7 +58,10 @@ def run(parsed: argparse.Namespace) -> None:
     import featx
     from featx.cli._training import train
 
-    trained = train(parsed.folder, parsed.head, parsed.cv, encoder_parameters(parsed), parsed.split)
+    parsed.head = parsed.head or ("ridge" if parsed.task == "regression" else "logistic")
+    trained = train(
+        parsed.folder, parsed.head, parsed.cv, encoder_parameters(parsed), task=parsed.task, split=parsed.split
+    )
     for text in trained.notes:
         note(f"featx: warning: {text}")
     if len(trained.bad):

@@ -14,8 +14,12 @@ from sklearn.pipeline import Pipeline
 from featx._pipeline import image_pipeline
 from featx.cli._folder import read_labelled
 from featx.cli._readable import apply_to_readable
-from featx.cli._scores import cross_validate, score
+from featx.cli._scores import cross_validate, score, split_folds
+from featx.cli._task import read_labels
 from featx.exceptions import InputError
+from featx.transfer._check import way_out
+from featx.transfer._crossing import warn_of_copies
+from featx.transfer._task import is_regression
 
 
 @dataclass
@@ -49,6 +53,7 @@ def train(
     head: str,
     n_folds: int,
     parameters: dict[str, Any],
+    task: str = "auto",
     split: str | Mapping[str, str] | None = "auto",
 ) -> Trained:
     """Embed each image once, score the head on folds and splits, fit it.
@@ -63,6 +68,8 @@ def train(
         0 is no cross-validation; it is fewer where a label has fewer images.
     parameters : dict
         Of `ImageEncoder`.
+    task : {"auto", "classification", "regression"}, default="auto"
+        ``"auto"``: the head decides.
     split : {"auto"}, mapping of str to str, or None, default="auto"
         As for `read_image_folder`.
 
@@ -70,8 +77,16 @@ def train(
     ------
     InputError
         If there is nothing to learn: no images, one label, no split to train on.
+    ParameterError
+        If the head is for the other task.
+
+    Warns
+    -----
+    ImageWarning
+        If copies are on both sides of a fold, or of a split.
     """
     model = image_pipeline(head, **parameters)
+    regression = is_regression([], task, head=model["head"])
     table = read_labelled(folder, split)
     if "split" in table and not (table["split"] == "train").any():
         raise InputError(f"{folder} has the splits {sorted(table['split'].unique())}. Expected train among them.")
@@ -81,10 +96,7 @@ def train(
         raise InputError(f"None of {len(table):,} images in {folder} can be read. For example: {reasons[0]}.")
     errors = table.loc[bad, ["image"]].assign(error=list(reasons.values()))
     table = table[~bad].reset_index(drop=True)
-    y = np.array(table["label"].tolist())
-    if not is_classifier(model):
-        y = _numbers(y)
-    return _fit(model, embeddings, y, table, errors, n_folds)
+    return _fit(model, embeddings, read_labels(table["label"], regression), table, errors, n_folds)
 
 
 def _fit(
@@ -99,10 +111,14 @@ def _fit(
     folds = _possible_folds(n_folds, labels if is_classifier(model) else labels.groupby(lambda _: "all").sum(), trained)
     head = model[1:]
     if folds:
-        trained.folds = cross_validate(head, embeddings[fitted_on], y[fitted_on], folds)
+        divided = split_folds(head, y[fitted_on], folds)
+        warn_of_copies(embeddings[fitted_on], divided, stacklevel=3)
+        trained.folds = cross_validate(head, embeddings[fitted_on], y[fitted_on], divided)
     # The encoder needs no fit, and the steps are the pipeline's own.
     head.fit(embeddings[fitted_on], y[fitted_on])
     others = {name: split == name for name in sorted(set(split) - {"train"})}
+    divided = [(np.flatnonzero(fitted_on), np.flatnonzero(rows)) for rows in others.values()]
+    warn_of_copies(embeddings, divided, stacklevel=3, divided="a split")
     scores = {name: score(head, embeddings[rows], y[rows]) for name, rows in others.items()}
     trained.splits = pd.DataFrame.from_dict(scores, orient="index")
     return trained
@@ -113,15 +129,10 @@ def _possible_folds(n_folds: int, counts: pd.Series, trained: Trained) -> int:
     fewest = int(counts.min())
     if not n_folds or n_folds <= fewest:
         return n_folds
+    said = f"{fewest} folds instead of {n_folds}: {counts.idxmin()!r} has {fewest} readable images"
     if fewest < 2:
-        trained.notes.append(f"no cross-validation: {counts.idxmin()!r} has one readable image")
-        return 0
-    trained.notes.append(f"{fewest} folds instead of {n_folds}: {counts.idxmin()!r} has {fewest} readable images")
+        said, fewest = f"no cross-validation: {counts.idxmin()!r} has one readable image", 0
+    if way_out(counts.index.tolist()):
+        said += ". If these are numbers to predict, use --task regression"
+    trained.notes.append(said)
     return fewest
-
-
-def _numbers(labels: np.ndarray) -> np.ndarray:
-    try:
-        return labels.astype(float)
-    except ValueError as error:
-        raise InputError(f"The head predicts numbers, but a folder's name is none: {error}.") from error

@@ -12,7 +12,8 @@ from featx.exceptions import InputError
 from featx.finetune._check import check_weights
 from featx.finetune._probe import fit_probe
 from featx.heads._hold_out import hold_out
-from featx.transfer._check import check_classes, is_regression
+from featx.transfer._check import check_classes
+from featx.transfer._task import has_fractions
 
 # As image_pipeline("logistic") has it.
 _C = 0.01
@@ -38,7 +39,7 @@ class Classes:
     fill = -np.inf
 
     def __init__(self, y: Any, n: int, class_weight: Any = None):
-        if is_regression(y):
+        if has_fractions(y):
             raise InputError(
                 "Got y with numbers that are no classes. Expected classes; FineTuneRegressor takes numbers."
             )

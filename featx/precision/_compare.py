@@ -25,6 +25,10 @@ from featx.extraction import decode_some, network_rate
 from featx.images import as_column
 from featx.precision._quantize import quantize_encoder
 from featx.runtimes import get_runtime
+from featx.transfer._check import check_y
+from featx.transfer._crossing import warn_of_copies
+from featx.transfer._folds import Folds, make_folds
+from featx.transfer._task import is_regression
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,9 +54,11 @@ def compare_precisions(
     y: Any = None,
     *,
     precisions: Sequence[str] = _ALL,
-    head: Any = "logistic",
+    head: Any = None,
+    task: str = "auto",
     cv: Any = 5,
     scoring: Any = None,
+    groups: Any = None,
 ) -> pd.DataFrame:
     """Embed the same images in each precision, and compare with float32.
 
@@ -64,13 +70,21 @@ def compare_precisions(
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
         An ImageEncoder brings its device, store and preprocessing along.
     y : array of length n, default=None
-        Labels or targets; with them each precision is cross-validated.
+        Classes, or numbers to predict; with them each precision is cross-validated.
     precisions : sequence of str
         Of float32, tf32, bfloat16, float16 and int8; default: all.
-    head : {"logistic", "svm", "ridge", "probe", "prototype"} or estimator, default="logistic"
-        As for `image_pipeline`.
-    cv, scoring
-        As for scikit-learn's `cross_val_score`.
+    head : {"logistic", "svm", "ridge", "probe", "prototype"} or estimator, default=None
+        As for `image_pipeline`; None is logistic regression, or ridge for numbers.
+    task : {"auto", "classification", "regression"}, default="auto"
+        What y holds. ``"auto"``: the head decides, where one is given. Without one, text, bools and categories are
+        classes, numbers with fractions are to be predicted; whole ones too if most values occur in fewer rows than
+        there are folds, and a warning says so.
+    cv : int, splitter or iterable of (train, test), default=5
+        A number of folds is shuffled with a fixed seed; each gets its share of each class.
+    scoring : str or callable, default=None
+        As for scikit-learn's `cross_val_score`; a score is in its own unit, and higher is better.
+    groups : array of shape (n,), default=None
+        Images of one group stay on one side of a fold. If images of equal content do not, a warning says so.
 
     Returns
     -------
@@ -87,9 +101,11 @@ def compare_precisions(
     Raises
     ------
     UnknownNameError
-        If there is no such precision.
+        If there is no such precision or task.
+    ParameterError
+        If the head is for the other task, or cv gives no folds.
     InputError
-        If y has not the images' length, or no image can be read.
+        If y has not the images' length, no image can be read, or a class or the groups are too few for so many folds.
 
     Examples
     --------
@@ -105,13 +121,21 @@ def compare_precisions(
     for precision in precisions:
         if precision not in _ALL:
             raise UnknownNameError("precision", precision, _ALL)
-    if y is not None and len(y) != len(as_column(images)):
-        raise InputError(f"Got {len(y)} labels for {len(as_column(images))} images. Expected one label an image.")
+    n, folds = len(as_column(images)), []
+    if y is not None:
+        if len(y) != n:
+            raise InputError(f"Got {len(y)} labels for {n} images. Expected one label an image.")
+        fitting = None if head is None else image_pipeline(head)[-1]
+        regression = is_regression(y, task, head=fitting, n_folds=cv, stacklevel=2)
+        head = ("ridge" if regression else "logistic") if head is None else head
+        y = check_y(y, n, regression)
+        folds = make_folds(y, cv, groups, regression=regression)
     base = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
     pixels = decode_some(base._specs()[0], images)
     if not pixels:
         raise InputError("Got no readable image. Expected at least one, better a few hundred.")
     reference = _Candidate(base, "float32", images)
+    _warn_of_copies(reference.embeddings, folds)
     candidates, rows = {}, {precision: {"note": ""} for precision in precisions}
     for precision in precisions:
         try:
@@ -122,7 +146,7 @@ def compare_precisions(
     for (precision, candidate), rate in zip(candidates.items(), rates, strict=True):
         rows[precision] |= {**_distances(candidate.embeddings, reference.embeddings), "images_per_second": rate}
         if y is not None:
-            rows[precision] |= _score(candidate.embeddings, y, head, cv, scoring)
+            rows[precision] |= _score(candidate.embeddings, y, head, folds, scoring)
     columns = [name for name in _COLUMNS if y is not None or not name.startswith("score")]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("precision")
 
@@ -162,7 +186,14 @@ def _distances(embeddings: np.ndarray, reference: np.ndarray) -> dict[str, float
     return {"cosine": cosines.mean(), "relative_l2": np.median(errors), "relative_l2_worst": errors.max()}
 
 
-def _score(embeddings: np.ndarray, y: Any, head: Any, cv: Any, scoring: Any) -> dict[str, float]:
+def _warn_of_copies(embeddings: np.ndarray, folds: Folds) -> None:
+    good = np.isfinite(embeddings).all(axis=1)  # unreadable images are all the same
+    place = np.cumsum(good) - 1
+    kept = [tuple(place[part[good[part]]] for part in fold) for fold in folds]
+    warn_of_copies(embeddings[good], kept, stacklevel=3)
+
+
+def _score(embeddings: np.ndarray, y: Any, head: Any, folds: Folds, scoring: Any) -> dict[str, float]:
     without_encoder = image_pipeline(head, on_error="nan")[1:]
-    scores = cross_val_score(without_encoder, embeddings, y, cv=cv, scoring=scoring)
+    scores = cross_val_score(without_encoder, embeddings, y, cv=folds, scoring=scoring, error_score="raise")
     return {"score": scores.mean(), "score_std": scores.std()}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from featx.exceptions import InputError
+from featx.transfer._task import has_fractions
 
 _SHOWN = 5
 
@@ -86,10 +87,11 @@ def check_classes(y: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     ([1, 0, 1], ['a', 'b'])
     """
     labels = _labels(y, n)
-    if labels.dtype.kind == "f" and (labels != np.rint(labels)).any():
+    if has_fractions(labels):
+        fractions = _some(labels[labels != np.rint(labels.astype(float))])
         raise InputError(
-            f"Got y with numbers that are no classes ({_some(labels[labels != np.rint(labels)])}). Expected a class "
-            "for each row; for numbers to predict use logme_score, or a regressor as estimator."
+            f"Got y with numbers that are no classes ({fractions}). Expected a class for each row; for numbers to "
+            'predict use logme_score, a regressor, or task="regression".'
         )
     try:
         classes, codes = np.unique(labels, return_inverse=True)
@@ -137,20 +139,82 @@ def check_targets(y: Any, n: int) -> np.ndarray:
     return targets
 
 
-def is_regression(y: Any) -> bool:
-    """Whether y holds numbers to predict and not classes: floats that are no whole numbers.
+def check_y(y: Any, n: int, regression: bool) -> np.ndarray:
+    """Labels, or numbers to predict, as estimators take them.
+
+    Parameters
+    ----------
+    y : array of shape (n,) or (n, outputs)
+    n : int
+    regression : bool
+
+    Returns
+    -------
+    ndarray of shape (n,) or (n, outputs)
+
+    Raises
+    ------
+    InputError
+        As `check_classes` or `check_targets`.
 
     Examples
     --------
-    >>> from featx.transfer._check import is_regression
-    >>> is_regression([0.5, 1.5]), is_regression([0, 1]), is_regression(["a", "b"])
-    (True, False, False)
+    >>> from featx.transfer._check import check_y
+    >>> check_y([[3], [4]], 2, regression=True).tolist(), check_y([[3], [4]], 2, regression=False).tolist()
+    ([3.0, 4.0], [3, 4])
     """
-    array = np.asarray(y)
-    if array.dtype.kind != "f":
-        return False
-    finite = array[np.isfinite(array)]
-    return bool((finite != np.rint(finite)).any())
+    if regression:
+        targets = check_targets(y, n)
+        return targets if targets.shape[1] > 1 else targets[:, 0]
+    codes, classes = check_classes(y, n)
+    return classes[codes]
+
+
+def way_out(classes: Any) -> str:
+    """What to say after an error of few images of a class, if the classes' names are numbers: they may be none.
+
+    Examples
+    --------
+    >>> from featx.transfer._check import way_out
+    >>> way_out([46.0, 47.0]), way_out(["a", "b"])
+    (' If these are numbers to predict, pass task="regression".', '')
+    """
+    try:
+        np.asarray(classes).astype(np.float64)
+    except (TypeError, ValueError):
+        return ""
+    return ' If these are numbers to predict, pass task="regression".'
+
+
+def check_groups(groups: Any, n: int) -> np.ndarray:
+    """Groups as whole numbers from 0; a missing one stands alone, as does every row where groups is None.
+
+    Parameters
+    ----------
+    groups : array of shape (n,) or None
+    n : int
+
+    Raises
+    ------
+    InputError
+        If there are not n, or all rows are of one group.
+
+    Examples
+    --------
+    >>> from featx.transfer._check import check_groups
+    >>> check_groups(["a", None, "a"], 3).tolist()
+    [0, 1, 0]
+    """
+    if groups is None:
+        return np.arange(n)
+    groups = np.asarray(pd.Series(groups, dtype=object) if isinstance(groups, list | tuple) else groups)
+    if groups.shape != (n,):
+        raise InputError(f"Got groups of shape {groups.shape} for {n:,} rows. Expected one group a row.")
+    codes = pd.factorize(groups)[0]
+    codes = np.unique(np.where(codes < 0, n + np.arange(n), codes), return_inverse=True)[1]
+    if n and not codes.any():
+        raise InputError(f"Got one group, {groups[0]!r}. Expected two or more.")
+    return codes
 
 
 def _labels(y: Any, n: int) -> np.ndarray:

@@ -20,7 +20,13 @@ _SHARE = 0.01
 
 
 def warn_of_copies(
-    Z: np.ndarray, folds: Iterable[tuple[Any, Any]], pixels: np.ndarray | None = None, *, stacklevel: int
+    Z: np.ndarray,
+    folds: Iterable[tuple[Any, Any]],
+    pixels: np.ndarray | None = None,
+    *,
+    stacklevel: int,
+    divided: str = "a fold",
+    advice: str = "Pass groups=featx.audit(X).groups, or leave copies out with featx.audit(X).clean().",
 ) -> str:
     """Warn if folds divide copies, and say it.
 
@@ -35,6 +41,10 @@ def warn_of_copies(
         one image in 100, as one image in 1,000 has a different one that looks the same.
     stacklevel : int
         As `warnings.warn` would have it of the caller.
+    divided : str, default="a fold"
+        What training and test rows are called together.
+    advice : str
+        What to do.
 
     Returns
     -------
@@ -57,8 +67,8 @@ def warn_of_copies(
     if not n_groups:
         return ""
     text = (
-        f"{n_groups:,} groups of copies ({n_equal:,} of equal content) are on both sides of a fold: scores are too "
-        "good. Pass groups=featx.audit(X).groups, or leave copies out with featx.audit(X).clean()."
+        f"{n_groups:,} groups of copies ({n_equal:,} of equal content) are on both sides of {divided}: scores are too "
+        f"good. {advice}"
     )
     warnings.warn(text, ImageWarning, stacklevel=stacklevel + 1)
     return text

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, check_cv
 
 from featx.exceptions import InputError, ParameterError
+from featx.transfer._check import way_out
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
@@ -86,5 +87,5 @@ def _check_enough(y: np.ndarray, n_folds: int, groups: np.ndarray | None, regres
             rare = classes[counts.argmin()]
             raise InputError(
                 f"Got {counts.min()} images of class {str(rare)!r} for cv={n_folds} folds. Expected at least one a "
-                "fold: lower cv, or leave the class out."
+                f"fold: lower cv, or leave the class out.{way_out(classes)}"
             )

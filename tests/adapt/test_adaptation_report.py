@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 import featx
 from featx.adapt import adaptation_report
 from featx.adapt._routing import domain_routing
-from featx.exceptions import InputError, MissingDependencyError, ParameterError, UnknownNameError
+from featx.exceptions import ImageWarning, InputError, MissingDependencyError, ParameterError, UnknownNameError
 from featx.transfer.scores import proxy_a_distance
 from tests.adapt.gaussians import draw_domain
 
@@ -33,6 +33,25 @@ def test_aligning_covariances_helps_where_they_were_stretched():
     assert report.summary.loc["coral", "proxy_a"] < report.summary.loc["source", "proxy_a"]
     assert report.proxy_a.p_value < 0.01
     assert list(report.summary.index) == ["source", "coral", "oracle"]
+
+
+@pytest.mark.parametrize("kind", [np.array, list, lambda y: y.astype(float)])
+def test_whole_numbers_to_predict_are_refused_as_such(kind):
+    (Zs, _), (Zt, _) = draw_domain(60, 0), draw_domain(60, 1)
+    with pytest.raises(InputError, match=r"fewer than 5 rows\. .* no method here is for numbers to predict"):
+        adaptation_report(Zs, kind(np.arange(60) + 18), Zt, verbose=0)
+
+
+def test_a_tested_image_whose_copy_was_seen_is_warned_of_and_noted(tiny, crops):
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    turned = [np.rot90(crop).copy() for crop in crops]
+    given = {"methods": ["standardize"], "draws": 3, "encoder": encoder, "scorer": "entropy", "verbose": 0}
+    y = np.repeat(["left", "right"], 20)
+    assert not adaptation_report(crops, y, turned, y, **given).notes  # a warning would be an error
+    with pytest.warns(ImageWarning, match=r"^[1-9] groups of copies .* Leave copies out with featx\.audit") as caught:
+        report = adaptation_report(crops, y, [*crops[:9], *turned[9:]], y, **given)
+    assert [w.filename for w in caught] == [__file__]
+    assert report.notes == [str(caught[0].message)]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -108,7 +127,7 @@ def test_the_recipe_of_the_docstring_runs_on_images(photos, tiny):
         ({"draws": 2}, ParameterError, "draws=2"),
         ({"random_state": -1}, ParameterError, "random_state=-1"),
         ({"m": 11}, InputError, "Expected 12 or more"),
-        ({"n": 6}, InputError, "Got 2 images of class '0' for draws=3"),
+        ({"n": 6}, InputError, r"fewer than 3 rows\. Expected classes, each of draws=3 rows or more"),
     ],
 )
 def test_what_cannot_be_compared_is_said(changed, error, message):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from featx.cli import main
+from tests.cli.folders import number_folder
 
 
 @pytest.fixture
@@ -38,6 +39,13 @@ def test_json_is_one_document(folder, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["images"] == len(document["rows"]) == 12
     assert document["rows"][0]["image"] == "labelled/left/00.jpg"
+
+
+def test_folders_named_by_numbers_are_not_judged_where_it_is_said(crops, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    number_folder(Path("photos"), crops, 12)
+    assert main(["audit", "photos", "--task", "regression"]) == 0
+    assert "Labels are numbers to predict: they are not judged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

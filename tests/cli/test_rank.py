@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from featx.cli import main
+from tests.cli.folders import number_folder
 from tests.test_pipeline import photo_folder
 
 
@@ -22,9 +23,13 @@ def test_layers_are_listed_best_first_and_in_a_file(folder, capsys):
     arguments = ["rank", "photos", "--encoders", "efficientnet_lite0", "--layers", "feature,blocks.2", "--cv", "2"]
     assert main([*arguments, "--csv", "ranking.csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:5] == ["encoder", "weights", "layer", "pooling", "probe"]
+    assert lines[0].split()[:2] == ["name", "probe"]
     assert len(lines) == 4
     assert lines[3].startswith("efficientnet_lite0 ")
+    assert {line[: line.index("0.")].strip() for line in lines[1:3]} == {
+        "efficientnet_lite0 feature",
+        "efficientnet_lite0 blocks.2 avg",
+    }
     table = pd.read_csv("ranking.csv")
     assert set(table["layer"]) == {"feature", "blocks.2"}
     assert table["probe"].is_monotonic_decreasing
@@ -36,6 +41,18 @@ def test_json_is_one_document(folder, capsys):
     assert document["ranking"][0]["dim"] == 1280
     assert document["sentence"].startswith("efficientnet_lite0")
     assert set(document["agreement"]) == {"knn", "logme", "hscore", "top1"}
+
+
+def test_folders_named_by_numbers_are_predicted_where_it_is_said(crops, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    number_folder(Path("photos"), crops, 12)
+    arguments = ["rank", "photos", "--encoders", "efficientnet_lite0", "--cv", "3"]
+    assert main(arguments) == 2
+    assert "If these are numbers to predict, pass --task regression." in capsys.readouterr().err
+    assert main([*arguments, "--task", "regression"]) == 0
+    out = capsys.readouterr().out
+    assert "R2" in out
+    assert "knn" not in out
 
 
 @pytest.mark.filterwarnings("default")

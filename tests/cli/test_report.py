@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from featx.cli import main
+from tests.cli.folders import number_folder
 
 SMALL = ["--encoder", "squeezenet1_1", "--weights", "random", "--draws", "3"]
 
@@ -41,6 +42,14 @@ def test_json_is_one_document_and_bad_images_are_left_out(folder, capsys):
     assert document["notes"] == ["1 of 21 images cannot be used and are left out."]
 
 
+@pytest.mark.parametrize("asked", [["--task", "regression"], ["--head", "ridge"]])
+def test_folders_named_by_numbers_are_predicted_where_it_is_said(asked, crops, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    number_folder(Path("photos"), crops, 20)
+    assert main(["report", "photos", "--json", *asked, *SMALL]) == 0
+    assert json.loads(capsys.readouterr().out)["scoring"] == "R2"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -48,6 +57,8 @@ def test_json_is_one_document_and_bad_images_are_left_out(folder, capsys):
         (["photos", "-o", "no/report.html"], "there is no folder"),
         (["photos", "--draws", "2"], "Expected 3 or more"),
         (["photos", "--draws", "11"], "for draws=11"),
+        (["photos", "--task", "regression"], "a folder's name is none"),
+        (["photos", "--task", "regression", "--head", "svm"], "a folder's name is none"),
     ],
 )
 def test_what_cannot_be_done_is_status_2(folder, arguments, message, capsys):

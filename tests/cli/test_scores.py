@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from featx.cli._scores import cross_validate, format_scores, score
+from featx.cli._scores import cross_validate, format_scores, score, split_folds
 
 RNG = np.random.default_rng(0)
 EMBEDDINGS = RNG.normal(size=(60, 5)).astype("float32")
@@ -15,7 +15,7 @@ LABELS = np.where(EMBEDDINGS[:, 0] + RNG.normal(size=60) > 0, "cat", "dog")
 
 
 def test_folds_are_stratified_shuffled_and_scikit_learns_own():
-    table = cross_validate(LogisticRegression(), EMBEDDINGS, LABELS, 4)
+    table = cross_validate(LogisticRegression(), EMBEDDINGS, LABELS, split_folds(LogisticRegression(), LABELS, 4))
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
     for name, scoring in (("accuracy",) * 2, ("balanced_accuracy",) * 2, ("macro_f1", "f1_macro")):
         expected = cross_val_score(LogisticRegression(), EMBEDDINGS, LABELS, cv=folds, scoring=scoring)
@@ -27,7 +27,7 @@ def test_folds_are_stratified_shuffled_and_scikit_learns_own():
 
 def test_cross_validation_leaves_the_head_unfitted():
     head = LogisticRegression()
-    cross_validate(head, EMBEDDINGS, LABELS, 3)
+    cross_validate(head, EMBEDDINGS, LABELS, split_folds(head, LABELS, 3))
     assert not hasattr(head, "coef_")
 
 
@@ -50,7 +50,7 @@ def test_the_rare_label_counts_as_much_in_balanced_accuracy():
 
 def test_a_regressor_is_scored_by_its_errors():
     y = EMBEDDINGS[:, 0] * 2.0
-    table = cross_validate(Ridge(1e-6), EMBEDDINGS, y, 3)
+    table = cross_validate(Ridge(1e-6), EMBEDDINGS, y, split_folds(Ridge(), y, 3))
     assert (table["r2"] > 0.999).all()
     assert (table[["mae", "rmse"]] < 1e-2).all(axis=None)
     assert np.isnan(score(Ridge().fit(EMBEDDINGS, y), EMBEDDINGS[:1], y[:1])["r2"])
@@ -58,7 +58,7 @@ def test_a_regressor_is_scored_by_its_errors():
 
 @pytest.mark.parametrize("n_splits", [0, 1])
 def test_the_table_has_the_mean_and_deviation_after_the_folds(n_splits):
-    folds = cross_validate(LogisticRegression(), EMBEDDINGS, LABELS, 2)
+    folds = cross_validate(LogisticRegression(), EMBEDDINGS, LABELS, split_folds(LogisticRegression(), LABELS, 2))
     splits = pd.DataFrame([{"images": 1234, "accuracy": 0.5, "balanced_accuracy": 1, "macro_f1": 0, "seconds": 0}])
     splits.index = ["test"]
     lines = format_scores(folds, splits[:n_splits]).splitlines()

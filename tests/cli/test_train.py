@@ -13,6 +13,7 @@ import pytest
 
 import featx
 from featx.cli import main
+from tests.cli.folders import number_folder
 from tests.cli.processes import COMMAND, environment, featx_command
 from tests.test_pipeline import photo_folder
 
@@ -49,6 +50,7 @@ def test_json_is_one_document(folder, capsys):
     assert document["bad_images"] == {"count": 0, "file": None}
 
 
+@pytest.mark.filterwarnings("default")
 def test_splits_are_scored_beside_the_folds(folder, capsys):
     Path("splits").mkdir()
     for split in ("train", "test"):
@@ -91,6 +93,31 @@ def test_fewer_folds_are_told(folder, capsys):
     assert "featx: warning: 6 folds instead of 9: 'left' has 6 readable images\n" in capsys.readouterr().err
 
 
+def test_folders_named_by_numbers_are_predicted_where_it_is_said(crops, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    number_folder(Path("photos"), crops, 12)
+    assert main(["train", "photos", "-o", "model", "--cv", "3", *SMALL]) == 0
+    assert "has one readable image. If these are numbers to predict, use --task regression\n" in capsys.readouterr().err
+    assert main(["train", "photos", "-o", "model", "--cv", "3", "--task", "regression", "--json", *SMALL]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["head"], set(document["mean"])) == ("ridge", {"r2", "mae", "rmse", "seconds"})
+    assert featx.load("model").predict([str(next(Path("photos").rglob("*.png")))]).dtype.kind == "f"
+
+
+@pytest.mark.filterwarnings("default")
+def test_copies_on_both_sides_of_a_fold_or_a_split_are_warned_of(folder, capsys):
+    for path in list((folder / "left").iterdir()):
+        shutil.copy(path, path.with_name(f"again-{path.name}"))
+    assert main(["train", "photos", "-o", "model", "--cv", "2", *SMALL]) == 0
+    err = capsys.readouterr().err
+    assert "groups of copies" in err
+    assert err.count("are on both sides of a fold: scores are too good. Pass groups=featx.audit(X).groups") == 1
+    for split in ("train", "test"):
+        shutil.copytree(folder, Path("splits", split))
+    assert main(["train", "splits", "-o", "model", "--cv", "0", *SMALL]) == 0
+    assert "12 groups of copies (12 of equal content) are on both sides of a split" in capsys.readouterr().err
+
+
 def test_a_folder_of_other_things_is_refused_before_the_training(folder, capsys):
     assert main(["train", "photos", "-o", "photos"]) == 2
     assert "holds something else" in capsys.readouterr().err
@@ -110,6 +137,9 @@ def test_a_folder_of_other_things_is_refused_before_the_training(folder, capsys)
         (["photos", "-o", "model", "--head", "forest"], "Unknown head 'forest'"),
         (["photos", "-o", "model", "--encoder", "resnet19"], "Unknown encoder 'resnet19'"),
         (["photos", "-o", "model", "--head", "ridge", *SMALL], "predicts numbers"),
+        (["photos", "-o", "model", "--task", "regression", *SMALL], "predicts numbers"),
+        (["photos", "-o", "model", "--task", "regression", "--head", "svm"], "Got task='regression' with the head SVC"),
+        (["photos", "-o", "model", "--task", "classification", "--head", "ridge"], "Expected a classifier"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_leaves_nothing(folder, arguments, message, capsys):

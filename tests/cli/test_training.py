@@ -8,7 +8,7 @@ import pytest
 
 import featx
 from featx.cli._training import train
-from featx.exceptions import InputError, UnknownNameError
+from featx.exceptions import ImageWarning, InputError, UnknownNameError
 from tests.test_pipeline import photo_folder
 
 
@@ -55,7 +55,8 @@ def test_of_splits_the_model_knows_train_alone(folder, parameters, tmp_path):
         (tmp_path / "splits" / split / label).mkdir(parents=True)
         for path in sorted((folder / label).iterdir())[:n]:
             shutil.copy(path, tmp_path / "splits" / split / label)
-    trained = train(str(tmp_path / "splits"), "logistic", 3, parameters)
+    with pytest.warns(ImageWarning, match=r"5 groups of copies \(5 of equal content\) are on both sides of a split"):
+        trained = train(str(tmp_path / "splits"), "logistic", 3, parameters)
     assert trained.labels == {"left": 6, "right": 6}
     assert trained.folds["images"].sum() == 12
     assert trained.splits["images"].to_dict() == {"test": 2, "val": 3}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 import featx
-from featx.exceptions import InputError, UnknownNameError
+from featx.exceptions import FeatxWarning, ImageWarning, InputError, ParameterError, UnknownNameError
 from tests.networks import TINY, Narrow, Unconvertible, wrap
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -32,13 +34,45 @@ def test_float32_is_itself_and_less_is_less(labelled, tiny):
 
 
 def test_the_score_is_that_of_cross_validating_the_pipeline(labelled, tiny):
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import KFold, cross_val_score
 
     images, y = labelled
     table = featx.compare_precisions(images, tiny, y, precisions=["float32"], head="ridge", cv=4)
-    expected = cross_val_score(featx.image_pipeline("ridge", encoder=tiny), images, y, cv=4)
+    folds = KFold(4, shuffle=True, random_state=0)
+    expected = cross_val_score(featx.image_pipeline("ridge", encoder=tiny), images, y, cv=folds)
     assert table.loc["float32", "score"] == pytest.approx(expected.mean(), abs=1e-5)
     assert table.loc["float32", "score_std"] == pytest.approx(expected.std(), abs=1e-5)
+
+
+def test_whole_numbers_are_predicted_and_it_is_said_once(crops, tiny):
+    kilojoules = [int(crop.mean() * 37) for crop in crops]
+    options = {"precisions": ["float32"], "cv": 4}
+    with pytest.warns(FeatxWarning, match='Pass task="regression"') as caught:
+        table = featx.compare_precisions(crops, tiny, kilojoules, **options)
+    assert [w.filename for w in caught] == [__file__]
+    ridge = featx.compare_precisions(crops, tiny, kilojoules, head="ridge", **options)  # a warning would be an error
+    said = featx.compare_precisions(crops, tiny, kilojoules, task="regression", **options)
+    assert table["score"].tolist() == ridge["score"].tolist() == said["score"].tolist()
+    with pytest.raises(InputError, match=r'of class .* pass task="regression"'):
+        featx.compare_precisions(crops, tiny, kilojoules, task="classification", **options)
+    with pytest.raises(ParameterError, match="Got task='regression' with the head"):
+        featx.compare_precisions(crops, tiny, kilojoules, head="svm", task="regression", **options)
+
+
+def test_copies_on_both_sides_of_a_fold_are_warned_of(labelled, tiny):
+    images, y = labelled
+    images, y = [*images, *images[:9], b"junk", b"junk"], [*y, *y[:9], 1, 1]
+    encoder = featx.ImageEncoder(tiny, on_error="nan", verbose=0)
+    groups = [*range(40), *range(9), 98, 99]
+    with pytest.warns(ImageWarning) as caught:
+        featx.compare_precisions(images, encoder, y, precisions=["float32"], cv=4)
+    (said,) = [w for w in caught if "copies" in str(w.message)]
+    # Unreadable images, whose rows are all NaN, are no copies.
+    assert re.match(r"([1-9]) groups of copies \(\1 of equal content\) are on both sides of a fold", str(said.message))
+    assert said.filename == __file__
+    with pytest.warns(ImageWarning) as caught:
+        featx.compare_precisions(images, encoder, y, precisions=["float32"], cv=4, groups=groups)
+    assert not [w for w in caught if "copies" in str(w.message)]
 
 
 def test_a_precision_that_is_not_there_says_why_and_costs_nothing(crops, tiny):

@@ -58,3 +58,11 @@ def test_too_few_rows_of_numbers_is_said():
 def test_what_gives_no_folds_is_refused(cv):
     with pytest.raises(ParameterError, match=f"Got cv={cv!r}"):
         make_folds(LABELS, cv)
+
+
+@pytest.mark.parametrize("y", [[46.0, 47.0, 47.0], [46, 47, 47], ["46", "47", "47"]])
+def test_too_few_of_a_number_names_the_way_out(y):
+    with pytest.raises(InputError, match=r'of class \'46.*numbers to predict, pass task="regression"'):
+        make_folds(np.array(y), 2)
+    with pytest.raises(InputError, match=r"leave the class out\.$"):
+        make_folds(np.array(["a", "b", "b"]), 2)

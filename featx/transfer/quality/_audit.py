@@ -12,8 +12,8 @@ from featx._image_encoder import ImageEncoder
 from featx.encoders import Encoder
 from featx.exceptions import InputError
 from featx.images import as_column
-from featx.transfer._check import is_regression
 from featx.transfer._embed import as_image_encoder
+from featx.transfer._task import is_regression
 from featx.transfer.quality._calibration import Calibration, calibrate
 from featx.transfer.quality._duplicates import group_alike, merge_groups
 from featx.transfer.quality._label_issues import LabelIssues, find_label_issues
@@ -31,6 +31,7 @@ def audit(
     y: Any = None,
     *,
     groups: Any = None,
+    task: str = "auto",
     encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
     cv: int = 5,
     verbose: int = 1,
@@ -44,11 +45,14 @@ def audit(
     X : container of images
         n of them, as for `ImageEncoder`.
     y : array of shape (n,), default=None
-        Classes. A missing one (None, NaN) is an image without a label. Of numbers to predict (floats) nothing is
-        judged.
+        Classes. A missing one (None, NaN) is an image without a label. Numbers to predict are not judged, as every
+        method here is of classes, and a note says so; copies with different numbers are in conflict all the same.
     groups : array of shape (n,), default=None
         Rows that belong together for reasons of your own (a patient, a video); they are joined with the duplicates
         in `Audit.groups`. A missing one belongs to none.
+    task : {"auto", "classification", "regression"}, default="auto"
+        Whether y holds classes or numbers. ``"auto"``: text, bools and categories are classes, numbers with fractions
+        are numbers; whole ones too if most values occur in fewer rows than there are folds, and a warning says so.
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
         Its embeddings tell wrong labels and outliers; they are kept in its store.
     cv : int, default=5
@@ -64,6 +68,8 @@ def audit(
     ------
     InputError
         If X holds no images, or y or groups are of another length.
+    UnknownNameError
+        If there is no such task.
 
     Notes
     -----
@@ -110,6 +116,7 @@ def audit(
     if n == 0:
         raise InputError("Got no images. Expected at least one.")
     labels = _labels(y, n)
+    regression = is_regression([] if y is None else y, task, n_folds=cv, stacklevel=2)
     given = _user_groups(groups, n)
     encoder = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
     encoder._options()
@@ -118,7 +125,7 @@ def audit(
     duplicates, calibration = _duplicates(seen, ok & ~seen.blank)
     together = merge_groups(duplicates, given)
     Z = _embed(encoder, column.sources, ok)
-    judged, note = _judge(Z, labels, ok, together, cv)
+    judged, note = _judge(Z, labels, regression, ok, together, cv)
     scores, outlier, far = _outliers(Z, duplicates[ok], ok)
     return Audit(
         _table(column, seen, ok, duplicates, labels, judged, scores, outlier),
@@ -182,14 +189,14 @@ def _embed(encoder: ImageEncoder, sources: Any, ok: np.ndarray) -> np.ndarray:
 
 
 def _judge(
-    Z: np.ndarray, labels: np.ndarray | None, ok: np.ndarray, groups: np.ndarray, cv: int
+    Z: np.ndarray, labels: np.ndarray | None, regression: bool, ok: np.ndarray, groups: np.ndarray, cv: int
 ) -> tuple[LabelIssues | None, str]:
     """What labels are worth, of all n rows; or why that cannot be told."""
     if labels is None:
         return None, ""
     labelled = ~pd.isna(labels)
     rows = np.flatnonzero(ok & labelled)
-    if len(rows) and is_regression(labels[labelled].tolist()):
+    if len(rows) and regression:
         return None, "Labels are numbers to predict: they are not judged."
     usable = np.isfinite(Z).all(axis=1)
     rows = rows[usable[np.searchsorted(np.flatnonzero(ok), rows)]]

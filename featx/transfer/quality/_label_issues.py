@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from featx.exceptions import InputError
-from featx.transfer._check import check_classes, check_embeddings
+from featx.transfer._check import check_classes, check_embeddings, way_out
 from featx.transfer._folds import make_folds
 
 
@@ -93,7 +93,9 @@ def find_label_issues(Z: Any, y: Any, *, groups: Any = None, cv: int = 5) -> Lab
     counts = np.array([len(np.unique(groups[codes == code])) for code in range(len(classes))])
     judged = counts >= 2
     if judged.sum() < 2:
-        raise InputError(f"Got {judged.sum()} classes with two images or more. Expected two such classes.")
+        raise InputError(
+            f"Got {judged.sum()} classes with two images or more. Expected two such classes.{way_out(classes)}"
+        )
     rows = np.flatnonzero(judged[codes])
     n_folds = int(min(cv, counts[judged].min()))
     kept = np.flatnonzero(judged)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from sklearn.base import clone
 from featx._image_encoder import ImageEncoder
 from featx.encoders import Encoder, Weights, list_encoders, published_weights
 from featx.exceptions import ParameterError
+from featx.images import Preprocess
 
 FEATURE = "feature"
 LOGITS = "logits"
+_SAID = ("encoder", "weights", "layers", "pooling")  # in words of their own
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,67 @@ def cross(network: Network, layers: Sequence[str] | None, poolings: Sequence[str
         for layer in layers
         for pooling in ((None,) if layer in (FEATURE, LOGITS) else poolings)
     ]
+
+
+def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Without those that do the same in the same way as an earlier one."""
+    seen = {}
+    for candidate in candidates:
+        rows = tuple(spec.fingerprint() for spec in candidate.encoder()._specs())
+        seen.setdefault((rows, *_traits(candidate).values()), candidate)
+    return list(seen.values())
+
+
+def name_candidates(candidates: Sequence[Candidate]) -> list[str]:
+    """Name each so that no two are the same, and no longer than that takes.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+
+    Returns
+    -------
+    list of str
+        The network, and what differs between the candidates of this network: weights, layer and pooling by their
+        values, other parameters of the `ImageEncoder` as ``preprocess=squash``; a number where nothing of it does.
+    """
+    alike: dict[str, list[int]] = {}
+    for i, candidate in enumerate(candidates):
+        alike.setdefault(candidate.network.name, []).append(i)
+    names = [candidate.network.name for candidate in candidates]
+    for rows in alike.values():
+        traits = [_traits(candidates[i]) for i in rows]
+        told = [key for key in traits[0] if len({trait[key] for trait in traits}) > 1]
+        for i, trait in zip(rows, traits, strict=True):
+            names[i] = " ".join(filter(None, [names[i], *(trait[key] for key in told)]))
+    for name, n in Counter(names).items():  # two networks of one's own, with one name
+        if n > 1:
+            numbers = count(1)
+            names = [f"{other} #{next(numbers)}" if other == name else other for other in names]
+    return names
+
+
+def _traits(candidate: Candidate) -> dict[str, str]:
+    """What may differ between candidates of one network, in words."""
+    network = candidate.network
+    others = {key: value for key, value in candidate.parameters.items() if key not in _SAID}
+    return {
+        "weights": network.weights,
+        "layer": candidate.layer,
+        "pooling": candidate.pooling or "",
+        **{key: f"{key}={_short(value)}" for key, value in others.items()},
+    }
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, Preprocess):
+        return str(value)
+    changed = [
+        f"{field.name}={getattr(value, field.name)}"
+        for field in fields(Preprocess)
+        if getattr(value, field.name) != field.default
+    ]
+    return f"Preprocess({', '.join(changed)})"
 
 
 def _network(encoder: Any) -> Network:

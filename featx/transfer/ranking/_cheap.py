@@ -43,7 +43,12 @@ def need_logits(scores: Sequence[str]) -> bool:
 
 
 def cheap_scores(
-    scores: Sequence[str], Z: np.ndarray, logits: np.ndarray | None, y: np.ndarray, regression: bool = False
+    scores: Sequence[str],
+    Z: np.ndarray,
+    logits: np.ndarray | None,
+    y: np.ndarray,
+    regression: bool = False,
+    groups: np.ndarray | None = None,
 ) -> dict[str, float]:
     """All scores but the probe.
 
@@ -56,10 +61,15 @@ def cheap_scores(
     y : ndarray of shape (n,)
     regression : bool, default=False
         Whether y holds numbers to predict: whole ones look like classes.
+    groups : ndarray of shape (n,), default=None
+        For the scores that test a row on others: those of its group are not among them.
     """
     if regression:
-        return {name: logme_score(Z, y, regression=True) for name in scores if name == "logme"}
-    found = {name: float(_OF_EMBEDDINGS[name](Z, y)) for name in scores if name in _OF_EMBEDDINGS}
+        return {name: logme_score(Z, y, task="regression") for name in scores if name == "logme"}
+    options = {"knn": {"groups": groups}, "lda": {"groups": groups}, "logme": {"task": "classification"}}
+    found = {
+        name: float(_OF_EMBEDDINGS[name](Z, y, **options.get(name, {}))) for name in scores if name in _OF_EMBEDDINGS
+    }
     wanted = [name for name in scores if name in _OF_PROBABILITIES]
     if logits is None:
         return found | dict.fromkeys(wanted, np.nan)

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import weightedtau
 
 from featx.transfer._interval import fold_interval
+from featx.transfer._unit import ScoreUnit
 
 
 def on_frontier(score: np.ndarray, rate: np.ndarray) -> np.ndarray:
@@ -56,7 +57,9 @@ def agreement(table: pd.DataFrame, scores: Sequence[str], reference: str) -> dic
     return taus
 
 
-def in_words(labels: Sequence[str], folds: Sequence[np.ndarray], rates: np.ndarray, test_share: float) -> str:
+def in_words(
+    labels: Sequence[str], folds: Sequence[np.ndarray], rates: np.ndarray, test_share: float, unit: ScoreUnit
+) -> str:
     """The best candidate beside the best of those that are faster.
 
     Parameters
@@ -69,13 +72,15 @@ def in_words(labels: Sequence[str], folds: Sequence[np.ndarray], rates: np.ndarr
         Images/s.
     test_share : float
         n_test / n_train of a fold.
+    unit : ScoreUnit
+        Of the scores.
 
     Returns
     -------
     str
         For instance ``"resnet50: +1.2 +- 0.9 points for 3.8x the time of resnet18"``.
     """
-    best = f"{labels[0]}: {folds[0].mean():.3f}"
+    best = f"{labels[0]}: {unit.name} {folds[0].mean():.3f}"
     faster = [i for i in range(1, len(labels)) if rates[i] > rates[0]]
     if not faster:
         others = len(labels) - 1
@@ -84,8 +89,6 @@ def in_words(labels: Sequence[str], folds: Sequence[np.ndarray], rates: np.ndarr
         )
     i = faster[0]
     low, high = fold_interval(folds[0] - folds[i], test_share)
-    gain, half = 100 * (low + high) / 2, 100 * (high - low) / 2
+    gain, half = (low + high) / 2, (high - low) / 2
     doubt = " (no more than chance explains: take the faster)" if gain < half else ""
-    return (
-        f"{labels[0]}: {gain:+.1f} +- {half:.1f} points for {rates[i] / rates[0]:.1f}x the time of {labels[i]}{doubt}"
-    )
+    return f"{labels[0]}: {unit.tell(gain, half)} for {rates[i] / rates[0]:.1f}x the time of {labels[i]}{doubt}"

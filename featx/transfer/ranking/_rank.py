@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,12 +20,14 @@ from featx.transfer._crossing import warn_of_copies
 from featx.transfer._embed import embed_layers
 from featx.transfer._folds import make_folds
 from featx.transfer._interval import fold_interval
-from featx.transfer.ranking._candidates import LOGITS, Candidate, cross, find_networks
+from featx.transfer.ranking._candidates import LOGITS, Candidate, cross, distinct, find_networks, name_candidates
 from featx.transfer.ranking._cheap import PROBE, cheap_scores, check_scores, need_logits
 from featx.transfer.ranking._compare import agreement, in_words, on_frontier
 from featx.transfer.ranking._cost import Clock, Size, has_logits, size_of
 from featx.transfer.ranking._halving import Budget, rounds, survivors
 from featx.transfer.ranking._task import Task, take
+
+logger = logging.getLogger("featx")
 
 
 @dataclass
@@ -32,6 +35,7 @@ class _Entry:
     """A candidate and what is known of it by now."""
 
     candidate: Candidate
+    name: str
     scores: dict[str, float] = field(default_factory=dict)
     folds: np.ndarray = field(default_factory=lambda: np.full(1, np.nan))
     dim: int = 0
@@ -50,6 +54,7 @@ def rank_encoders(
     groups: Any = None,
     cv: Any = 5,
     estimator: Any = None,
+    task: str = "auto",
     budget: Any = None,
 ) -> pd.DataFrame:
     """Try encoders, layers and poolings on a task: a table, best first, with what each costs.
@@ -75,13 +80,20 @@ def rank_encoders(
         And "lda", "leep", "nce"; see `featx.transfer`. ``"probe"`` is the honest one, cross-validated; without it
         the first decides. Of numbers only "logme" and "probe" are computed.
     scoring : as for `cross_val_score`, default=None
+        Of the probe. Differences are told in points (hundredths) where the best score is 1, otherwise in the score's
+        own unit.
     groups : array of shape (n,), default=None
-        Images of one group are in one fold. Without them, a warning says if images of equal content are in several;
-        `featx.audit` finds near copies too.
+        Images of one group are in one fold, and "knn" and "lda", which test each image on all others, leave out its
+        group; the other scores test nothing. Without them, a warning says if images of equal content are in several
+        folds; `featx.audit` finds near copies too.
     cv : int, splitter or iterable, default=5
     estimator : estimator, default=None
         What the probe trains: on embeddings, or a pipeline with an `ImageEncoder` in it, which each candidate takes
         the place of. None is a scaler and logistic regression, for numbers ridge.
+    task : {"auto", "classification", "regression"}, default="auto"
+        What y holds. ``"auto"``: a classifier or a regressor as `estimator` decides. Without one, text, bools and
+        categories are classes, numbers with fractions are to be predicted; whole ones too if most values occur in
+        fewer rows than there are folds, and a warning says so.
     budget : str or number of seconds, default=None
         ``"10min"``: candidates meet on an eighth of the images, then a quarter, a half and all; those that cannot win
         (their distance to the best is beyond its interval) leave, and the worse half where time is short.
@@ -91,6 +103,7 @@ def rank_encoders(
     DataFrame
         A row for each candidate, best first:
 
+        - ``name``: what tells it from all others; parameters of `ImageEncoder` in which they differ are part of it
         - ``encoder``, ``weights``, ``layer``, ``pooling``
         - the scores; ``probe``, and ``probe_low`` to ``probe_high``, its 95 % interval (Student's t over folds,
           corrected for their overlap: Nadeau & Bengio 2003)
@@ -108,7 +121,7 @@ def rank_encoders(
     Raises
     ------
     UnknownNameError
-        If there is no such score, encoder, layer or pooling.
+        If there is no such score, encoder, layer, pooling or task.
     InputError
         If labels are missing, one class is all there is, or a class has fewer images than there are folds.
     ImageErrors
@@ -127,11 +140,11 @@ def rank_encoders(
     1    early  0.716667              390.4
     """
     limit = Budget(budget)
-    task = Task(X, y, estimator, scoring)
-    names = check_scores(scores, task.regression)
-    race = _Race(task, names, groups, cv)
+    asked = Task(X, y, estimator, scoring, task, cv, stacklevel=2)
+    names = check_scores(scores, asked.regression)
+    race = _Race(asked, names, groups, cv)
     candidates = [candidate for network in find_networks(encoders) for candidate in cross(network, layers, poolings)]
-    race.run(list(dict.fromkeys(candidates)), limit)
+    race.run(distinct(candidates), limit)
     return _tabulate(race, PROBE if PROBE in names else names[0])
 
 
@@ -150,11 +163,14 @@ class _Race:
 
     def run(self, candidates: Sequence[Candidate], budget: Budget) -> None:
         """Score them, in rounds where there is a budget."""
-        self.entries = racing = [_Entry(candidate) for candidate in candidates]
+        names = name_candidates(candidates)
+        self.entries = racing = [_Entry(*pair) for pair in zip(candidates, names, strict=True)]
         n_folds = self._cv if isinstance(self._cv, int) else 5
         parts = rounds(self.task.y, budget, n_folds=n_folds, regression=self.task.regression)
         for i, rows in enumerate(parts):
             started = time.monotonic()
+            names = ", ".join(entry.name for entry in racing)
+            logger.info("round=%d of=%d images=%d candidates: %s", i + 1, len(parts), len(rows), names)
             self._score(racing, rows)
             if i + 1 < len(parts):
                 # The next round has about twice the images, of which half are new.
@@ -215,7 +231,8 @@ class _Race:
 
     def _score_one(self, entry: _Entry, Z: np.ndarray, logits: Any, rows: np.ndarray, folds: list) -> None:
         entry.dim, entry.n_images = Z.shape[1], len(rows)
-        entry.scores = cheap_scores(self.scores, Z, logits, self.task.y[rows], self.task.regression)
+        groups = None if self._groups is None else self._groups[rows]
+        entry.scores = cheap_scores(self.scores, Z, logits, self.task.y[rows], self.task.regression, groups)
         if PROBE in self.scores:
             entry.folds = self.task.fold_scores(entry.candidate, Z, rows, folds)
             entry.scores[PROBE] = float(entry.folds.mean())
@@ -236,13 +253,13 @@ def _tabulate(race: _Race, reference: str) -> pd.DataFrame:
     score = table[reference].where(finished).to_numpy(float)
     table.insert(len(table.columns) - 1, "frontier", on_frontier(score, table["images_per_second"].to_numpy()))
     finalists = [entry for entry, done in zip(order, finished, strict=True) if done]
-    labels = [_label(entry.candidate, race) for entry in finalists]
+    labels = [entry.name for entry in finalists]
     cheap = [name for name in (*race.scores, "top1") if name != reference]
     table.attrs["agreement"] = agreement(table[finished], cheap, reference)
     if reference == PROBE:
         rates_of_finalists = table.loc[finished, "images_per_second"].to_numpy()
         folds = [entry.folds for entry in finalists]
-        table.attrs["sentence"] = in_words(labels, folds, rates_of_finalists, race.test_share)
+        table.attrs["sentence"] = in_words(labels, folds, rates_of_finalists, race.test_share, race.task.unit)
     else:
         table.attrs["sentence"] = f"{labels[0]}: the best by {reference}, which is no measure of accuracy"
     return table
@@ -254,6 +271,7 @@ def _row(entry: _Entry, race: _Race, rate: float) -> dict[str, Any]:
     probe = {f"{PROBE}_low": low, f"{PROBE}_high": high} if PROBE in race.scores else {}
     size: Size = size_of(candidate)
     return {
+        "name": entry.name,
         "encoder": network.name,
         "weights": network.weights,
         "layer": candidate.layer,
@@ -270,18 +288,6 @@ def _row(entry: _Entry, race: _Race, rate: float) -> dict[str, Any]:
         "download": network.download,
         "images": entry.n_images,
     }
-
-
-def _label(candidate: Candidate, race: _Race) -> str:
-    """As short as tells it from the others."""
-    network = candidate.network
-    others = [entry.candidate for entry in race.entries if entry.candidate != candidate]
-    words = [network.name]
-    if any(other.network.name == network.name and other.network != network for other in others):
-        words.append(network.weights)
-    if any(other.network == network for other in others):
-        words += [candidate.layer, candidate.pooling or ""]
-    return " ".join(filter(None, words))
 
 
 def _ranked(score: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone, is_regressor
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
@@ -15,7 +15,9 @@ from featx._image_encoder import ImageEncoder
 from featx._pipeline import image_pipeline
 from featx.exceptions import ParameterError
 from featx.images import as_column
-from featx.transfer._check import check_classes, check_targets, is_regression
+from featx.transfer._check import check_y
+from featx.transfer._task import is_regression
+from featx.transfer._unit import unit_of
 from featx.transfer.ranking._candidates import Candidate
 
 
@@ -31,27 +33,37 @@ class Task:
         Of embeddings, or of `X` with an `ImageEncoder` inside; None is a scaler
         and logistic regression, or ridge for numbers.
     scoring : as for `cross_val_score`
+    task : {"auto", "classification", "regression"}, default="auto"
+    n_folds : int, default=5
+        As for `is_regression`; a splitter will do.
+    stacklevel : int, default=1
+        As `warnings.warn` would have it of the caller.
 
     Attributes
     ----------
     images : container of images
     y : ndarray
     regression : bool
+    unit : ScoreUnit
+        Of the probe's score.
     """
 
-    def __init__(self, X: Any, y: Any, estimator: Any, scoring: Any):
+    def __init__(
+        self, X: Any, y: Any, estimator: Any, scoring: Any, task: str = "auto", n_folds: Any = 5, stacklevel: int = 1
+    ):
         if estimator is not None and (not hasattr(estimator, "fit") or isinstance(estimator, type)):
             raise ParameterError(f"Got estimator={estimator!r}. Expected a scikit-learn estimator (an instance).")
-        self.regression = is_regression(y) or (estimator is not None and is_regressor(estimator))
+        self.regression = is_regression(y, task, head=estimator, n_folds=n_folds, stacklevel=stacklevel + 1)
         self._estimator = estimator
         if estimator is None:
             self._estimator = image_pipeline("ridge" if self.regression else "logistic")[1:]
         self._scoring = scoring
+        self.unit = unit_of(scoring, self.regression)
         self._slot = next(_encoders_of(self._estimator), None)  # the parameter that is an ImageEncoder
         self._X = X
         self.images = _image_column(self._estimator, X) if self._slot is not None else X
         n = len(as_column(self.images))
-        self.y = _targets(y, n) if self.regression else _labels(y, n)
+        self.y = check_y(y, n, self.regression)
 
     def fold_scores(self, candidate: Candidate, Z: np.ndarray, rows: np.ndarray, folds: list) -> np.ndarray:
         """Cross-validate a clone of the estimator.
@@ -74,16 +86,6 @@ class Task:
             estimator.set_params(**{self._slot: candidate.encoder().set_params(verbose=0)})
             X = take(self._X, rows)
         return cross_val_score(estimator, X, self.y[rows], cv=folds, scoring=self._scoring, error_score="raise")
-
-
-def _labels(y: Any, n: int) -> np.ndarray:
-    codes, classes = check_classes(y, n)
-    return classes[codes]
-
-
-def _targets(y: Any, n: int) -> np.ndarray:
-    targets = check_targets(y, n)
-    return targets if targets.shape[1] > 1 else targets[:, 0]
 
 
 def _encoders_of(estimator: Any) -> Iterator[str]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone, is_regressor
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from featx._pipeline import image_pipeline
-from featx.exceptions import FeatxError, ParameterError
+from featx.exceptions import FeatxError
 from featx.transfer._folds import make_folds
 
 # From strong to weak regularisation: a tie goes to the stronger.
@@ -60,20 +60,15 @@ class RowSpace(TransformerMixin, BaseEstimator):
         return X if self.basis_ is None else X @ self.basis_
 
 
-def make_head(head: Any, regression: bool) -> Head:
+def make_head(head: Any) -> Head:
     """A named head with its grid; one that needs none, or an estimator of one's own, as it is.
 
     Raises
     ------
     UnknownNameError
         If there is no such head.
-    ParameterError
-        If it does not fit the task.
     """
     _, (_, scaler), (_, estimator) = image_pipeline(head).steps
-    if regression != is_regressor(estimator):
-        kind, fitting = ("numbers", "a regressor: head='ridge'") if regression else ("classes", "a classifier")
-        raise ParameterError(f"Got head={head!r} for {kind} to predict. Expected {fitting}.")
     if not isinstance(head, str) or head not in _GRIDS:  # "probe" chooses for itself, "prototype" has nothing to choose
         return Head(scaler, [estimator])
     prepare = scaler if head == "svm" else make_pipeline(scaler, RowSpace())
@@ -114,7 +109,9 @@ def _inner_folds(y: np.ndarray, groups: np.ndarray | None, regression: bool) -> 
             folds = make_folds(y, _FOLDS, groups, regression=as_numbers)
         except FeatxError:
             continue
-        if not regression:
+        if regression:
+            folds = [(train, test) for train, test in folds if len(test) > 1]  # R2 of one row is undefined
+        else:
             folds = [(train, test) for train, test in folds if len(np.unique(y[train])) > 1 and len(test)]
         return folds[:1] if len(y) >= _ONE_SPLIT_FROM else folds
     return []

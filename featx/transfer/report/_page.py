@@ -16,6 +16,7 @@ from featx.transfer.report._suspects import find_suspects
 if TYPE_CHECKING:
     import pandas as pd
 
+    from featx.transfer._unit import ScoreUnit
     from featx.transfer.report._result import TransferReport
 
 _TEMPLATE = Path(__file__).parent / "report.html"
@@ -64,22 +65,21 @@ _COLUMNS = [
 
 
 def _summary_rows(report: TransferReport) -> list[list[str]]:
-    share = report.scoring == "accuracy"
     rows = []
     for arm, row in report.summary.iterrows():
         score = [arm, f"{row.score:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
         if arm == PRETRAINED:
             rows.append([*score, "", "", "", "", f"{row.seconds:,.1f} s"])
             continue
-        gain = [_gain(row[name], share) for name in ("difference", "difference_low", "difference_high")]
+        gain = [_gain(row[name], report.unit) for name in ("difference", "difference_low", "difference_high")]
         saved = row.get("error_reduction", np.nan)
         saved = "" if np.isnan(saved) else f"{100 * saved:.0f} %" if saved >= 0 else "none"
         rows.append([*score, gain[0], f"{gain[1]} to {gain[2]}", saved, row.label_efficiency, f"{row.seconds:,.1f} s"])
     return rows
 
 
-def _gain(value: float, share: bool) -> str:
-    return (f"{100 * value:+.1f}" if share else f"{value:+.3f}").replace("-", "\N{MINUS SIGN}")
+def _gain(value: float, unit: ScoreUnit) -> str:
+    return unit.figure(value).replace("-", "\N{MINUS SIGN}")
 
 
 def _matrix(table: pd.DataFrame, classes: list[Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from featx._image_encoder import ImageEncoder
 from featx.images import ImageColumn
+from featx.transfer._unit import unit_of
 from featx.transfer.report._arms import PRETRAINED
 from featx.transfer.report._draws import Draw
 from featx.transfer.report._learn import Question
@@ -53,6 +54,8 @@ class TransferReport:
         A row an image: truth, draw, each arm's prediction at the largest size, and the pretrained arm's confidence.
     notes : list of str
         What was left out, and copies on both sides of a fold.
+    scoring : str
+        The score's name.
     """
 
     def __init__(
@@ -68,14 +71,15 @@ class TransferReport:
         encoder: ImageEncoder,
     ):
         self.notes, self.head, self.regression = notes, head, question.regression
-        self.scoring = _name_of(question)
+        self.unit = unit_of(question.scoring, question.regression)
+        self.scoring = self.unit.name
         self.draws = len(draws)
         self._images, self._embeddings, self._groups, self._encoder = images, embeddings, question.groups, encoder
         decision = decide_outcomes(outcomes)
-        self.verdict = say(outcomes, decision, self.scoring)
+        self.verdict = say(outcomes, decision, self.unit)
         self.summary = summary_table(outcomes, decision, seconds, errors=question.scoring is None)
         self.curves = curve_table(outcomes)
-        self.intervals = interval_table(outcomes, capped=question.scoring is None)
+        self.intervals = interval_table(outcomes, capped=self.unit.is_share)
         self.label_efficiency = efficiency_table(outcomes)
         self.predictions = _predictions(outcomes, question, draws, images)
 
@@ -105,7 +109,7 @@ class TransferReport:
         -------
         matplotlib.axes.Axes
         """
-        return draw_curves(self.intervals, self.scoring, ax)
+        return draw_curves(self.intervals, self.unit.name + self.unit.sense, ax)
 
     def to_html(self, path: str | Path) -> Path:
         """Write one page that stands alone: verdict, curves, arms, map, mistakes, likely wrong labels and copies.
@@ -129,12 +133,6 @@ class TransferReport:
         from featx.transfer.report._page import write_report
 
         return write_report(self, path)
-
-
-def _name_of(question: Question) -> str:
-    if question.scoring is None:
-        return "R2" if question.regression else "accuracy"
-    return question.scoring if isinstance(question.scoring, str) else getattr(question.scoring, "__name__", "score")
 
 
 def _predictions(outcomes: Outcomes, question: Question, draws: list[Draw], images: ImageColumn) -> pd.DataFrame:

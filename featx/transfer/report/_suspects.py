@@ -31,6 +31,8 @@ class Suspects:
         The least likely labels first.
     groups : list of such lists
         Copies; those with different labels first.
+    judged : bool
+        Whether labels were: numbers are not.
     counts : dict of str to int
         As `Audit.counts`.
     explanations : list of str
@@ -39,6 +41,7 @@ class Suspects:
 
     labels: list[Tile]
     groups: list[list[Tile]]
+    judged: bool
     counts: dict[str, int]
     explanations: list[str]
 
@@ -54,10 +57,12 @@ def find_suspects(report: TransferReport) -> Suspects:
         report._images.sources,
         report.predictions["truth"].tolist(),
         groups=report._groups,
+        task="regression" if report.regression else "classification",
         encoder=report._encoder,
         verbose=0,
     )
-    return Suspects(_labels(report, found), _groups(report, found), found.counts, found.explanations)
+    judged = found.labels is not None
+    return Suspects(_labels(report, found), _groups(report, found), judged, found.counts, found.explanations)
 
 
 def _labels(report: TransferReport, found: Audit) -> list[Tile]:

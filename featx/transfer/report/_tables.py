@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featx.transfer._unit import ScoreUnit
 from featx.transfer.report._arms import PRETRAINED
 from featx.transfer.report._learn import Outcome
 from featx.transfer.report._verdict import HELPS, HURTS, Decision, Difference, credit_interval, decide, error_reduction
@@ -95,7 +96,7 @@ def labels_text(labels: pd.Series) -> str:
     return f"> {labels.index[-1]:,} for {labels.index[0]:,}"
 
 
-def say(outcomes: Outcomes, decision: Decision, scoring: str) -> str:
+def say(outcomes: Outcomes, decision: Decision, unit: ScoreUnit) -> str:
     """The verdict: its word, and the evidence with figures."""
     last, size = _largest(outcomes), max(size for _, size in outcomes)
     word, corrected = decision.word, decision.word == HURTS
@@ -104,9 +105,8 @@ def say(outcomes: Outcomes, decision: Decision, scoring: str) -> str:
     gain = (decision.corrected if corrected else decision.differences)[rival]
     level = decision.corrected_level if corrected else decision.level
     text = (
-        f"{word}: {scoring} {scores[PRETRAINED]:.3f} against {scores[rival]:.3f} for {rival} with {size:,} labels "
-        f"({_points(gain.mean, scoring)}, {100 * level:.3g} % interval {_figure(gain.low, scoring)} to "
-        f"{_figure(gain.high, scoring)})"
+        f"{word}: {unit.name} {scores[PRETRAINED]:.3f} against {scores[rival]:.3f} for {rival} with {size:,} labels "
+        f"({unit.tell(gain.mean)}, {100 * level:.3g} % interval {unit.figure(gain.low)} to {unit.figure(gain.high)})"
     )
     if word == HELPS:
         needed, n = labels_text(efficiency_table(outcomes)[rival]).split(" for ")
@@ -139,14 +139,6 @@ def _rival(decision: Decision, scores: Mapping[str, float]) -> str:
     if decision.word == HURTS:
         return min(decision.corrected, key=lambda arm: decision.corrected[arm].high)
     return min(decision.differences, key=lambda arm: decision.differences[arm].low)
-
-
-def _points(value: float, scoring: str) -> str:
-    return _figure(value, scoring) + (" points" if scoring == "accuracy" else "")
-
-
-def _figure(value: float, scoring: str) -> str:
-    return f"{100 * value:+.1f}" if scoring == "accuracy" else f"{value:+.3f}"
 
 
 def _score(outcome: Outcome, capped: bool) -> dict[str, float]:

@@ -7,15 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import clone, is_regressor
+from sklearn.base import clone
 
+from featx._pipeline import image_pipeline
 from featx.encoders import Encoder
 from featx.exceptions import InputError
 from featx.extraction._progress import progress_bar
 from featx.images import ImageColumn, as_column
-from featx.transfer._check import check_classes, check_targets, is_regression
+from featx.transfer._check import check_y
 from featx.transfer._crossing import warn_of_copies
 from featx.transfer._embed import as_image_encoder
+from featx.transfer._task import is_regression
 from featx.transfer.report._arms import ARMS, PRETRAINED, RANDOM, check_arms, embed_arms, good_rows, has_untrained
 from featx.transfer.report._baselines import thumbnails
 from featx.transfer.report._draws import Draw, choose_sizes, make_draws
@@ -33,6 +35,7 @@ def transfer_report(
     *,
     encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
     head: Any = None,
+    task: str = "auto",
     sizes: Sequence[int] | None = None,
     draws: int = 5,
     scoring: Any = None,
@@ -49,18 +52,23 @@ def transfer_report(
     X : container of images
         n of them, as for `ImageEncoder`. Images that cannot be read are left out of every arm.
     y : array of shape (n,)
-        Classes, or numbers to predict: floats that are not whole, or any with a regressor as head.
+        Classes, or numbers to predict.
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
     head : {"logistic", "svm", "probe", "prototype", "ridge"} or estimator, default=None
         As for `image_pipeline`, for every arm; None is logistic regression, or ridge for numbers. How strongly a named
         one is regularised is chosen once for each arm and size, within the training rows. An estimator is used as it
         is.
+    task : {"auto", "classification", "regression"}, default="auto"
+        What y holds. ``"auto"``: the head decides, where one is given. Without one, text, bools and categories are
+        classes, numbers with fractions are to be predicted; whole ones too if most values occur in fewer rows than
+        there are draws, and a warning says so.
     sizes : sequence of int, default=None
         Training images; None is about 5 numbers from 10 a class (fewer of few images) to all of a training part.
     draws : int, default=5
         Folds, 3 or more: each image is tested once, by a head that was trained on a part of the other folds.
     scoring : str or callable, default=None
-        As for `cross_val_score`; None is accuracy, or R2 for numbers.
+        As for `cross_val_score`; None is accuracy, or R2 for numbers. Differences are told in points (hundredths)
+        where the best score is 1, otherwise in the score's own unit.
     groups : array of shape (n,), default=None
         Images of one group (a patient, a video) are never in both training and test. If copies are, a warning and
         `TransferReport.notes` say so: images of equal content, and, where ``"pixels"`` is an arm, near copies, as
@@ -85,7 +93,7 @@ def transfer_report(
     InputError
         If y has one class, a class or the groups are too few for so many draws, or lengths differ.
     ParameterError
-        If an arm, a head or a size is not accepted.
+        If an arm, a head, a task or a size is not accepted.
     MissingDependencyError
         If scikit-image is not installed, for HOG (``pip install 'featx[report]'``).
 
@@ -102,9 +110,11 @@ def transfer_report(
     ['color', 'pretrained']
     """
     arms, column = check_arms(arms, extra_arms), as_column(X)
-    question = _ask(y, head, groups, scoring, len(column))
+    fitting = None if head is None else image_pipeline(head)[-1]
+    regression = is_regression(y, task, head=fitting, n_folds=draws, stacklevel=2)
+    question = _ask(y, regression, groups, scoring, len(column))
     head = _default_head(question) if head is None else head
-    shared = make_head(head, question.regression)
+    shared = make_head(head)
     encoder, notes = as_image_encoder(encoder), []
     if RANDOM in arms and not has_untrained(encoder):
         arms = check_arms([name for name in arms if name != RANDOM], extra_arms)
@@ -128,14 +138,8 @@ def transfer_report(
     return TransferReport(outcomes, times, question, folds, images, embeddings, notes, str(head), encoder)
 
 
-def _ask(y: Any, head: Any, groups: Any, scoring: Any, n: int) -> Question:
-    regression = is_regression(y) or (head == "ridge" if isinstance(head, str | None) else is_regressor(head))
-    if regression:
-        targets = check_targets(y, n)
-        labels = targets if targets.shape[1] > 1 else targets[:, 0]
-    else:
-        codes, classes = check_classes(y, n)
-        labels = classes[codes]
+def _ask(y: Any, regression: bool, groups: Any, scoring: Any, n: int) -> Question:
+    labels = check_y(y, n, regression)
     if groups is not None:
         groups = np.asarray(groups)
         if groups.shape != (n,):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from featx.exceptions import ParameterError
-from featx.transfer._check import check_classes, check_embeddings
+from featx.transfer._check import check_classes, check_embeddings, check_groups
 from featx.transfer.scores._credit import mean_credit
 
 _BLOCK = 2**22  # similarities at a time
@@ -18,7 +18,7 @@ _SAME = 1e-7  # rows this close in similarity are equally near
 _ROUGH = 1e-5  # by more than this a float32 product of unit vectors is not wrong
 
 
-def knn_score(Z: Any, y: Any, k: int = 20, temperature: float = 0.07) -> float:
+def knn_score(Z: Any, y: Any, k: int = 20, temperature: float = 0.07, *, groups: Any = None) -> float:
     r"""Leave-one-out accuracy of weighted nearest neighbours.
 
     Each row is predicted from its k nearest others N by cosine similarity, which vote
@@ -32,9 +32,11 @@ def knn_score(Z: Any, y: Any, k: int = 20, temperature: float = 0.07) -> float:
     y : array of shape (n,)
         Classes.
     k : int, default=20
-        Neighbours, n - 1 at most. All rows as near as the k-th, to 1e-7, vote.
+        Neighbours, at most as many as there are. All rows as near as the k-th, to 1e-7, vote.
     temperature : float, default=0.07
         Less gives the nearest more of the say.
+    groups : array of shape (n,), default=None
+        Rows of one group (a patient, copies of an image) are no neighbours of each other. A missing one is of none.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def knn_score(Z: Any, y: Any, k: int = 20, temperature: float = 0.07) -> float:
     Raises
     ------
     InputError
-        If Z has rows that are not finite, or y is no classes.
+        If Z has rows that are not finite, y is no classes, or groups are not one a row or all the same.
     ParameterError
         If k or temperature is not positive.
 
@@ -68,10 +70,11 @@ def knn_score(Z: Any, y: Any, k: int = 20, temperature: float = 0.07) -> float:
         raise ParameterError(f"Got temperature={temperature!r}. Expected a number over 0.")
     Z = check_embeddings(Z)
     codes, classes = check_classes(y, len(Z))
+    groups = check_groups(groups, len(Z))
     unit = _unit_rows(Z)
     rough, size = unit.astype(np.float32), max(1, _BLOCK // len(Z))
     votes = [
-        _votes(unit, rough, np.arange(first, min(first + size, len(Z))), codes, len(classes), k, temperature)
+        _votes(unit, rough, np.arange(first, min(first + size, len(Z))), groups, codes, len(classes), k, temperature)
         for first in range(0, len(Z), size)
     ]
     return mean_credit(np.concatenate(votes), codes)
@@ -84,9 +87,16 @@ def _unit_rows(Z: np.ndarray) -> np.ndarray:
 
 
 def _votes(
-    unit: np.ndarray, rough: np.ndarray, rows: np.ndarray, codes: np.ndarray, n_classes: int, k: int, temperature: float
+    unit: np.ndarray,
+    rough: np.ndarray,
+    rows: np.ndarray,
+    groups: np.ndarray,
+    codes: np.ndarray,
+    n_classes: int,
+    k: int,
+    temperature: float,
 ) -> np.ndarray:
-    row, neighbour, similar = _nearest(unit, rough, rows, min(k, len(unit) - 1))
+    row, neighbour, similar = _nearest(unit, rough, rows, groups, min(k, len(unit) - 1))
     closest = np.full(len(rows), -np.inf)
     np.maximum.at(closest, row, similar)
     weight = np.exp((similar - closest[row]) / temperature)  # from the nearest: a small temperature does not overflow
@@ -95,16 +105,17 @@ def _votes(
 
 
 def _nearest(
-    unit: np.ndarray, rough: np.ndarray, rows: np.ndarray, k: int
+    unit: np.ndarray, rough: np.ndarray, rows: np.ndarray, groups: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of a row and one of its nearest others, and their similarity: found in float32, then made exact."""
     found = rough[rows] @ rough.T
-    found[np.arange(len(rows)), rows] = -np.inf
+    found[groups[rows][:, None] == groups] = -np.inf
     place = len(unit) - k
-    row, neighbour = np.nonzero(found >= np.partition(found, place, axis=1)[:, place, None] - _ROUGH)
+    near = found >= np.partition(found, place, axis=1)[:, place, None] - _ROUGH
+    row, neighbour = np.nonzero(near & (found > -np.inf))  # there are fewer than k outside a large group
     similar = _similarities(unit, rows[row], neighbour, len(rows))
-    starts = np.searchsorted(row, np.arange(len(rows)))
-    kth = similar[np.lexsort((-similar, row))[starts + k - 1]]
+    starts, counts = np.searchsorted(row, np.arange(len(rows))), np.bincount(row, minlength=len(rows))
+    kth = similar[np.lexsort((-similar, row))[starts + np.minimum(k, counts) - 1]]
     near = similar >= kth[row] - _SAME
     return row[near], neighbour[near], similar[near]
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from featx.exceptions import InputError
-from featx.transfer._check import check_classes, check_embeddings, check_targets, is_regression
+from featx.transfer._check import check_classes, check_embeddings, check_targets
+from featx.transfer._task import is_regression
 from featx.transfer.scores._eigen import eigen
 
 _RANGE = np.log(1e10)  # t is sought this far from the largest eigenvalue, both ways
@@ -24,7 +25,7 @@ class _Spectrum(NamedTuple):
     n: int
 
 
-def logme_score(Z: Any, y: Any, *, regression: bool | None = None) -> float:
+def logme_score(Z: Any, y: Any, *, task: str = "auto") -> float:
     r"""Log evidence per row of a Bayesian linear model, at its maximum (LogME).
 
     With weights :math:`w \sim N(0, \alpha^{-1} I)` and noise :math:`\beta^{-1}` the targets
@@ -39,9 +40,9 @@ def logme_score(Z: Any, y: Any, *, regression: bool | None = None) -> float:
     Z : array of shape (n, dim)
     y : array of shape (n,) or (n, outputs)
         Classes, or numbers to predict.
-    regression : bool, default=None
-        Whether they are numbers to predict. None takes floats that are not whole for such, and whole numbers for
-        classes: of ages or counts say True.
+    task : {"auto", "classification", "regression"}, default="auto"
+        ``"auto"``: text, bools and categories are classes, numbers with fractions are to be predicted; whole ones too
+        if most values occur in fewer than 5 rows, and a warning says so.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def logme_score(Z: Any, y: Any, *, regression: bool | None = None) -> float:
     """
     Z = check_embeddings(Z)
     Z = Z / (np.abs(Z).max() or 1.0)  # changes the scale of the weights alone
-    spectrum = _spectrum(Z, _targets(y, len(Z), is_regression(y) if regression is None else regression))
+    spectrum = _spectrum(Z, _targets(y, len(Z), is_regression(y, task, stacklevel=2)))
     return float(_maximum(spectrum).mean() / len(Z))
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import is_regressor
 from sklearn.model_selection import cross_val_score
 
 from featx.exceptions import ParameterError
-from featx.transfer._check import check_classes, check_embeddings, check_targets, is_regression
+from featx.transfer._check import check_embeddings, check_y
 from featx.transfer._folds import make_folds
+from featx.transfer._task import is_regression
 
 
-def probe_score(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = None, groups: Any = None) -> float:
+def probe_score(
+    estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = None, groups: Any = None, task: str = "auto"
+) -> float:
     r"""Mean score of an estimator over folds that it was not trained on.
 
     .. math:: \frac 1K \sum_k s\left(f_{-k}; \, Z_k, y_k\right)
@@ -32,6 +34,10 @@ def probe_score(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = N
         As for `sklearn.model_selection.cross_val_score`; None is the estimator's own score.
     groups : array of shape (n,), default=None
         Rows of one group stay on one side.
+    task : {"auto", "classification", "regression"}, default="auto"
+        ``"auto"``: a classifier or a regressor decides. If the estimator is neither, text, bools and categories are
+        classes, numbers with fractions are to be predicted; whole ones too if most values occur in fewer rows than
+        there are folds, and a warning says so.
 
     Returns
     -------
@@ -44,7 +50,7 @@ def probe_score(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = N
         If Z has rows that are not finite, y cannot be used, or a class or the groups are too
         few for so many folds.
     ParameterError
-        If the estimator is none, or cv is none of the accepted ones.
+        If the estimator is none or for the other task, or cv is none of the accepted ones.
 
     Examples
     --------
@@ -58,12 +64,7 @@ def probe_score(estimator: Any, Z: Any, y: Any, cv: Any = 5, *, scoring: Any = N
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         raise ParameterError(f"Got estimator={estimator!r}. Expected a scikit-learn estimator (an instance).")
     Z = check_embeddings(Z)
-    regression = is_regression(y) or is_regressor(estimator)
-    if regression:
-        targets = check_targets(y, len(Z))
-        y = targets[:, 0] if targets.shape[1] == 1 else targets
-    else:
-        codes, classes = check_classes(y, len(Z))
-        y = classes[codes]
+    regression = is_regression(y, task, head=estimator, n_folds=cv, stacklevel=2)
+    y = check_y(y, len(Z), regression)
     folds = make_folds(y, cv, groups, regression=regression)
     return float(cross_val_score(estimator, Z, y, cv=folds, scoring=scoring, error_score="raise").mean())

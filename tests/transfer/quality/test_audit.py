@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GroupKFold
 
 from featx import ImageEncoder
-from featx.exceptions import InputError
+from featx.exceptions import FeatxWarning, InputError
 from featx.transfer.quality import audit, crossing_groups
 from featx.transfer.quality._copies import WAYS, make_copies
 
@@ -149,6 +149,23 @@ def test_a_missing_label_is_no_conflict(run, crops):
     assert not table["duplicate_label_conflict"].any()
 
 
+def test_whole_numbers_to_predict_are_not_judged_as_classes(run, crops):
+    kilojoules = [crop.mean().round() * 10 + i for i, crop in enumerate(crops)]
+    with pytest.warns(FeatxWarning, match='Pass task="regression"') as caught:
+        audited = run(crops, kilojoules)
+    assert len(caught) == 1
+    assert audited.counts["label_issues"] == 0
+    assert "Labels are numbers to predict: they are not judged." in repr(audited)
+    said = run(crops, kilojoules, task="regression")  # a warning would be an error
+    assert said.notes == audited.notes
+
+
+def test_few_whole_numbers_are_judged_and_all_where_it_is_said(run, crops):
+    assert run(crops, [float(i % 2) for i in range(40)]).labels is not None
+    assert run(crops, np.arange(40) // 2, task="classification").labels is not None
+    assert run(crops, [i % 2 for i in range(40)], task="regression").labels is None
+
+
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
@@ -156,6 +173,7 @@ def test_a_missing_label_is_no_conflict(run, crops):
         ([0.5, 1, 2, 3, 4, 5], "numbers to predict"),
         ([None] * 6, "No readable image has a label"),
         (list("abcdef"), "two images or more"),
+        (list("123456"), 'numbers to predict, pass task="regression"'),
     ],
 )
 def test_labels_that_cannot_be_judged_are_said(run, crops, labels, reason):

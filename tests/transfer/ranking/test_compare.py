@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import weightedtau
 
+from featx.transfer._unit import unit_of
 from featx.transfer.ranking._compare import agreement, in_words, on_frontier
 
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), min_size=1, max_size=12)
@@ -41,17 +42,23 @@ def test_the_same_order_agrees_wholly_and_the_opposite_not_at_all():
 
 def test_a_gain_is_told_with_its_price():
     folds = [np.array([0.90, 0.91, 0.92]), np.array([0.80, 0.81, 0.82])]
-    text = in_words(["big", "small"], folds, np.array([10.0, 38.0]), 0.5)
+    text = in_words(["big", "small"], folds, np.array([10.0, 38.0]), 0.5, unit_of("accuracy"))
     assert text == "big: +10.0 +- 0.0 points for 3.8x the time of small"
 
 
 def test_a_gain_within_chance_is_called_so():
     folds = [np.array([0.90, 0.80, 0.90]), np.array([0.85, 0.84, 0.89])]
-    assert "take the faster" in in_words(["big", "small"], folds, np.array([1.0, 2.0]), 0.5)
+    assert "take the faster" in in_words(["big", "small"], folds, np.array([1.0, 2.0]), 0.5, unit_of("accuracy"))
 
 
 def test_a_best_that_is_fastest_has_no_price():
     folds = [np.array([0.9, 0.9]), np.array([0.8, 0.8])]
-    assert (
-        in_words(["a", "b"], folds, np.array([2.0, 1.0]), 0.5) == "a: 0.900, the best and the fastest of 2 candidates"
-    )
+    text = in_words(["a", "b"], folds, np.array([2.0, 1.0]), 0.5, unit_of("roc_auc"))
+    assert text == "a: roc_auc 0.900, the best and the fastest of 2 candidates"
+
+
+def test_grams_are_no_points():
+    folds = [np.array([-4.0, -4.1, -4.2]), np.array([-6.0, -6.2, -6.1])]
+    text = in_words(["big", "small"], folds, np.array([10.0, 38.0]), 0.5, unit_of("neg_mean_absolute_error"))
+    unit = "neg_mean_absolute_error (higher is better: it is minus the error)"
+    assert text == f"big: +2 +- 0.3928 {unit} for 3.8x the time of small"

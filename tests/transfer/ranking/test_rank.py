@@ -6,9 +6,9 @@ import pytest
 from sklearn.model_selection import KFold
 
 import featx
-from featx.exceptions import ImageErrors, ImageWarning, InputError, UnknownNameError
+from featx.exceptions import FeatxWarning, ImageErrors, ImageWarning, InputError, UnknownNameError
 from featx.transfer.ranking import rank_encoders
-from featx.transfer.scores import knn_score
+from featx.transfer.scores import knn_score, lda_score
 from tests.networks import tiny_encoder
 
 Y = np.array(["left", "right"] * 20)
@@ -25,7 +25,7 @@ def shades():
 def test_the_table_has_what_one_chooses_by(shades, tiny):
     images, y = shades
     table = rank_encoders(images, y, [tiny, "efficientnet_lite0"], cv=3)
-    assert set(table["encoder"]) == {tiny.name, "efficientnet_lite0"}
+    assert set(table["encoder"]) == set(table["name"]) == {tiny.name, "efficientnet_lite0"}
     assert table["probe"].is_monotonic_decreasing
     assert (table["probe_low"] <= table["probe"]).all()
     assert (table["probe"] <= table["probe_high"]).all()
@@ -84,6 +84,51 @@ def test_numbers_are_ranked_by_r2(shades, tiny):
     table = rank_encoders(images, y + 0.5, [tiny], cv=3)
     assert {"logme", "probe"} <= set(table)
     assert "knn" not in table
+
+
+def test_candidates_that_differ_in_preprocess_are_told_apart(shades, tiny, caplog):
+    images, y = shades
+    encoders = [tiny, featx.ImageEncoder(tiny, preprocess=featx.Preprocess(size=32, fit="pad"))]
+    with caplog.at_level("INFO", "featx"):
+        table = rank_encoders(images, y, encoders, cv=3)
+    padded = f"{tiny.name} preprocess=Preprocess(size=32, fit=pad)"
+    assert set(table["name"]) == {f"{tiny.name} preprocess=default", padded}
+    assert table.attrs["sentence"].startswith(f"{table['name'][0]}: ")
+    (message,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("round=")]
+    assert message == f"round=1 of=1 images=60 candidates: {tiny.name} preprocess=default, {padded}"
+
+
+@pytest.mark.parametrize("kind", [np.array, list, lambda y: y.astype(float), lambda y: pd.Series(y, dtype="Int64")])
+def test_whole_numbers_are_predicted_and_it_is_said_once(shades, tiny, kind):
+    images, _ = shades
+    kilojoules = np.array([image.mean() * 37 for image in images]).astype(int)
+    with pytest.warns(FeatxWarning, match='Pass task="regression"') as caught:
+        table = rank_encoders(images, kind(kilojoules), [tiny], cv=3)
+    assert [w.filename for w in caught] == [__file__]
+    assert "knn" not in table
+    said = rank_encoders(images, kilojoules, [tiny], cv=3, task="regression")  # a warning would be an error
+    assert said["probe"].tolist() == table["probe"].tolist()
+    with pytest.raises(InputError, match=r'of class .* pass task="regression"'):
+        rank_encoders(images, kilojoules, [tiny], cv=3, task="classification")
+
+
+def test_grams_are_told_in_grams(shades):
+    images, _ = shades
+    grams = np.array([image.mean() for image in images])
+    encoders = [featx.ImageEncoder(tiny_encoder(), layers=["conv1"]), tiny_encoder(1), tiny_encoder(2)]
+    table = rank_encoders(images, grams, encoders, scores=["probe"], scoring="neg_mean_absolute_error", cv=3)
+    assert "points" not in table.attrs["sentence"]
+    assert "neg_mean_absolute_error" in table.attrs["sentence"]
+
+
+def test_neighbours_of_the_same_group_do_not_count(shades, tiny):
+    images, _ = shades
+    y, groups = np.arange(60) % 2, np.arange(60) % 20
+    images = [images[group] for group in groups]
+    table = rank_encoders(images, y, [tiny], scores=["knn", "lda"], groups=groups, cv=3)
+    Z = featx.ImageEncoder(tiny).transform(images)
+    assert table["knn"][0] == pytest.approx(knn_score(Z, y, groups=groups))
+    assert table["lda"][0] == pytest.approx(lda_score(Z, y, groups=groups))
 
 
 def test_a_budget_ends_the_race_of_who_cannot_win():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from featx.transfer._unit import unit_of
 from featx.transfer.report._learn import Outcome
 from featx.transfer.report._tables import (
     curve_table,
@@ -63,7 +64,7 @@ def test_no_interval_of_accuracy_goes_beyond_one():
 
 
 def test_the_sentence_has_the_evidence():
-    text = say(HELPED, decide_outcomes(HELPED), "accuracy")
+    text = say(HELPED, decide_outcomes(HELPED), unit_of("accuracy"))
     assert text.startswith(
         "helps: accuracy 0.900 against 0.700 for hog with 1,000 labels (+20.0 points, 95 % interval +"
     )
@@ -72,11 +73,20 @@ def test_the_sentence_has_the_evidence():
 
 def test_harm_is_said_with_the_arm_that_shows_it():
     hurt = outcomes_of(hog=(0.3, 0.8, 0.9), pixels=(0.1, 0.1, 0.1), pretrained=(0.3, 0.5, 0.6))
-    text = say(hurt, decide_outcomes(hurt), "accuracy")
+    text = say(hurt, decide_outcomes(hurt), unit_of("accuracy"))
     assert text.startswith("hurts: accuracy 0.600 against 0.900 for hog")
     assert "97.5 % interval" in text
 
 
 def test_doubt_is_said_with_the_arm_that_raises_it():
     doubt = outcomes_of(hog=(0.3, 0.5, 0.9), pixels=(0.1, 0.1, 0.1), pretrained=(0.3, 0.5, 0.9))
-    assert say(doubt, decide_outcomes(doubt), "R2").startswith("undecided: R2 0.900 against 0.900 for hog")
+    assert say(doubt, decide_outcomes(doubt), unit_of(None, regression=True)).startswith(
+        "undecided: R2 0.900 against 0.900 for hog"
+    )
+
+
+def test_another_unit_is_told_as_it_is():
+    doubt = outcomes_of(hog=(0.3, 0.5, 0.9), pretrained=(0.3, 0.5, 0.9))
+    text = say(doubt, decide_outcomes(doubt), unit_of("neg_mean_absolute_error"))
+    assert "(+0 neg_mean_absolute_error (higher is better: it is minus the error), 95 % interval -0.0" in text
+    assert "points" not in text

@@ -1,11 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 
 import featx
-from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
+from featx.exceptions import FeatxWarning, ImageWarning, InputError, ParameterError, UnknownNameError
 from featx.transfer.report import transfer_report
 from tests.networks import tiny_encoder
 
@@ -13,6 +14,7 @@ DIGITS = load_digits()
 KEPT = np.flatnonzero(DIGITS.target < 3)[:90]
 IMAGES = list((DIGITS.images[KEPT] * 255 / 16).astype(np.uint8))
 LABELS = DIGITS.target[KEPT].astype(str)
+KILOJOULES = np.array([image.mean() * 37 for image in IMAGES]).round()
 FAST = {"arms": ["pixels", "pretrained"], "draws": 3, "sizes": [12, 40], "verbose": 0}
 
 
@@ -55,6 +57,29 @@ def test_numbers_are_predicted_with_ridge():
     report = report_of(labels=brightness)
     assert report.scoring == "R2"
     assert report.summary.loc["pixels", "score"] > 0.9
+
+
+@pytest.mark.parametrize("kind", [np.array, list, lambda y: y.astype(int), lambda y: pd.Series(y, dtype="Int64")])
+def test_whole_numbers_are_predicted_and_it_is_said_once(kind, tmp_path):
+    with pytest.warns(FeatxWarning, match='fewer than 3 rows: .*Pass task="regression"') as caught:
+        report = report_of(labels=kind(KILOJOULES))
+    assert [w.filename for w in caught] == [__file__]
+    assert report.scoring == "R2"
+    said = report_of(labels=kind(KILOJOULES), task="regression")  # a warning would be an error
+    assert said.curves.equals(report.curves)
+    page = report.to_html(tmp_path / "report.html").read_text()
+    assert "likely wrong" not in page
+    assert "Labels are numbers to predict: they are not judged" in page
+
+
+def test_another_unit_is_told_as_it_is_and_its_sign_is_explained(tmp_path):
+    report = report_of(labels=KILOJOULES, task="regression", scoring="neg_mean_absolute_error")
+    gain = report.summary.loc["pixels", "difference"]
+    assert f"({gain:+.4g} neg_mean_absolute_error (higher is better: it is minus the error)" in report.verdict
+    page = report.to_html(tmp_path / "report.html").read_text()
+    assert "points" not in report.verdict + page.partition('id="suspects"')[0].partition('id="arms"')[2]
+    assert f"{gain:+.4g}".replace("-", "\N{MINUS SIGN}") in page
+    assert report.plot().get_ylabel() == "neg_mean_absolute_error (higher is better: it is minus the error)"
 
 
 def test_a_head_may_be_an_estimator_that_is_empty_before_it_is_fitted():
@@ -117,7 +142,11 @@ def test_copies_on_both_sides_of_a_fold_are_warned_of_and_noted(head):
         ({"sizes": [61]}, ParameterError, "to 60"),
         ({"head": "logistik"}, UnknownNameError, "'logistic'"),
         ({"arms": ["hogg", "pretrained"]}, UnknownNameError, "'hog'"),
-        ({"labels": np.linspace(0, 1, 90), "head": "svm"}, ParameterError, "head='ridge'"),
+        ({"labels": np.linspace(0, 1, 90), "head": "svm"}, InputError, 'a regressor, or task="regression"'),
+        ({"task": "regression", "head": "svm"}, ParameterError, "Expected a regressor, such as head='ridge'"),
+        ({"task": "classification", "head": "ridge"}, ParameterError, "Expected a classifier"),
+        ({"task": "ranking"}, UnknownNameError, "'classification'"),
+        ({"labels": KILOJOULES, "task": "classification"}, InputError, r"of class '\d+.*pass task=\"regression\""),
         ({"images": "photo.jpg"}, InputError, "a single str"),
     ],
 )

@@ -53,7 +53,7 @@ def test_constant_embeddings_have_a_score_below_that_of_good_ones(score, value):
 @pytest.mark.parametrize("score", ALL)
 @pytest.mark.parametrize(("n", "dim", "n_classes"), [(12, 50, 3), (8, 2, 8), (8, 20, 8), (2, 3, 2), (24, 1, 3)])
 def test_few_rows_many_classes_and_one_column_are_taken(score, n, dim, n_classes):
-    assert np.isfinite(score(make(n, dim), np.arange(n) % n_classes))
+    assert np.isfinite(score(make(n, dim), np.array(list("abcdefgh"))[np.arange(n) % n_classes]))
 
 
 @pytest.mark.parametrize("score", ALL)

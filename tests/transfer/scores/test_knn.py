@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from featx.exceptions import ParameterError
+from featx.exceptions import InputError, ParameterError
 from featx.transfer.scores import _knn, knn_score
 
 
@@ -72,3 +72,42 @@ def test_length_rotation_order_and_names_do_not_matter(seed, length):
 def test_parameters_that_are_none_are_refused(parameters):
     with pytest.raises(ParameterError, match=r"Got (k|temperature)="):
         knn_score(np.eye(4), [0, 0, 1, 1], **parameters)
+
+
+def test_rows_of_one_group_are_no_neighbours():
+    rng = np.random.default_rng(0)
+    y, groups = rng.integers(0, 3, 80), rng.integers(0, 12, 80)
+    Z = rng.normal(size=(80, 5)) + np.eye(5)[y] + 2 * rng.normal(size=(12, 5))[groups]
+    right = []
+    for i in range(80):
+        left = groups != groups[i]
+        model = KNeighborsClassifier(
+            7, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / 0.07)
+        )
+        right.append(model.fit(Z[left], y[left]).predict(Z[i : i + 1])[0] == y[i])
+    assert knn_score(Z, y, 7, groups=groups) == pytest.approx(np.mean(right), abs=1e-12)
+
+
+def test_copies_do_not_vouch_for_each_other():
+    rng = np.random.default_rng(0)
+    Z, y = rng.normal(size=(50, 20)), np.arange(50) % 2
+    rows = np.tile(np.arange(50), 2)
+    assert knn_score(Z[rows], y[rows], k=1) == 1
+    assert knn_score(Z[rows], y[rows], k=1, groups=rows) == pytest.approx(knn_score(Z, y, k=1))
+
+
+def test_a_large_group_has_fewer_neighbours():
+    Z = np.array([[1, 0], [0.9, 0.1], [0.8, 0.2], [1, 0.1], [0, 1]])
+    score = knn_score(Z, ["a", "a", "a", "a", "b"], k=4, groups=[0, 0, 0, 1, 2])
+    assert score == knn_score(Z, ["a", "a", "a", "a", "b"], k=2, groups=[0, 0, 0, 1, 2])
+
+
+def test_a_missing_group_stands_alone():
+    Z, y = load_digits(return_X_y=True)
+    assert knn_score(Z[:100], y[:100], groups=[None] * 50 + [np.nan] * 50) == knn_score(Z[:100], y[:100])
+
+
+@pytest.mark.parametrize(("groups", "message"), [([1, 2], r"groups of shape \(2,\) for 4"), ([7] * 4, "one group, 7")])
+def test_groups_that_cannot_be_used_are_refused(groups, message):
+    with pytest.raises(InputError, match=message):
+        knn_score(np.eye(4), [0, 0, 1, 1], groups=groups)

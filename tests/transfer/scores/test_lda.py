@@ -10,15 +10,16 @@ from sklearn.model_selection import cross_val_score
 from featx.transfer.scores import lda_score
 
 
-def naive(Z, y):
-    """A model for each row, from all the others."""
+def naive(Z, y, groups=None):
+    """A model for each row, from all the rows of other groups."""
+    groups = np.arange(len(y)) if groups is None else groups
     n, dim = Z.shape
     within = Z - np.array([Z[y == c].mean(axis=0) for c in y])
     alpha = ledoit_wolf(within, assume_centered=True)[1]
     variance = (within**2).sum() / n / dim
     right = []
     for i in range(n):
-        left = np.arange(n) != i
+        left = groups != groups[i]
         means = {c: Z[left & (y == c)].mean(axis=0) for c in set(y[left])}
         rest = Z[left] - np.array([means[c] for c in y[left]])
         covariance = (1 - alpha) * rest.T @ rest / n + (alpha + 1e-6) * variance * np.eye(dim)
@@ -71,3 +72,29 @@ def test_scale_place_rotation_order_and_names_do_not_matter(seed, shape, scale):
     score = lda_score(Z, y)
     assert lda_score(scale * (Z @ rotation + 2), y) == pytest.approx(score, abs=1e-12)
     assert lda_score(Z[order], np.array(["c", "a", "b"])[y][order]) == pytest.approx(score, abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(60, 4), (30, 50)])
+@pytest.mark.parametrize("n_groups", [3, 12, 25])
+def test_a_whole_group_is_left_out_with_its_row(shape, n_groups):
+    rng = np.random.default_rng(n_groups)
+    y = rng.choice(4, shape[0], p=[0.5, 0.3, 0.15, 0.05])
+    groups = rng.integers(0, n_groups, shape[0])
+    Z = rng.normal(size=shape) * np.linspace(0.5, 2, shape[1])
+    Z[:, :4] += 1.5 * np.eye(4)[y] + 2 * rng.normal(size=(n_groups, 4))[groups]
+    assert lda_score(Z, y, groups=groups) == pytest.approx(naive(Z, y, groups), abs=1e-12)
+
+
+def test_groups_of_one_row_are_no_groups():
+    Z, y = load_digits(return_X_y=True)
+    Z, y = Z[:300], y[:300]
+    assert lda_score(Z, y, groups=np.r_[0, 0:299]) == pytest.approx(lda_score(Z, y), abs=0.01)
+    assert lda_score(Z, y, groups=np.arange(300) * 2) == lda_score(Z, y)
+
+
+def test_copies_do_not_vouch_for_each_other():
+    rng = np.random.default_rng(0)
+    Z, y = rng.normal(size=(60, 100)), np.arange(60) % 2
+    rows = np.tile(np.arange(60), 3)
+    assert lda_score(Z[rows], y[rows]) > 0.9
+    assert lda_score(Z[rows], y[rows], groups=rows) < 0.65

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from featx.exceptions import InputError
+from featx.exceptions import FeatxWarning, InputError
 from featx.transfer.scores import logme_score
 from featx.transfer.scores._logme import log_evidence
 
@@ -61,7 +61,7 @@ def test_of_columns_that_repeat_one_another_the_evidence_is_the_density_too(shap
 def test_of_classes_it_is_the_best_density_one_class_against_the_rest(shape):
     Z, y = make(*shape)
     expected = np.mean([best_density(Z, (y == c).astype(float)) for c in range(3)]) / len(Z)
-    assert logme_score(Z, y) == pytest.approx(expected, abs=1e-6)
+    assert logme_score(Z, y, task="classification") == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -74,10 +74,20 @@ def test_of_numbers_it_is_the_best_density_of_each_column(shape):
     assert logme_score(Z, Y[:, 0]) == pytest.approx(best_density(Z, Y[:, 0]) / len(Z), abs=1e-6)
 
 
-def test_whole_numbers_are_classes_unless_it_is_said_that_they_are_predicted():
+def test_few_whole_numbers_are_classes_unless_it_is_said_that_they_are_predicted():
     Z, y = make(60, 7)
-    assert logme_score(Z, y, regression=True) == pytest.approx(best_density(Z, y.astype(float)) / len(Z), abs=1e-6)
-    assert logme_score(Z, y) == logme_score(Z, y.astype(str)) != logme_score(Z, y, regression=True)
+    numbers = logme_score(Z, y, task="regression")
+    assert numbers == pytest.approx(best_density(Z, y.astype(float)) / len(Z), abs=1e-6)
+    assert logme_score(Z, y) == logme_score(Z, y.astype(str)) != numbers
+
+
+def test_many_whole_numbers_are_predicted_unless_it_is_said_that_they_are_classes():
+    Z, _ = make(60, 7)
+    ages = np.arange(60) % 20 + 20
+    with pytest.warns(FeatxWarning, match="taken for numbers to predict") as caught:
+        assert logme_score(Z, ages) == logme_score(Z, ages, task="regression")
+    assert [w.filename for w in caught] == [__file__]
+    assert logme_score(Z, ages, task="classification") == logme_score(Z, ages.astype(str))
 
 
 def test_embeddings_that_tell_nothing_leave_the_noise_alone():
@@ -96,7 +106,8 @@ def test_labels_that_follow_the_embeddings_have_more_evidence_than_shuffled_ones
     for shape in SHAPES:
         Z, y = make(*shape)
         Z[:, 0] = 3 * y
-        assert logme_score(Z, y) > logme_score(Z, np.random.default_rng(0).permutation(y))
+        names = np.array(["a", "b", "c"])[y]
+        assert logme_score(Z, names) > logme_score(Z, np.random.default_rng(0).permutation(names))
 
 
 @settings(max_examples=20)
@@ -105,8 +116,9 @@ def test_scale_rotation_order_and_names_do_not_matter(seed, shape, scale):
     Z, y = make(*shape, seed)
     rng = np.random.default_rng(seed)
     rotation, order = np.linalg.qr(rng.normal(size=(shape[1], shape[1])))[0], rng.permutation(len(y))
-    score = logme_score(Z, y)
-    assert logme_score(scale * Z @ rotation, y) == pytest.approx(score, abs=1e-8)
+    names = np.array(["a", "b", "c"])[y]
+    score = logme_score(Z, names)
+    assert logme_score(scale * Z @ rotation, names) == pytest.approx(score, abs=1e-8)
     assert logme_score(Z[order], np.array(["c", "a", "b"])[y][order]) == pytest.approx(score, abs=1e-8)
 
 

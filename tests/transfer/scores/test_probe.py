@@ -46,6 +46,17 @@ def test_numbers_are_predicted_by_a_regressor_also_whole_ones():
     assert probe_score(Ridge(0.01), Z, np.column_stack([y, -y]), cv=3) > 0.99
 
 
+def test_the_estimator_decides_and_the_other_task_is_refused():
+    ages = np.arange(60) % 30  # a warning would be an error
+    assert np.isfinite(probe_score(Ridge(), Z, ages))
+    with pytest.raises(InputError, match=r"2 images of class '0' .* pass task=\"regression\""):
+        probe_score(RidgeClassifier(), Z, ages)
+    with pytest.raises(ParameterError, match="Got task='regression' with the head RidgeClassifier"):
+        probe_score(RidgeClassifier(), Z, ages, task="regression")
+    with pytest.raises(ParameterError, match="Expected a classifier"):
+        probe_score(Ridge(), Z, Y, task="classification")
+
+
 def test_rows_with_nan_one_class_and_rare_classes_are_refused():
     with pytest.raises(InputError, match="1 of 60 rows"):
         probe_score(RidgeClassifier(), np.where(np.arange(60)[:, None] == 3, np.nan, Z), Y)
