@@ -40,6 +40,7 @@ FLOORS = {
     "_optional": 1,
     "_threads": 1,
     "_new_folder": 1,
+    "_trusted": 0,
     "exceptions": 0,
     "_version": 0,
 }

@@ -296,7 +296,7 @@ def dump_head(head: Any, file: Path) -> None:
     Raises
     ------
     ExportError
-        If it holds anything but scikit-learn's own types: the box has nothing else.
+        If it holds anything but scikit-learn's own types and functions: the box has nothing else.
     """
     from skops import io
 
@@ -312,8 +312,8 @@ def dump_head(head: Any, file: Path) -> None:
         )
     if foreign:
         raise ExportError(
-            f"The head holds {', '.join(foreign)}, which only your own code has{_functions(head)}. Expected "
-            "scikit-learn's estimators alone."
+            f"The head holds {', '.join(foreign)}, which a bundle's machine would not take from a file"
+            f"{_functions(head)}. Expected scikit-learn's own estimators and functions alone."
         )
 
 
