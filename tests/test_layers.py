@@ -42,6 +42,7 @@ FLOORS = {
     "_threads": 1,
     "_new_folder": 1,
     "_warn_once": 1,
+    "_trusted": 0,
     "exceptions": 0,
     "_version": 0,
 }

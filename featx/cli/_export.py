@@ -11,6 +11,7 @@ _EXAMPLES = """
 featx export model/ bundle/
 featx export model/ bundle/ --sample photos/
 featx export model/ bundle/ --sample photos/ --quantize int8
+featx export model/ bundle/ --sample photos/ --tolerance 0.01
 """
 
 
@@ -28,6 +29,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("--sample", nargs="+", metavar="FOLDER|FILE", help="images to compare the two on; default: built-in ones")
     add_("--head", default="auto", metavar="NAME", help="auto, onnx or sklearn; default: %(default)s")
     add_("--quantize", metavar="KIND", help="int8 or float16: a smaller encoder, less exact; needs --sample")
+    add_(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the sample's rows whose label or scores may differ, those on a tree's threshold not among them; "
+        "default: %(default)s",
+    )
     add_json(command)
 
 
@@ -36,7 +45,13 @@ def run(parsed: argparse.Namespace) -> None:
 
     sample = _readable(parsed.sample) if parsed.sample else None
     model = featx.load(parsed.model)
-    bundle = featx.export_bundle(model, parsed.bundle, sample=sample, head=parsed.head, quantize=parsed.quantize)
+    bundle = featx.export_bundle(
+        *(model, parsed.bundle),
+        sample=sample,
+        head=parsed.head,
+        quantize=parsed.quantize,
+        tolerance=parsed.tolerance,
+    )
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
     verified = bundle.card["verified"]
     if parsed.json:

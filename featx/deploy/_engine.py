@@ -5,7 +5,6 @@ Like ``images/_decode.py``, this file also runs, byte for byte, where featx is n
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .._trusted import TRUSTED, check_indices
 from ..exceptions import BundleError, MissingDependencyError
 from ..images._accept import is_missing
 from ._bundle import GRAPH, HEAD, Bundle
@@ -105,23 +105,10 @@ def head_input(embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> Any:
 
 
 def foreign_types(file: Path) -> list[str]:
-    """What a head holds beside scikit-learn's own classes and metrics, and what skops trusts anyway (arrays)."""
+    """What a head holds beside scikit-learn's own types and functions, and what skops trusts anyway (arrays)."""
     from skops import io
 
-    return [name for name in io.get_untrusted_types(file=file) if name != "numpy.dtype" and not _is_sklearns(name)]
-
-
-def _is_sklearns(name: str) -> bool:
-    """Whether scikit-learn has made it: its modules also hold what they import, such as functions that run programs."""
-    if not name.startswith("sklearn."):
-        return False
-    module, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError):
-        return False
-    own = f"{found.__module__}.{found.__qualname__}" == name
-    return own and (isinstance(found, type) or module.startswith("sklearn.metrics."))
+    return [name for name in io.get_untrusted_types(file=file) if name not in TRUSTED]
 
 
 def load_head(file: Path) -> Any:
@@ -130,7 +117,7 @@ def load_head(file: Path) -> Any:
     Raises
     ------
     BundleError
-        If it holds types from anywhere but scikit-learn.
+        If it holds types from anywhere but scikit-learn, or trees whose indices point outside of them.
     """
     try:
         from skops import io
@@ -141,7 +128,12 @@ def load_head(file: Path) -> Any:
         ) from error
     if foreign := foreign_types(file):
         raise BundleError(f"{file} holds {', '.join(foreign)}. Expected types of scikit-learn alone.")
-    return io.load(file, trusted=io.get_untrusted_types(file=file))
+    head = io.load(file, trusted=list(TRUSTED))
+    try:
+        check_indices(head)
+    except Exception as error:  # whatever an object says that is none of its kind
+        raise BundleError(f"{file} cannot be used: {error}.") from error
+    return head
 
 
 def count_processors() -> int:

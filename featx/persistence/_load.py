@@ -31,8 +31,8 @@ def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimato
     folder : str or Path
         It is still needed afterwards where it holds weights, and may be moved between two loads.
     trusted : iterable of str or type, default=()
-        Types to allow beside those of featx and those that skops trusts; an error lists what a model has. Name them
-        only if you trust who saved it: a tree (``"sklearn.tree._tree.Tree"``), for one, can be made to crash.
+        Types to allow beside those of featx and scikit-learn's own, which need no trust; an error lists what a model
+        has. Name them only if you trust who saved it.
 
     Returns
     -------

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from featx._trusted import TRUSTED, check_indices, walk
 from featx.exceptions import ModelError, ParameterError
 
 _OWN = (
@@ -22,22 +23,6 @@ _OWN = (
     "featx.images._preprocess.Preprocess",
     "featx.text._text_encoder.TextEncoder",
 )
-# Parts of scikit-learn's public estimators: plain Python, and no index that native code would follow.
-_PARTS = (
-    "numpy.dtype",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.calibration._TemperatureScaling",
-    "sklearn.metrics._scorer._CurveScorer",
-    "sklearn.metrics._scorer._PassthroughScorer",
-    "sklearn.metrics._scorer._Scorer",
-    "sklearn.model_selection._split.GroupKFold",
-    "sklearn.model_selection._split.KFold",
-    "sklearn.model_selection._split.StratifiedKFold",
-    "sklearn.utils._bunch.Bunch",
-    "sklearn.utils._metadata_requests.MetadataRequest",
-    "sklearn.utils._metadata_requests.MethodMetadataRequest",
-)
 
 
 def dump(model: Any, file: Path) -> None:
@@ -46,9 +31,12 @@ def dump(model: Any, file: Path) -> None:
     Raises
     ------
     ModelError
-        If skops has no way to hold a part of it, or a part holds itself.
+        If skops has no way to hold a part of it, or a part holds itself, or a dict has keys that come back as others.
     """
     skops = _import_skops()
+    for part in walk(model):
+        if isinstance(part, dict) and not all(type(key) is str for key in part):
+            _check_keys(skops, part)
     try:
         skops.dump(model, file)
     except RecursionError as error:
@@ -66,17 +54,18 @@ def load(file: Path, trusted: Iterable[str | type]) -> Any:
     Raises
     ------
     ModelError
-        If it has other types, which are listed, or if a type is not installed here.
+        If it has other types, which are listed, or if a type is not installed here, or if a tree in it has indices
+        that point outside of it.
     """
     if isinstance(trusted, str | type | bool):
         raise ParameterError(f"Got trusted={trusted!r}. Expected a list of types or of their full names.")
     skops = _import_skops()
     given = [kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}" for kind in trusted]
-    trusted = [*_OWN, *_PARTS, *_scorers(), *given]
+    trusted = [*_OWN, *TRUSTED, *given]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's, on versions, once an estimator
-            return skops.load(file, trusted=trusted)
+            model = skops.load(file, trusted=trusted)
     except skops.exceptions.UntrustedTypesFoundException as error:
         types = skops.get_untrusted_types(file=file)
         names = [name for name in types if name not in trusted]
@@ -88,6 +77,25 @@ def load(file: Path, trusted: Iterable[str | type]) -> Any:
         raise ModelError(
             f"{file} cannot be loaded ({type(error).__name__}: {error}). Install the versions that model.json names."
         ) from error
+    try:
+        check_indices(model)
+    except Exception as error:  # whatever an object says that is none of its kind
+        raise ModelError(f"{file} cannot be used: {error}. Copy the folder again, from who saved it.") from error
+    return model
+
+
+def _check_keys(skops: ModuleType, given: dict[Any, Any]) -> None:
+    """Refuse keys that do not come back: skops writes them as text, and any text where a bool was is True."""
+    try:
+        data = skops.dumps(dict.fromkeys(given))
+        again = list(skops.loads(data, trusted=skops.get_untrusted_types(data=data)))
+    except Exception:  # whatever a key says of being read from text
+        again = []
+    if [(type(key), repr(key)) for key in again] != [(type(key), repr(key)) for key in given]:
+        raise ModelError(
+            f"A dict with the keys {list(given)!r} cannot be saved: they would come back as {again!r}. Expected str, "
+            "int or float (a class_weight={False: ..., True: ...} is equal to {0: ..., 1: ...}), no two alike as text."
+        )
 
 
 def _endless_part(skops: ModuleType, model: Any) -> str:
@@ -112,10 +120,3 @@ def _import_skops() -> ModuleType:
         if without:
             del sys.modules["torch"]
     return skops.io
-
-
-def _scorers() -> list[str]:
-    from sklearn.metrics import get_scorer, get_scorer_names
-
-    functions = [get_scorer(name)._score_func for name in get_scorer_names()]
-    return sorted({f"{function.__module__}.{function.__name__}" for function in functions})

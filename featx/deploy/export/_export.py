@@ -21,16 +21,16 @@ from featx.deploy._bundle import CARD, GRAPH, HEAD, Bundle
 from featx.deploy._columns import Columns, read_columns
 from featx.deploy._engine import METHODS
 from featx.deploy._predictor import Predictor
-from featx.deploy.export._agreement import Agreement, compare
+from featx.deploy.export._agreement import Agreement, compare, decided_by_rounding
 from featx.deploy.export._folder import head_requirements, write_card, write_code
 from featx.deploy.export._graph import EncoderGraph, assemble
-from featx.deploy.export._head import check_missing, check_proven, convert_head, dump_head
+from featx.deploy.export._head import answer_quietly, check_missing, check_proven, convert_head, dump_head
 from featx.deploy.export._inputs import ImageInput
 from featx.deploy.export._reference import Reference
 from featx.deploy.export._sample import builtin_sample
 from featx.deploy.export._shrink import shrink
 from featx.deploy.export._strip import Stripped, strip
-from featx.exceptions import ExportError, FallbackWarning, ImageWarning, UnknownNameError
+from featx.exceptions import ExportError, FallbackWarning, FeatxWarning, ImageWarning, ParameterError, UnknownNameError
 from featx.extraction import decode_some
 from featx.images import PixelPath
 from featx.runtimes._onnx import to_onnx
@@ -40,11 +40,18 @@ if TYPE_CHECKING:
 
 HEADS = ("auto", "onnx", "sklearn")
 QUANTIZED = ("int8", "float16")
+_ROUNDING = 1e-5  # of a row's largest number: what runtimes differ by
 _COST = "The bundle needs scikit-learn and skops then: some 200 MB more, and seconds more to start."
 
 
 def export_bundle(
-    pipeline: Any, folder: str | Path, *, sample: Any = None, head: str = "auto", quantize: str | None = None
+    pipeline: Any,
+    folder: str | Path,
+    *,
+    sample: Any = None,
+    head: str = "auto",
+    quantize: str | None = None,
+    tolerance: float = 0.0,
 ) -> Bundle:
     """Write a fitted pipeline as a bundle, and hold the bundle against it.
 
@@ -68,16 +75,29 @@ def export_bundle(
         ``"onnx"``: scikit-learn's steps become part of the graph. ``"sklearn"``:
         they stay scikit-learn's, in a skops file, for another 200 MB of packages.
         ``"auto"``: the first where all steps are known to convert rightly and the
-        sample confirms it, else the second, with a warning that says why.
+        sample confirms it, else the second, with a warning that says why. What the sample
+        cannot show is tried too: embeddings between and far beyond its own.
     quantize : {"int8", "float16"}, default=None
         ``"float16"`` halves the encoder's file, ``"int8"`` makes a quarter of it and
         computes with integers, calibrated on `sample`. Both change the answers:
         how far they agree is measured on `sample` and is in ``card["verified"]``.
+    tolerance : float, default=0.0
+        Share of the sample's rows, from 0 to below 1, whose label or scores may differ by more
+        than 1e-4. Not among them are rows on a threshold (of a tree, say), which scikit-learn
+        itself answers otherwise when the embedding moves by rounding, 1e-6: they are counted
+        as ``threshold_flips`` in ``card["verified"]``.
 
     Returns
     -------
     Bundle
         Its ``folder`` and its ``card``, the content of ``bundle.json``.
+
+    Warns
+    -----
+    FallbackWarning
+        If the head stays scikit-learn's.
+    FeatxWarning
+        If rows of the sample lie on a threshold.
 
     Raises
     ------
@@ -88,6 +108,8 @@ def export_bundle(
         If the encoder cannot be written as ONNX.
     ImageErrors
         If an image of the sample cannot be read.
+    ParameterError
+        If `tolerance` is no such share.
     MissingDependencyError
         Without the extra ``export``, or ``quantize`` for int8.
 
@@ -101,6 +123,7 @@ def export_bundle(
     """
     _check_choice("head", head, HEADS)
     _check_choice("quantize", quantize, (None, *QUANTIZED))
+    _check_tolerance(tolerance)
     if quantize and sample is None:
         raise ExportError(f"Got quantize={quantize!r} without sample. Expected images to measure the agreement on.")
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
@@ -112,7 +135,7 @@ def export_bundle(
     rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
     with tempfile.TemporaryDirectory() as scratch:
         reference = Reference(pipeline, stripped, Path(scratch), own_cache=sample is not None)
-        plan = _Plan(stripped, reference, rows, quantize, builtin=sample is None)
+        plan = _Plan(stripped, reference, rows, quantize, tolerance, builtin=sample is None)
     with new_folder(target, marker=CARD, error=ExportError) as new:
         card = plan.write(new, head)
     return Bundle(target, card)
@@ -131,10 +154,20 @@ def _as_pipeline(model: Any) -> Any:
 class _Plan:
     """What a bundle will be, and what it must answer."""
 
-    def __init__(self, stripped: Stripped, reference: Reference, sample: Any, quantize: str | None, *, builtin: bool):
+    def __init__(
+        self,
+        stripped: Stripped,
+        reference: Reference,
+        sample: Any,
+        quantize: str | None,
+        tolerance: float,
+        *,
+        builtin: bool,
+    ):
         rules, probes = reference.probe(sample)
         self._stripped = stripped
         self._quantize = quantize
+        self._tolerance = tolerance
         # Large numbers lose digits in float32: whether that matters, only numbers of their size tell.
         numbers = [value for value in stripped.values if value.kind == "number" and not value.categories]
         self._unknown_size = [value.name for value in numbers if builtin and not value.typical]
@@ -161,6 +194,19 @@ class _Plan:
 
     def write(self, folder: Path, head: str) -> dict[str, Any]:
         """Write the first kind of head that agrees; returns the card."""
+        card = self._write_head(folder, head)
+        if flips := card["verified"]["threshold_flips"]:
+            warnings.warn(
+                f"{flips} of the sample's {card['verified']['rows']} rows lie on a threshold of the head: what "
+                "scikit-learn itself answers changes there when an embedding moves by rounding (1e-6). The bundle "
+                "answers them otherwise than the pipeline. Rows that it was fitted on lie so near far more often than "
+                "new ones.",
+                FeatxWarning,
+                stacklevel=3,
+            )
+        return card
+
+    def _write_head(self, folder: Path, head: str) -> dict[str, Any]:
         if self._stripped.head is None:
             return self._write(folder, None)
         if head != "auto":
@@ -173,13 +219,15 @@ class _Plan:
         except ExportError as error:
             reason = str(error).rstrip(".")
         card = self._write(folder, "sklearn")
-        warnings.warn(f"The head stays scikit-learn's: {reason}. {_COST}", FallbackWarning, stacklevel=3)
+        warnings.warn(f"The head stays scikit-learn's: {reason}. {_COST}", FallbackWarning, stacklevel=4)
         return card
 
     def _write(self, folder: Path, kind: str | None) -> dict[str, Any]:
         if kind == "onnx" and any(self._takes_missing):
             check_missing(self._stripped.head)
-        heads = convert_head(self._stripped, self._expected["embedding"], self._values) if kind == "onnx" else []
+        heads = []
+        if kind == "onnx":
+            heads = convert_head(self._stripped, self._expected["embedding"], self._values, self._tolerance)
         if kind == "sklearn":
             dump_head(self._stripped.head, folder / HEAD)
         (folder / GRAPH).write_bytes(assemble(self._encoders, heads).SerializeToString())
@@ -187,7 +235,7 @@ class _Plan:
         outputs = {name for graph in heads for name in graph.outputs} if kind == "onnx" else self._expected.keys()
         card = write_card(folder, self._card(kind, [name for name in METHODS if name in outputs]))
         agreement = self._verify(folder, card)
-        return write_card(folder, {**card, "verified": agreement.to_dict()})
+        return write_card(folder, {**card, "verified": {**agreement.to_dict(), "tolerance": self._tolerance}})
 
     def _card(self, kind: str | None, outputs: list[str]) -> dict[str, Any]:
         classes = getattr(self._stripped.head, "classes_", None)
@@ -220,10 +268,32 @@ class _Plan:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ImageWarning)
             got = _stack([predictor.outputs(rows, names) for rows in self._samples])
-        agreement = compare({name: self._expected[name] for name in names}, got)
-        if agreement.where and not self._quantize:
-            raise ExportError(f"the bundle disagrees with the pipeline: {'; '.join(agreement.where)}.")
+        expected = {name: self._expected[name] for name in names}
+        agreement = compare(expected, got)
+        if self._quantize or not agreement.off.any():
+            return agreement
+        agreement = compare(expected, got, self._flips(got, agreement.off))
+        if agreement.exceeds(self._tolerance):
+            share = np.ceil(1000 * agreement.off.mean()) / 1000
+            advice = f" If so many rows may differ: tolerance={share:g}." if share < 1 else ""
+            raise ExportError(f"the bundle disagrees with the pipeline: {'; '.join(agreement.where)}.{advice}")
         return agreement
+
+    def _flips(self, got: Mapping[str, np.ndarray], off: np.ndarray) -> np.ndarray:
+        """Rows that disagree for their embedding is rounded otherwise, and for nothing else."""
+        head, embedding = self._stripped.head, got["embedding"]
+        if head is None or not off.any():
+            return np.zeros(len(off), bool)
+        moved = np.abs(embedding - self._expected["embedding"]).max(axis=1)
+        off = off & (moved <= _ROUNDING * np.abs(embedding).max(axis=1))
+
+        def answer(rows: np.ndarray) -> dict[str, np.ndarray]:
+            answers = answer_quietly(head, rows, self._values)
+            return {name: answers[name] for name in got if name in answers}
+
+        # scikit-learn, given the bundle's own embedding, says what the bundle says; or says now this, now that.
+        here = answer(embedding)
+        return off & (~compare(here, got).off | decided_by_rounding(answer, embedding, here))
 
 
 def _encoder_graph(image: ImageInput, sample: Columns, quantize: str | None) -> onnx.ModelProto:
@@ -255,6 +325,11 @@ def _stack(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _check_choice(parameter: str, value: Any, choices: Sequence[Any]) -> None:
     if value not in choices:
         raise UnknownNameError(parameter, value, [str(choice) for choice in choices])
+
+
+def _check_tolerance(tolerance: Any) -> None:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, float | int) or not 0 <= tolerance < 1:
+        raise ParameterError(f"Got tolerance={tolerance!r}. Expected a share of rows, from 0 to below 1.")
 
 
 def _check_stripped(stripped: Stripped) -> None:

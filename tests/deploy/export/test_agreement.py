@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from featx.deploy.export._agreement import TOLERANCE, compare
+from featx.deploy.export._agreement import TOLERANCE, compare, decided_by_rounding
 
 NUMBERS = ("probabilities", "decision", "embedding")
 ARRAYS = nps.arrays(
@@ -146,4 +146,38 @@ def test_what_is_not_in_both_is_not_compared():
 def test_an_agreement_is_json():
     both = {"label": np.array(["a", "b"]), "probabilities": np.float32([[1, 0], [0, 1]])}
     told = json.loads(json.dumps(compare(both, both).to_dict()))
-    assert told == {"rows": 2, "labels_equal": 1, "probabilities_error": 0}
+    assert told == {"rows": 2, "labels_equal": 1, "probabilities_error": 0, "threshold_flips": 0}
+
+
+def test_rows_that_rounding_decides_are_counted_and_nothing_else_of_them():
+    expected = {"label": np.array(["a", "b", "a"]), "probabilities": np.array([[1.0, 0], [0, 1], [1, 0]])}
+    got = {"label": np.array(["b", "b", "a"]), "probabilities": np.array([[0.0, 1], [0, 1], [1, 0]])}
+    agreement = compare(expected, got, np.array([True, False, False]))
+    assert (agreement.where, agreement.errors, agreement.flips) == ([], {"probabilities": 0}, 1)
+    assert not agreement.exceeds(0)
+    assert agreement.labels_equal == pytest.approx(2 / 3)
+
+
+def test_an_embedding_that_is_wrong_is_no_matter_of_rounding_or_of_tolerance():
+    expected, got = np.zeros((4, 2)), np.array([[0, 0], [0, 1], [0, 0], [0, 0]])
+    agreement = compare({"embedding": expected}, {"embedding": got}, np.ones(4, bool))
+    assert agreement.where
+    assert agreement.exceeds(0.99)
+
+
+@given(st.integers(0, 10), st.floats(0, 0.99))
+def test_a_share_of_rows_may_differ_and_no_more(wrong, tolerance):
+    labels = np.array(["a"] * 10)
+    agreement = compare({"label": labels}, {"label": np.where(np.arange(10) < wrong, "b", labels)})
+    assert agreement.off.sum() == wrong
+    assert agreement.exceeds(tolerance) == (wrong / 10 > tolerance)
+
+
+@pytest.mark.parametrize(("distance", "found"), [(1e-7, True), (-1e-7, True), (0, True), (1e-4, False), (-1e-4, False)])
+def test_a_row_on_a_threshold_is_one_whose_answer_changes_by_a_hair(distance, found):
+    rows = np.array([[0.3 + distance, 5], [3, -4]], np.float32)
+
+    def answer(rows):
+        return {"label": np.where(rows[:, 0] <= np.float32(0.3), "left", "right")}
+
+    np.testing.assert_array_equal(decided_by_rounding(answer, rows, answer(rows)), [found, False])

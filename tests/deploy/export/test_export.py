@@ -12,13 +12,17 @@ import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, KernelPCA
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.feature_selection import SelectKBest, mutual_info_classif
 from sklearn.impute import SimpleImputer
+from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler, SplineTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -30,6 +34,7 @@ from featx.exceptions import (
     FallbackWarning,
     ImageErrors,
     MissingDependencyError,
+    ParameterError,
     UnknownNameError,
 )
 
@@ -185,6 +190,98 @@ def test_a_bundle_that_disagrees_is_not_written(model, crops, tmp_path, monkeypa
     ):
         featx.export_bundle(model, tmp_path / "bundle", sample=crops, head="onnx")
     assert not list(tmp_path.iterdir())
+
+
+def on_its_threshold(encoder, crops):
+    """A tree of one question whose threshold is just what it asks of the first photo; the others lie well off."""
+    model = make_pipeline(encoder, DecisionTreeClassifier(max_depth=1)).fit(crops, np.repeat(["a", "b"], 20))
+    feature, embedding = model[-1].tree_.feature[0], encoder.transform(crops)
+    model[-1].tree_.threshold[0] = embedding[0, feature]
+    return model
+
+
+def rounds_otherwise(monkeypatch, head, moved=1e-6, swapped=()):
+    """As on another processor: embeddings are larger by a hair. And as no processor does: some labels are swapped."""
+    original = _export.Predictor.outputs
+
+    def outputs(self, X, names):
+        embedding = original(self, X, ["embedding"])["embedding"]
+        rounded = embedding + np.float32(moved) * np.abs(embedding)
+        answers = {"label": head.predict(rounded), "probabilities": head.predict_proba(rounded)}
+        for row in swapped:
+            answers["label"][row] = "b" if answers["label"][row] == "a" else "a"
+        return {name: {**answers, "embedding": rounded}[name] for name in names}
+
+    monkeypatch.setattr(_export.Predictor, "outputs", outputs)
+
+
+@pytest.mark.parametrize("head", ["onnx", "sklearn"])
+def test_rows_on_a_trees_threshold_are_counted_apart_and_said(head, encoder, crops, tmp_path, monkeypatch):
+    model = on_its_threshold(encoder, crops)
+    rounds_otherwise(monkeypatch, model[-1])
+    with pytest.warns(featx.FeatxWarning, match=r"^1 of the sample's 40 rows lie on a threshold of the head"):
+        bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops, head=head)
+    verified = json.loads((bundle.folder / "bundle.json").read_text())["verified"]
+    assert (verified["threshold_flips"], verified["tolerance"]) == (1, 0)
+    assert verified["labels_equal"] == 39 / 40
+    assert verified["probabilities_error"] < 1e-6
+
+
+def test_a_row_that_no_rounding_explains_is_no_flip(encoder, crops, tmp_path, monkeypatch):
+    model = on_its_threshold(encoder, crops)
+    rounds_otherwise(monkeypatch, model[-1], moved=0, swapped=[5])
+    with pytest.raises(ExportError, match=r"labels differ in 1 of 40 rows, first in row 5.*tolerance=0\.025\."):
+        featx.export_bundle(model, tmp_path / "bundle", sample=crops, head="sklearn")
+
+
+def test_an_embedding_that_is_off_by_more_than_rounding_excuses_nothing(encoder, crops, tmp_path, monkeypatch):
+    model = on_its_threshold(encoder, crops)
+    rounds_otherwise(monkeypatch, model[-1], moved=5e-5)
+    with pytest.raises(ExportError, match="labels differ"):
+        featx.export_bundle(model, tmp_path / "bundle", sample=crops, head="sklearn")
+
+
+def test_a_share_of_the_rows_may_differ_and_the_threshold_is_not_of_it(encoder, crops, tmp_path, monkeypatch):
+    model = on_its_threshold(encoder, crops)
+    rounds_otherwise(monkeypatch, model[-1], swapped=[5, 30])
+    with pytest.raises(ExportError, match="labels differ in 2 of 40 rows"):
+        featx.export_bundle(model, tmp_path / "bundle", sample=crops, tolerance=0.025)
+    with pytest.warns(featx.FeatxWarning, match="threshold"):
+        bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops, tolerance=0.05)
+    assert bundle.card["verified"]["tolerance"] == 0.05
+    assert bundle.card["verified"]["labels_equal"] == 37 / 40
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 1, 1.5, True, "0.1", None, np.nan])
+def test_a_tolerance_is_a_share(tolerance, model, tmp_path):
+    with pytest.raises(ParameterError, match="Expected a share of rows"):
+        featx.export_bundle(model, tmp_path / "bundle", tolerance=tolerance)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        make_pipeline(RBFSampler(random_state=0), LogisticRegression()),
+        make_pipeline(Nystroem(n_components=8, random_state=0), LogisticRegression()),
+        make_pipeline(KernelPCA(4, kernel="rbf"), LogisticRegression()),
+        make_pipeline(KMeans(3, random_state=0), LogisticRegression()),
+        make_pipeline(SelectKBest(k=3), LogisticRegression()),
+        make_pipeline(SelectKBest(mutual_info_classif, k=3), LogisticRegression()),
+        make_pipeline(SplineTransformer(), LogisticRegression()),
+        OneVsRestClassifier(SVC()),
+        KMeans(3, random_state=0),
+        make_pipeline(PCA(3), KNeighborsClassifier(weights="distance")),
+    ],
+    ids=lambda step: repr(step).replace("\n", "")[:60],
+)
+def test_scikit_learns_own_steps_stay_what_they_are_and_no_step_is_called_the_users(
+    step, encoder, crops, places, tmp_path
+):
+    model = make_pipeline(encoder, StandardScaler(), step).fit(crops, places)
+    with pytest.warns(FallbackWarning, match="is not among the steps that are known to convert"):
+        bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops)
+    assert bundle.card["head"] == "sklearn"
+    assert_same_answers(bundle, model, crops)
 
 
 @pytest.mark.parametrize("kind", ["float16", "int8"])
