@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import BundleError, MissingDependencyError
-from ..images._accept import is_missing
 from ._bundle import GRAPH, HEAD, Bundle
+from ._columns import UNKNOWN
 
+_MISSING = ("nan", "None")
 METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
 
 
@@ -34,8 +35,6 @@ class Engine:
         self._card = bundle.card
         self._session = _open_session(bundle.folder / GRAPH, threads)
         self._head = load_head(bundle.folder / HEAD) if bundle.card["head"] == "sklearn" else None
-        classes = bundle.card["classes"]
-        self.classes = None if classes is None else np.array(classes["values"], classes["dtype"])
 
     def run(
         self, tensors: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray], names: Sequence[str]
@@ -89,7 +88,16 @@ def head_input(embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> Any:
     import pandas as pd
 
     frame = pd.DataFrame(embedding, columns=[f"embedding_{i}" for i in range(embedding.shape[1])])
-    return pd.concat([frame, pd.DataFrame({name: column[:, 0] for name, column in values.items()})], axis=1)
+    # Without its dtype pandas takes an array of objects for text, and None for NaN.
+    columns = {name: pd.Series(column[:, 0], dtype=column.dtype) for name, column in values.items()}
+    return pd.concat([frame, pd.DataFrame(columns)], axis=1)
+
+
+def plain(labels: np.ndarray) -> list[Any]:
+    """Labels as JSON has them: dates and durations as text, each in its own coarsest unit."""
+    if labels.dtype.kind == "M":
+        return [str(np.datetime_as_string(label, unit="auto")) for label in labels]
+    return labels.astype(str).tolist() if labels.dtype.kind == "m" else labels.tolist()
 
 
 def foreign_types(file: Path) -> list[str]:
@@ -161,5 +169,12 @@ def as_tensor(column: np.ndarray) -> np.ndarray:
     if column.dtype == np.float64:
         return column.astype(np.float32)
     if column.dtype == object:
-        return np.array([["nan" if is_missing(value) and value != "" else value] for value in column[:, 0]], object)
+        return np.array([[_as_text(value)] for value in column[:, 0]], object)
     return column
+
+
+def _as_text(value: Any) -> str:
+    """A category in a graph, where a missing one is text too: no text stands for it by chance."""
+    if isinstance(value, str):
+        return UNKNOWN + value if value in _MISSING else value
+    return "None" if value is None else "nan"

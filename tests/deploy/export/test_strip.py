@@ -203,11 +203,10 @@ def test_specs_are_in_float32_and_the_encoder_is_not_changed(encoder, crops, lab
     assert reduced.precision == "bfloat16"
 
 
-@pytest.mark.parametrize("bad", [None, 1, True])
-def test_categories_that_are_no_text_in_a_column_of_objects_are_refused(bad, encoder, table, labels):
-    odd = pd.Series([bad, bad] * 20 if bad is not None else ["a", None] * 20, dtype=object)
+def test_categories_that_are_no_text_in_a_column_of_objects_are_refused(encoder, table, labels):
+    odd = pd.Series([True, None] * 20, dtype=object)
     columns = make_column_transformer((encoder(), "photo"), (OneHotEncoder(), ["odd"]))
-    with pytest.raises(ExportError, match=f"Column 'odd' has the category {bad!r}"):
+    with pytest.raises(ExportError, match="Column 'odd' has the category True"):
         strip(make_pipeline(columns, LogisticRegression()).fit(table.assign(odd=odd), labels))
 
 
