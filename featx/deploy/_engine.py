@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Engine:
     def __init__(self, bundle: Bundle, threads: int):
         self._card = bundle.card
         self._session = _open_session(bundle.folder / GRAPH, threads)
+        self._turn = threading.Lock()
         self._head = load_head(bundle.folder / HEAD) if bundle.card["head"] == "sklearn" else None
 
     def run(
@@ -68,7 +70,9 @@ class Engine:
     def _ask_head(self, name: str, embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> np.ndarray:
         if name == "embedding":
             return embedding
-        return getattr(self._head, METHODS[name])(head_input(embedding, values))
+        # scikit-learn changes the process's warning filters while it predicts, and two threads would mix them up.
+        with self._turn:
+            return getattr(self._head, METHODS[name])(head_input(embedding, values))
 
 
 def polish(name: str, output: Any, dtype: str) -> np.ndarray:

@@ -52,6 +52,10 @@ def export_bundle(
     one graph from pixels to label, its preprocessing, the package that reads
     both, and a service. No torch, no featx, no pickle.
 
+    A column of categories keeps None, NaN and the text "nan" apart, as scikit-learn's
+    encoders do, in frames and dicts alike. JSON's null, and an empty field of a form,
+    are the one that the column was fitted with: NaN where that was both or neither.
+
     Parameters
     ----------
     pipeline : estimator

@@ -108,7 +108,7 @@ def _check_libraries(parts: Sequence[Any]) -> None:
         library = type(part).__module__.partition(".")[0]
         if library not in ("sklearn", "featx"):
             raise ExportError(
-                f"Got a {type(part).__name__} of {library!r} on the columns that the pipeline takes, which a bundle's "
+                f"Got {library}'s {type(part).__name__} on the columns that the pipeline takes, which a bundle's "
                 "machine does not have. Expected scikit-learn's own transformers there, as in make_column_transformer"
                 '((ImageEncoder(), "photo"), (OneHotEncoder(), ["colour"])); or keep the model with featx.save.'
             )
