@@ -10,6 +10,7 @@ import numpy as np
 
 import featx
 from featx.cli._readable import apply_to_readable
+from featx.deploy._engine import plain
 from featx.exceptions import InputError
 
 
@@ -56,8 +57,8 @@ def _label(model: Any, images: list[str]) -> list[tuple[Any, float | None]]:
         X, model = model[:-1].transform(images), model[-1]
     labels = model.predict(X)
     if not hasattr(model, "predict_proba"):
-        return [(label, None) for label in labels.tolist()]
+        return [(label, None) for label in plain(labels)]
     table = model.predict_proba(X)
     # Not the largest: a tuned threshold may choose another label.
     columns = np.searchsorted(model.classes_, labels)
-    return list(zip(labels.tolist(), table[np.arange(len(labels)), columns].tolist(), strict=True))
+    return list(zip(plain(labels), table[np.arange(len(labels)), columns].tolist(), strict=True))

@@ -12,11 +12,21 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import InputError, describe
-from ..images._accept import ImageColumn, as_column, is_missing
+from ..images._accept import ImageColumn, as_column
 
 _DTYPES = {"number": np.float64, "integer": np.int64, "category": object}
 # No category of anybody's.
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+
+
+class _Null:
+    """JSON's null: the missing value that a column of categories was fitted with."""
+
+    def __repr__(self) -> str:
+        return "null"
+
+
+NULL = _Null()
 _LARGEST = {"number": float(np.finfo(np.float32).max), "integer": int(np.iinfo(np.int64).max)}
 
 
@@ -55,8 +65,10 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
         A table where `inputs` has several entries.
     inputs : sequence of mapping
         The bundle's inputs: ``name``, ``kind`` ("image", "number", "integer"
-        or "category"), ``missing`` (whether a value may be) and ``known`` (the
-        categories that are, None where others are too).
+        or "category"), ``missing`` (whether a value may be; of a category the
+        kinds that may, of "NaN", "None" and "NA", first the one that null stands
+        for), ``known`` (categories, or None) and ``others`` (whether other values
+        are taken too, as an unknown category).
 
     Returns
     -------
@@ -78,8 +90,10 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     columns = Columns(images)
     for entry in inputs:
         if entry["kind"] != "image":
-            values = _as_list(X[entry["name"]], entry["name"])
-            columns.values[entry["name"]] = _read_values(values, entry, columns.reasons)
+            column = X[entry["name"]]
+            values = _as_list(column, entry["name"])
+            objects = getattr(column, "dtype", None) == np.dtype(object)
+            columns.values[entry["name"]] = _read_values(values, entry, columns.reasons, objects)
     lengths = {name: len(column) for name, column in (images | columns.values).items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"Got columns of different lengths: {lengths}. Expected one value a row in each.")
@@ -100,39 +114,82 @@ def _as_list(column: Any, name: str) -> list[Any]:
     return list(column)
 
 
-def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str]) -> np.ndarray:
+def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str], objects: bool) -> np.ndarray:
     """One column; what cannot be read has a reason, and a value that stands for it."""
+    known = None if entry["known"] is None else frozenset(entry["known"])
     # One that a head takes: a bad row must not cost the others.
     stand_in = (entry["known"] or ["" if entry["kind"] == "category" else 0])[0]
     read = np.full((len(values), 1), stand_in, _DTYPES[entry["kind"]])
     for row, value in enumerate(values):
         try:
-            read[row, 0] = _read_value(value, entry)
+            if entry["kind"] == "category":
+                read[row, 0] = _read_category(value, entry, known)
+            else:
+                # In a column of objects None is no missing number to an encoder of categories: it asks for NaN.
+                read[row, 0] = _read_number(value, entry, known, objects and known is not None)
         except ValueError as error:
             reasons.setdefault(row, f"{entry['name']}: {error}")
     return read
 
 
-def _read_value(value: Any, entry: Mapping[str, Any]) -> Any:
-    kind = entry["kind"]
-    if is_missing(value) and not (isinstance(value, str) and kind == "category"):
-        if not entry["missing"]:
-            raise ValueError(f"missing ({value!r}), which this pipeline does not take")
-        return np.nan
-    if kind == "category" and not isinstance(value, str):
-        if entry["known"] is not None:
+def _read_category(value: Any, entry: Mapping[str, Any], known: frozenset[str] | None) -> Any:
+    """Text, or what a pipeline tells from it: NaN, None, or no category at all."""
+    if missing := _missing_kind(value, entry):
+        if missing in entry["missing"]:
+            return {"NaN": np.nan, "None": None, "NA": UNKNOWN}[missing]
+        taken = f" (it takes {', '.join(entry['missing'])})" if entry["missing"] else ""
+        raise ValueError(f"missing ({value!r}), which this pipeline does not take{taken}")
+    others = known is None or entry.get("others", False)
+    if not isinstance(value, str):
+        if not others:
             raise ValueError(f"got {describe(value)}, expected text")
         return UNKNOWN  # as the pipeline sees it: no category that it has
-    value = str(value) if kind == "category" else _to_number(value, kind)
-    if entry["known"] is not None and value not in entry["known"]:
-        raise ValueError(f"got {value!r}, expected one of {_quoted(entry['known'][:20])}")
-    return value
+    if not others and value not in known:
+        raise ValueError(f"got {str(value)!r}, expected one of {_quoted(entry['known'][:20])}")
+    return str(value)
 
 
-def _to_number(value: Any, kind: str) -> float | int:
-    """What float32, or int64, can hold."""
+def _missing_kind(value: Any, entry: Mapping[str, Any]) -> str | None:
+    """Which of the missing values it is: encoders of categories tell them apart."""
+    if value is NULL:
+        return (entry["missing"] or ["NaN"])[0]
+    if value is None:
+        return "None"
+    if isinstance(value, float | np.floating) and np.isnan(value):
+        return "NaN"
+    return "NA" if type(value).__name__ in ("NAType", "NaTType") else None
+
+
+def _read_number(value: Any, entry: Mapping[str, Any], known: frozenset[float] | None, strict: bool) -> float | int:
+    others = entry.get("others", False)
+    missing = "NaN" if isinstance(value, str) and value == "" else _missing_kind(value, entry)
+    if missing:
+        is_nan = entry["kind"] == "number" and (missing == "NaN" or not strict)
+        if not entry["missing"] or not (is_nan or others):
+            raise ValueError(f"missing ({value!r}), which this pipeline does not take")
+        return np.nan if is_nan else _unknown(known)
+    number = _to_number(value, entry["kind"], known is not None, others)
+    if known is None or number in known:
+        return number
+    if not others:
+        raise ValueError(f"got {number!r}, expected one of {_quoted(entry['known'][:20])}")
+    return _unknown(known)
+
+
+def _unknown(known: frozenset[float]) -> int:
+    """A number that is no category, not in float32 either."""
+    taken = {float(np.float32(number)) for number in known}
+    return next(number for number in range(len(taken) + 1) if number not in taken)
+
+
+def _to_number(value: Any, kind: str, is_category: bool, others: bool) -> float | int:
+    """What float32, or int64, can hold; text of digits is no category of numbers, to a pipeline either."""
     try:
-        number = float(value) if kind == "number" else int(value)
+        if isinstance(value, complex | np.complexfloating) or (is_category and isinstance(value, str | bytes)):
+            raise TypeError
+        number = float(value)
+        if kind == "integer" and (number.is_integer() or not others):
+            number = int(value)
         fits = abs(number) <= _LARGEST[kind] and (kind == "number" or number == value)
     except (TypeError, ValueError, ArithmeticError):
         fits = False

@@ -6,6 +6,7 @@ Like ``images/_decode.py``, this file also runs, byte for byte, where featx is n
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import numpy as np
 
 from .._trusted import TRUSTED, check_indices
 from ..exceptions import BundleError, MissingDependencyError
-from ..images._accept import is_missing
 from ._bundle import GRAPH, HEAD, Bundle
+from ._columns import UNKNOWN
 
+_MISSING = ("nan", "None")
 METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
 
 
@@ -33,9 +35,8 @@ class Engine:
     def __init__(self, bundle: Bundle, threads: int):
         self._card = bundle.card
         self._session = _open_session(bundle.folder / GRAPH, threads)
+        self._turn = threading.Lock()
         self._head = load_head(bundle.folder / HEAD) if bundle.card["head"] == "sklearn" else None
-        classes = bundle.card["classes"]
-        self.classes = None if classes is None else np.array(classes["values"], classes["dtype"])
 
     def run(
         self, tensors: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray], names: Sequence[str]
@@ -76,7 +77,9 @@ class Engine:
     def _ask_head(self, name: str, embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> np.ndarray:
         if name == "embedding":
             return embedding
-        return getattr(self._head, METHODS[name])(head_input(embedding, values))
+        # scikit-learn changes the process's warning filters while it predicts, and two threads would mix them up.
+        with self._turn:
+            return getattr(self._head, METHODS[name])(head_input(embedding, values))
 
 
 def _broken(embedding: np.ndarray, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -101,7 +104,16 @@ def head_input(embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> Any:
     import pandas as pd
 
     frame = pd.DataFrame(embedding, columns=[f"embedding_{i}" for i in range(embedding.shape[1])])
-    return pd.concat([frame, pd.DataFrame({name: column[:, 0] for name, column in values.items()})], axis=1)
+    # Without its dtype pandas takes an array of objects for text, and None for NaN.
+    columns = {name: pd.Series(column[:, 0], dtype=column.dtype) for name, column in values.items()}
+    return pd.concat([frame, pd.DataFrame(columns)], axis=1)
+
+
+def plain(labels: np.ndarray) -> list[Any]:
+    """Labels as JSON has them: dates and durations as text, each in its own coarsest unit."""
+    if labels.dtype.kind == "M":
+        return [str(np.datetime_as_string(label, unit="auto")) for label in labels]
+    return labels.astype(str).tolist() if labels.dtype.kind == "m" else labels.tolist()
 
 
 def foreign_types(file: Path) -> list[str]:
@@ -165,5 +177,12 @@ def as_tensor(column: np.ndarray) -> np.ndarray:
     if column.dtype == np.float64:
         return column.astype(np.float32)
     if column.dtype == object:
-        return np.array([["nan" if is_missing(value) and value != "" else value] for value in column[:, 0]], object)
+        return np.array([[_as_text(value)] for value in column[:, 0]], object)
     return column
+
+
+def _as_text(value: Any) -> str:
+    """A category in a graph, where a missing one is text too: no text stands for it by chance."""
+    if isinstance(value, str):
+        return UNKNOWN + value if value in _MISSING else value
+    return "None" if value is None else "nan"

@@ -5,6 +5,7 @@ Like ``images/_decode.py``, this file also runs, byte for byte, where featx is n
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import (
+    BundleError,
     ImageErrors,
     ImageWarning,
     InputError,
@@ -26,9 +28,9 @@ from ..images._accept import is_missing
 from ..images._decode import DecodeError
 from ..images._preprocess import Preprocess
 from ..images._read import to_pixels
-from ._bundle import read_bundle
+from ._bundle import Bundle, read_bundle
 from ._columns import Columns, read_columns
-from ._engine import Engine, count_processors
+from ._engine import Engine, count_processors, plain
 
 _POLICIES = ("raise", "nan")
 _BATCH_SIZE = 4
@@ -39,7 +41,8 @@ class Predictor:
     """Predict with a bundle that `export_bundle` wrote.
 
     Inside a bundle, ``from predictor import Predictor`` is this very class, with
-    nothing but numpy, Pillow, simplejpeg and ONNX Runtime installed.
+    nothing but numpy, Pillow, simplejpeg and ONNX Runtime installed. It is
+    pickled as its folder, which is opened again at the first prediction.
 
     Parameters
     ----------
@@ -86,15 +89,47 @@ class Predictor:
     ):
         self.bundle = read_bundle(Path(__file__).parents[2] if bundle is None else bundle)
         self.card = self.bundle.card
+        self._all_processors = threads is None
         self.threads = count_processors() if threads is None else _positive("threads", threads)
         image = self.card["image"]
         self.on_error = _policy("on_error", on_error, image["on_error"])
         self.on_missing = _policy("on_missing", on_missing, image["on_missing"])
         self.max_pixels = _positive("max_pixels", image["max_pixels"] if max_pixels is None else max_pixels)
-        self._engine = Engine(self.bundle, self.threads)
-        self.classes_ = self._engine.classes
+        classes = self.card["classes"]
+        self.classes_ = None if classes is None else np.array(classes["values"], classes["dtype"])
         self._images = [entry for entry in self.card["inputs"] if entry["kind"] == "image"]
         self._preprocess = {entry["name"]: Preprocess(**entry["preprocess"]) for entry in self._images}
+        self._opened = self._open(self.bundle)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._all_processors:  # of this machine
+            self.threads = count_processors()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Predictor:
+        # An engine changes nothing, and serves any number of threads.
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def _open(self, bundle: Bundle) -> tuple[int, Engine]:
+        return os.getpid(), Engine(bundle, self.threads)
+
+    @property
+    def _engine(self) -> Engine:
+        """The engine; opened again after pickling, and in a forked process, which has no threads of its parent."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            bundle = read_bundle(self.bundle.folder)
+            if bundle.card["digest"] != self.card["digest"]:
+                raise BundleError(
+                    f"{bundle.folder} is not the bundle that this Predictor was made of: another one lies there now. "
+                    "Make a new Predictor of it."
+                )
+            self._opened = self._open(bundle)
+        return self._opened[1]
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict labels, or values.
@@ -144,18 +179,18 @@ class Predictor:
         Returns
         -------
         list of dict
-            A row each: ``image`` (a path, or its position), ``label``, ``probability``
-            (of that label; None where the head has none) and ``error`` ("" where all
-            is well; else label and probability are None, unless the policy is "nan").
-            `pandas.DataFrame` takes it as it is.
+            A row each: ``image`` (a path, or its position), ``label`` (a date as ISO
+            text), ``probability`` (of that label; None where the head has none) and
+            ``error`` ("" where all is well; else label and probability are None,
+            unless the policy is "nan"). `pandas.DataFrame` takes it as it is.
         """
         names = ["label", *(["probabilities"] if "probabilities" in self.card["outputs"] else [])]
         columns = read_columns(X, self.card["inputs"])
         if not len(columns):
             return []
         outputs, reasons, unusable = self.run(columns, names)
-        classes = {} if self.classes_ is None else {label: j for j, label in enumerate(self.classes_.tolist())}
-        labels = outputs["label"].tolist()
+        classes = {} if self.classes_ is None else {label: j for j, label in enumerate(plain(self.classes_))}
+        labels = plain(outputs["label"])
         rows = []
         for i in range(len(columns)):
             source = columns.first.sources[i]
@@ -226,12 +261,13 @@ class Predictor:
             Those among them whose outputs mean nothing.
         """
         chunks = [range(i, min(i + _BATCH_SIZE, len(columns))) for i in range(0, len(columns), _BATCH_SIZE)]
+        engine = self._engine
         if len(chunks) == 1:
-            parts = [self._run_chunk(columns, chunks[0], names)]
+            parts = [self._run_chunk(engine, columns, chunks[0], names)]
         else:
             # A thread decodes its own few images, then has them predicted: no queue of pixels, no waiting.
             with ThreadPoolExecutor(self.threads, thread_name_prefix="featx") as pool:
-                parts = list(pool.map(lambda chunk: self._run_chunk(columns, chunk, names), chunks))
+                parts = list(pool.map(lambda chunk: self._run_chunk(engine, columns, chunk, names), chunks))
         reasons, unusable = dict(columns.reasons), set(columns.reasons)
         for _, bad in parts:
             reasons |= {row: reason for row, (_, reason) in bad.items()}
@@ -239,7 +275,7 @@ class Predictor:
         return {name: np.concatenate([outputs[name] for outputs, _ in parts]) for name in names}, reasons, unusable
 
     def _run_chunk(
-        self, columns: Columns, chunk: range, names: Sequence[str]
+        self, engine: Engine, columns: Columns, chunk: range, names: Sequence[str]
     ) -> tuple[dict[str, np.ndarray], dict[int, tuple[str, str]]]:
         """Outputs of some rows, and of bad ones the policy that holds and the reason."""
         tensors, bad = {}, {}
@@ -257,7 +293,7 @@ class Predictor:
             if entry["absent"]:
                 tensors[entry["absent"]] = absent
         values = {name: column[chunk.start : chunk.stop] for name, column in columns.values.items()}
-        outputs, broken = self._engine.run(tensors, values, names)
+        outputs, broken = engine.run(tensors, values, names)
         for j in np.flatnonzero(broken):
             bad.setdefault(chunk[j], ("raise", _BROKEN))
         return outputs, bad

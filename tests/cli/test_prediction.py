@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
 import featx
 from featx.cli._prediction import _label, predict
@@ -27,6 +29,13 @@ def test_a_pipeline_embeds_each_image_once(encoder, files, caplog):
 def test_a_search_is_a_model_too(encoder, files):
     search = GridSearchCV(make_pipeline(encoder, LogisticRegression()), {"logisticregression__C": [1]}, cv=2)
     assert [label for label, _ in _label(search.fit(files, [3, 5] * 6), files)] == search.predict(files).tolist()
+
+
+def test_dates_are_text(encoder, files):
+    dates = np.array(["2024-01-01", "2024-06-01"] * 6, "datetime64[ns]")
+    for head in (LogisticRegression(), LinearSVC()):
+        answers = _label(make_pipeline(encoder, head).fit(files, dates), files)
+        assert {label for label, _ in answers} == {"2024-01-01", "2024-06-01"}
 
 
 def test_the_probability_is_that_of_the_label_not_the_largest(encoder, files):

@@ -12,15 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featx.deploy._columns import read_columns
+from featx.deploy._columns import NULL, read_columns
 from featx.exceptions import InputError
 
 IMAGE = {"name": "photo", "kind": "image"}
 PATHS = ["a.jpg", "b.jpg"]
 
 
-def an_input(kind, *, missing=False, known=None):
-    return {"name": "x", "kind": kind, "missing": missing, "known": known}
+def an_input(kind, *, missing=False, known=None, others=False):
+    if kind == "category":
+        missing = (["NaN", "None", "NA"] if missing else []) if isinstance(missing, bool) else missing
+    return {"name": "x", "kind": kind, "missing": missing, "known": known, "others": others}
 
 
 def read(values, entry):
@@ -139,7 +141,7 @@ def test_whatever_is_a_number_is_read_as_one(value):
 @pytest.mark.parametrize(
     "value",
     [
-        *("two", "2,5", [2], {}, object, 2j, pd.Timestamp(0), np.zeros(2), b"\xff"),
+        *("two", "2,5", [2], {}, object, 2j, np.complex128(2), pd.Timestamp(0), np.zeros(2), b"\xff"),
         *(
             float("inf"),
             -np.inf,
@@ -207,12 +209,55 @@ MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT]
 
 
 @pytest.mark.parametrize("value", MISSING, ids=repr)
-def test_a_missing_value_is_nan_where_the_pipeline_takes_one(value):
-    for kind in ("number", "category"):
-        values, reasons = read([value], an_input(kind, missing=True, known=None))
-        assert isinstance(values[0, 0], float)
-        assert np.isnan(values[0, 0])
-        assert reasons == {}
+def test_a_missing_number_is_nan_where_the_pipeline_takes_one(value):
+    values, reasons = read([value], an_input("number", missing=True))
+    assert np.isnan(values[0, 0])
+    assert reasons == {}
+
+
+@pytest.mark.parametrize("kinds", [["NaN"], ["None"], ["NaN", "None", "NA"]], ids=repr)
+def test_a_missing_category_is_the_kind_that_it_is_or_a_reason(kinds):
+    values, reasons = read([np.nan, None, pd.NA, pd.NaT], an_input("category", missing=kinds, known=["a"]))
+    expected = [
+        np.nan if "NaN" in kinds else "a",
+        None if "None" in kinds else "a",
+        *["\ufffd" if "NA" in kinds else "a"] * 2,
+    ]
+    assert repr(values[:, 0].tolist()) == repr(expected)
+    assert reasons.keys() == {row for row, kind in enumerate(["NaN", "None", "NA", "NA"]) if kind not in kinds}
+    for row, reason in reasons.items():
+        taken = f"which this pipeline does not take (it takes {', '.join(kinds)})"
+        assert reason == f"x: missing ({[np.nan, None, pd.NA, pd.NaT][row]!r}), {taken}"
+
+
+@pytest.mark.parametrize(("kinds", "null"), [(["NaN", "None"], np.nan), (["None", "NaN"], None)], ids=repr)
+def test_null_stands_for_the_first_kind_that_is_taken(kinds, null):
+    assert repr(read([NULL], an_input("category", missing=kinds))[0][0, 0]) == repr(null)
+    assert read([NULL], an_input("category"))[1] == {0: "x: missing (null), which this pipeline does not take"}
+
+
+@pytest.mark.parametrize("value", [2.5, 4, None, np.nan, pd.NA], ids=repr)
+def test_what_is_no_known_integer_is_an_unknown_one_where_the_pipeline_takes_others(value):
+    values, reasons = read([3, value], an_input("integer", missing=True, known=[0, 3], others=True))
+    assert (values[:, 0].tolist(), reasons) == ([3, 1], {})
+
+
+def test_an_unknown_number_is_far_from_those_known_in_float32_too():
+    near = np.nextafter(1.0, 2)
+    values, reasons = read([1.0, near, 0.1, np.float32(0.1)], an_input("number", known=[0.1, 1.0], others=True))
+    assert (values[:, 0].tolist(), reasons) == ([1.0, 0.0, 0.1, 0.0], {})
+
+
+def test_digits_are_no_category_of_numbers():
+    for kind in ("integer", "number"):
+        assert "got '3'" in read(["3"], an_input(kind, known=[3], others=True))[1][0]
+
+
+def test_none_among_objects_is_no_missing_number_to_an_encoder_of_categories():
+    entry = an_input("number", missing=True, known=[0.5], others=True)
+    assert np.isnan(read([0.5, None], entry)[0][1, 0])
+    assert read(pd.Series([0.5, None], dtype=object), entry)[0][1, 0] == 0.0
+    assert np.isnan(read(pd.Series([1, None], dtype="Int64"), entry)[0][1, 0])
 
 
 @pytest.mark.parametrize("value", MISSING, ids=repr)
@@ -225,6 +270,7 @@ def test_an_empty_text_is_a_missing_number_and_a_category_like_any_other():
     assert read([""], an_input("number"))[1] == {0: "x: missing (''), which this pipeline does not take"}
     assert np.isnan(read([""], an_input("number", missing=True))[0])
     assert read([""], an_input("category"))[0].tolist() == [[""]]
+    assert read(["nan", "None"], an_input("category", missing=True))[0].tolist() == [["nan"], ["None"]]
 
 
 @pytest.mark.parametrize(

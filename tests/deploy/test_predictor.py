@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import copy
 import json
+import multiprocessing
+import os
+import pickle
 import shutil
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +18,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from joblib import Parallel, delayed
 from PIL import Image
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
@@ -247,3 +253,95 @@ def test_inside_the_bundle_nothing_else_is_needed(bundle, model, files, tmp_path
     assert unwanted == []
     assert [row["label"] for row in rows] == model.predict(files).tolist()
     np.testing.assert_allclose(probabilities, model.predict_proba(files), atol=1e-5)
+
+
+def test_a_pickled_predictor_is_its_folder_and_answers_alike(predictor, files):
+    data = pickle.dumps(predictor)
+    assert len(data) < 20_000
+    again = pickle.loads(data)
+    assert again.card == predictor.card
+    np.testing.assert_array_equal(again.classes_, predictor.classes_)
+    np.testing.assert_array_equal(again.predict_proba(files), predictor.predict_proba(files))
+
+
+def test_its_parameters_are_pickled_and_all_processors_are_those_of_the_other_machine(bundle, monkeypatch):
+    few, every = featx.Predictor(bundle, threads=1, max_pixels=100, on_error="raise"), featx.Predictor(bundle)
+    monkeypatch.setattr("featx.deploy._predictor.count_processors", lambda: 77)
+    again = pickle.loads(pickle.dumps(few))
+    assert (again.threads, again.max_pixels, again.on_error) == (1, 100, "raise")
+    assert pickle.loads(pickle.dumps(every)).threads == 77
+
+
+def test_copies_answer_alike_and_share_the_engine(predictor, files):
+    for copied in (copy.copy(predictor), copy.deepcopy(predictor), copy.deepcopy({"model": predictor})["model"]):
+        assert copied is not predictor
+        np.testing.assert_array_equal(copied.predict_proba(files), predictor.predict_proba(files))
+    assert copy.deepcopy(predictor)._engine is predictor._engine
+
+
+def test_other_processes_predict_with_it(bundle, files):
+    predictor = featx.Predictor(bundle, threads=1)
+    expected = predictor.predict_proba(files)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        np.testing.assert_allclose(pool.apply(predictor.predict_proba, [files]), expected, atol=1e-6)
+    for got in Parallel(2, backend="loky")(delayed(predictor.predict_proba)(files) for _ in range(2)):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_opens_an_engine_of_its_own(bundle):
+    predictor = featx.Predictor(bundle)
+    engine, pid = predictor._engine, os.getpid()
+    assert predictor._engine is engine
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if predictor._engine is not engine and predictor._opened[0] != pid else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_pickled_predictor_whose_folder_is_gone_or_another_one_says_so(bundle, table_bundle, files, tmp_path):
+    shutil.copytree(bundle, tmp_path / "box")
+    again = pickle.loads(pickle.dumps(featx.Predictor(tmp_path / "box")))
+    shutil.rmtree(tmp_path / "box")
+    with pytest.raises(BundleError, match="box is not there"):
+        again.predict(files)
+    shutil.copytree(table_bundle, tmp_path / "box")
+    with pytest.raises(BundleError, match="another one lies there now"):
+        again.predict(files)
+
+
+PICKLED_ALONE = """
+import pickle, sys
+from predictor import Predictor
+
+print(pickle.loads(pickle.dumps(Predictor())).predict(sys.argv[1:]).tolist())
+"""
+
+
+def test_the_copy_inside_a_bundle_is_pickled_too(bundle, model, files, tmp_path):
+    shutil.copytree(bundle, tmp_path / "box")
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'box')!r})\n{PICKLED_ALONE}",
+        *files,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == str(model.predict(files).tolist())
+
+
+def test_a_head_of_scikit_learn_predicts_for_one_thread_at_a_time(bundle, crops):
+    class Head:
+        busy = most = 0
+
+        def predict(self, X):
+            self.busy += 1
+            self.most = max(self.most, self.busy)
+            time.sleep(0.01)
+            self.busy -= 1
+            return np.zeros(len(X), "<U6")
+
+    predictor = featx.Predictor(bundle, threads=4)
+    predictor._engine._head = head = Head()
+    predictor.predict(crops)
+    assert head.most == 1

@@ -30,7 +30,15 @@ from featx.deploy.export._reference import Reference
 from featx.deploy.export._sample import builtin_sample
 from featx.deploy.export._shrink import shrink
 from featx.deploy.export._strip import Stripped, strip
-from featx.exceptions import ExportError, FallbackWarning, FeatxWarning, ImageWarning, ParameterError, UnknownNameError
+from featx.exceptions import (
+    ExportError,
+    FallbackWarning,
+    FeatxError,
+    FeatxWarning,
+    ImageWarning,
+    ParameterError,
+    UnknownNameError,
+)
 from featx.extraction import decode_some
 from featx.images import PixelPath
 from featx.runtimes._onnx import to_onnx
@@ -58,6 +66,10 @@ def export_bundle(
     A bundle is a folder that predicts with numpy, Pillow, simplejpeg and ONNX Runtime alone:
     one graph from pixels to label, its preprocessing, the package that reads
     both, and a service. No torch, no featx, no pickle.
+
+    A column of categories keeps None, NaN and the text "nan" apart, as scikit-learn's
+    encoders do, in frames and dicts alike. JSON's null, and an empty field of a form,
+    are the one that the column was fitted with: NaN where that was both or neither.
 
     Parameters
     ----------
@@ -186,6 +198,8 @@ class _Plan:
         self._samples = [sample, *probes]
         self._expected = _stack([reference.answers(rows) for rows in self._samples])
         columns = [read_columns(rows, self._inputs) for rows in self._samples]
+        if bad := [reason for part in columns for reason in part.reasons.values()]:
+            raise ExportError(f"The pipeline takes the sample, but a bundle cannot read it: {bad[0]}.")
         self._values = _stack([part.values for part in columns])
         self._encoders = [
             EncoderGraph(_encoder_graph(image, columns[0], quantize), entry["tensor"], entry["absent"])
@@ -247,7 +261,7 @@ class _Plan:
             "inputs": self._inputs,
             "outputs": outputs,
             "dtype": self._expected["label"].dtype.str if "label" in self._expected else None,
-            "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
+            "classes": None if classes is None else _classes(classes, self._expected["label"].dtype),
             "image": {**self._policies, "max_pixels": int(max_pixels)},
             "versions": {
                 "python": platform.python_version(),
@@ -267,7 +281,12 @@ class _Plan:
         names = [*card["outputs"], "embedding"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ImageWarning)
-            got = _stack([predictor.outputs(rows, names) for rows in self._samples])
+            try:
+                got = _stack([predictor.outputs(rows, names) for rows in self._samples])
+            except FeatxError:
+                raise
+            except Exception as error:  # a head may need what only the whole pipeline gives it
+                raise ExportError(f"The head cannot predict without the steps before it: {error}") from error
         expected = {name: self._expected[name] for name in names}
         agreement = compare(expected, got)
         if self._quantize or not agreement.off.any():
@@ -346,5 +365,22 @@ def _check_stripped(stripped: Stripped) -> None:
         raise ExportError("Got a classifier of several outputs. Expected one: export a pipeline for each.")
 
 
+def _classes(classes: np.ndarray, labels: np.dtype) -> dict[str, Any]:
+    """Classes for the card; dates, which `strip` has made integers, as text."""
+    if labels.kind in "mM":
+        dates = classes.astype(labels)
+        values = np.datetime_as_string(dates).tolist() if labels.kind == "M" else classes.tolist()
+        return {"dtype": labels.str, "values": values}
+    return {"dtype": classes.dtype.str, "values": classes.tolist()}
+
+
 def _to_pandas(sample: Any) -> Any:
-    return sample.to_pandas() if hasattr(sample, "to_pandas") and hasattr(sample, "columns") else sample
+    """A polars frame as a pandas one, in which a missing text stays None."""
+    if not (hasattr(sample, "to_pandas") and hasattr(sample, "columns")):
+        return sample
+    import pandas as pd
+
+    frame = sample.to_pandas()
+    return frame.assign(
+        **{n: pd.Series(sample[n].to_list(), dtype=object) for n in frame if frame[n].dtype.kind == "O"}
+    )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from featx._image_encoder import ImageEncoder
 from featx.encoders import EncoderSpec
@@ -54,12 +58,18 @@ class ValueInput:
         Those that an encoder of categories was fitted on.
     typical : tuple of float
         Numbers such as a scaler or an imputer was fitted on.
+    null : {"NaN", "None"}
+        Which of the missing values it was fitted with; NaN where it had none.
+    only_categories : bool
+        Whether nothing but encoders of these categories sees the column.
     """
 
     name: str
     kind: str
     categories: list[Any] | None = None
     typical: tuple[float, ...] = ()
+    null: str = "NaN"
+    only_categories: bool = False
 
     @property
     def tensor(self) -> str:
@@ -79,40 +89,102 @@ def tensor_name(column: str) -> str:
 
 
 def value_input(name: str, transformer: Any, position: int) -> ValueInput:
-    categories = next((p.categories_[position] for p in walk(transformer) if hasattr(p, "categories_")), None)
-    statistics = next((p.statistics_[position] for p in walk(transformer) if hasattr(p, "statistics_")), 0.0)
-    if categories is None:
-        kind = "category" if isinstance(statistics, str) else "number"
-        return ValueInput(name, kind, typical=_typical(transformer, position) if kind == "number" else ())
-    known = [value for value in categories.tolist() if value == value]
-    if categories.dtype.kind in "biu":
-        return ValueInput(name, "integer", [int(value) for value in known])
-    if categories.dtype.kind == "f":
-        return ValueInput(name, "number", known)
-    if odd := [value for value in known if not isinstance(value, str)]:
+    """What a transformer takes in one of its columns.
+
+    Raises
+    ------
+    ExportError
+        If it was fitted on categories of a type that bundles do not have.
+    """
+    seen = list(_locate(transformer, position))
+    encoder, column = next(((part, at) for part, at in seen if _fitted(part, "categories_", at) is not None), (None, 0))
+    if encoder is None:
+        statistics = [_fitted(part, "statistics_", at) for part, at in seen]
+        kind = "category" if any(isinstance(value, str) for value in statistics) else "number"
+        return ValueInput(name, kind, typical=_typical(seen) if kind == "number" else ())
+    before = [part for part, _ in seen[: [part for part, _ in seen].index(encoder)]]
+    # What stands before it may make categories of other values, but for an imputer.
+    direct = all(isinstance(part, SimpleImputer | Pipeline | FunctionTransformer) for part in before)
+    direct = direct and not any(getattr(part, "func", None) for part in before)
+    sentinels = [part.missing_values for part in before if isinstance(part, SimpleImputer)]
+    return _of_categories(name, encoder.categories_[column], sentinels, direct)
+
+
+def _of_categories(name: str, categories: np.ndarray, sentinels: list[Any], direct: bool) -> ValueInput:
+    values = categories.tolist()
+    known = [value for value in values if value is not None and value == value]
+    has_nan, has_none = any(value != value for value in values), any(value is None for value in values)
+    null = "None" if (has_none and not has_nan) or any(value is None for value in sentinels) else "NaN"
+    if categories.dtype.kind in "biu" or (
+        known and all(type(value) is int for value in known) and len(known) == len(values)
+    ):
+        kind, of = "integer", int
+    elif categories.dtype.kind == "f":
+        kind, of = "number", float
+    else:
+        kind, of = "category", str
+    if odd := [value for value in known if of is str and not isinstance(value, str)]:
         raise ExportError(
-            f"Column {name!r} has the category {odd[0]!r} in a column of objects. Expected text there, NaN where it is "
-            "missing; or a column of integers. Mend it, and fit again."
+            f"Column {name!r} has the category {odd[0]!r}, of dtype {categories.dtype}. Expected text there, NaN or "
+            "None where it is missing; or a column of integers, or of floats. Mend it, and fit again."
         )
-    return ValueInput(name, "category", known)
+    if kind == "integer" and any(not -(2**63) <= value < 2**63 for value in known):
+        raise ExportError(f"Column {name!r} has categories beyond 64 bits. Expected text, or smaller integers.")
+    if direct:
+        known += [value for value in sentinels if isinstance(value, of) and value == value and value not in known]
+    known = [of(value) for value in known]
+    return ValueInput(
+        name, kind, known if direct or not known else None, () if of is str else tuple(known), null, direct
+    )
 
 
-def _typical(transformer: Any, position: int) -> tuple[float, ...]:
+def join(uses: Sequence[ValueInput]) -> ValueInput:
+    """Join what several transformers take in one column: what all of them know, and the narrowest kind."""
+    first = next((use for kind in ("category", "integer") for use in uses if use.kind == kind), uses[0])
+    lists = [use.categories for use in uses if use.categories is not None]
+    common = [value for value in lists[0] if all(value in known for known in lists)] if lists else None
+    only = len(lists) == len(uses) and all(set(known) == set(common) for known in lists)
+    typical = next((use.typical for use in uses if use.typical), ())
+    return replace(
+        first, categories=common, typical=typical, only_categories=only and all(u.only_categories for u in uses)
+    )
+
+
+def _locate(part: Any, position: int) -> Iterator[tuple[Any, int]]:
+    """Every estimator that sees a column, in order, and where it sees it."""
+    part = unwrap(part)
+    if isinstance(part, ColumnTransformer):
+        for name, inner, _ in part.transformers_:
+            columns = list(part._transformer_to_input_indices[name])
+            if position in columns:
+                yield from _locate(inner, columns.index(position))
+    elif isinstance(part, Pipeline | FeatureUnion):
+        for step in part.steps if isinstance(part, Pipeline) else part.transformer_list:
+            yield from _locate(step[1], position)
+    else:
+        yield from ((inner, position) for inner in walk(part))
+
+
+def _fitted(part: Any, attribute: str, position: int) -> Any:
+    """What an estimator has learned of one column, if it has."""
+    learned = getattr(part, attribute, None)
+    return learned[position] if isinstance(learned, list | np.ndarray) and len(learned) > position else None
+
+
+def _typical(seen: Sequence[tuple[Any, int]]) -> tuple[float, ...]:
     """Numbers of the size that a column was fitted on, as far as its scaler or imputer tells."""
     # A scaler behind an imputer knows more than it.
-    for part in sorted(walk(transformer), key=lambda part: hasattr(part, "statistics_")):
-        if getattr(part, "mean_", None) is not None and getattr(part, "scale_", None) is not None:
-            middle, width = float(part.mean_[position]), float(part.scale_[position])
-            return tuple(middle + steps * width for steps in _STEPS)
-        if getattr(part, "center_", None) is not None and getattr(part, "scale_", None) is not None:
-            middle, width = float(part.center_[position]), float(part.scale_[position])
-            return tuple(middle + steps * width for steps in _STEPS)
-        if hasattr(part, "data_min_"):
-            low, high = float(part.data_min_[position]), float(part.data_max_[position])
-            return tuple(low + share * (high - low) for share in (0, 0.3, 0.5, 0.7, 1))
-        if hasattr(part, "statistics_"):
-            middle = float(part.statistics_[position])
-            return tuple(middle + steps for steps in (-1000, -100, -10, -1, 0, 1, 10, 100, 1000))
+    for part, position in sorted(seen, key=lambda pair: hasattr(pair[0], "statistics_")):
+        middle = _fitted(part, "mean_", position)
+        middle = _fitted(part, "center_", position) if middle is None else middle
+        width = _fitted(part, "scale_", position)
+        if middle is not None and width is not None:
+            return tuple(float(middle) + steps * float(width) for steps in _STEPS)
+        if (low := _fitted(part, "data_min_", position)) is not None:
+            high = float(part.data_max_[position])
+            return tuple(float(low) + share * (high - float(low)) for share in (0, 0.3, 0.5, 0.7, 1))
+        if (middle := _fitted(part, "statistics_", position)) is not None:
+            return tuple(float(middle) + steps for steps in (-1000, -100, -10, -1, 0, 1, 10, 100, 1000))
     return ()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from featx._image_encoder import ImageEncoder
 from featx.deploy._columns import UNKNOWN
@@ -42,6 +43,7 @@ class Reference:
         self._values = stripped.values
         self._is_table = stripped.is_table
         self._has_head = stripped.head is not None
+        self._hint = "" if own_cache else " The built-in sample is made up: give rows of your own as sample=."
 
     def answers(self, X: Any) -> dict[str, np.ndarray]:
         """Label, scores and embedding of some rows.
@@ -62,7 +64,7 @@ class Reference:
             except FeatxError:
                 raise
             except Exception as error:  # a user's own steps raise what they like
-                raise ExportError(f"The pipeline itself cannot predict the sample: {error}") from error
+                raise ExportError(f"The pipeline itself cannot predict the sample: {error}.{self._hint}") from error
 
     def probe(self, X: Any) -> tuple[dict[str, dict[str, Any]], list[Any]]:
         """Find out which odd values the pipeline takes: missing ones, and categories that it has never seen.
@@ -75,8 +77,8 @@ class Reference:
         Returns
         -------
         rules : dict of str to dict
-            For each column ``missing``, a bool; where it is no image also ``known``,
-            the categories, None where others are taken too.
+            For each column ``missing``; where it is no image also ``known`` and
+            ``others``, as `read_columns` takes them.
         probes : list
             A row with each odd value that is taken: the bundle must take it alike.
         """
@@ -91,13 +93,12 @@ class Reference:
                 rules[name]["missing"] = True
                 probes.append(row)
         for value in self._values:
-            rules[value.name] = {"missing": False, "known": value.categories}
-            for name, rule, odd in _odd_values(value):
-                row = X.iloc[[0]].copy()
-                row[value.name] = np.array([odd], object if value.kind == "category" else None)
-                if self._accepts(row):
-                    rules[value.name][name] = rule
-                    probes.append(row)
+            rows = {name: _with_value(X, value, odd) for name, odd in _odd_values(value).items()}
+            taken = [name for name, row in rows.items() if self._accepts(row)]
+            rules[value.name] = rule = {"known": value.categories, **_rules(value, taken)}
+            if value.kind == "integer" and not rule["missing"]:
+                taken = [name for name in taken if name != "NaN"]
+            probes += [rows[name] for name in taken]
         return rules, probes
 
     def _with_image(self, X: Any, name: str, source: Any) -> Any:
@@ -118,9 +119,32 @@ class Reference:
         return X[name] if self._is_table else X
 
 
-def _odd_values(value: ValueInput) -> list[tuple[str, Any, Any]]:
-    """Rule, what it becomes where the value is taken, and the value."""
-    odd = [] if value.kind == "integer" else [("missing", True, np.nan)]
+def _odd_values(value: ValueInput) -> dict[str, Any]:
+    """Values that a pipeline may take or not; those most like missing ones first."""
+    if value.kind != "category":
+        unknown = {} if not value.categories else {"others": _next(max(value.categories), value.kind)}
+        return {"NaN": np.nan, **unknown}
+    missing = {"NaN": np.nan, "None": None, "NA": pd.NA}
+    # Texts that look like missing values.
+    texts = {text: text for text in ("nan", "None") if text in (value.categories or ())}
+    return {value.null: missing[value.null], **missing, "others": UNKNOWN, **texts}
+
+
+def _next(largest: float, kind: str) -> float:
+    # float32 does not tell it from the largest.
+    return largest + 1 if kind == "integer" else float(np.nextafter(largest, np.inf))
+
+
+def _rules(value: ValueInput, taken: list[str]) -> dict[str, Any]:
+    others = "others" in taken and value.categories is not None
     if value.kind == "category":
-        return [*odd, ("known", None, UNKNOWN)]
-    return [*odd, ("known", None, max(value.categories) + 1)] if value.categories else odd
+        return {"missing": [name for name in taken if name in ("NaN", "None", "NA")], "others": others}
+    if others and not value.only_categories:  # what else sees the column wants the number itself
+        return {"missing": "NaN" in taken and value.kind == "number", "known": None, "others": False}
+    return {"missing": "NaN" in taken and (value.kind == "number" or others), "others": others}
+
+
+def _with_value(X: Any, value: ValueInput, odd: Any) -> Any:
+    row = X.iloc[[0]].copy()
+    row[value.name] = pd.Series([odd], index=row.index, dtype=object if value.kind == "category" else None)
+    return row

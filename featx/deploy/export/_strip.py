@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from featx._image_encoder import ImageEncoder
 from featx.deploy.export._equivalent import equivalents
-from featx.deploy.export._inputs import ImageInput, ValueInput, unwrap, value_input, walk
+from featx.deploy.export._inputs import ImageInput, ValueInput, join, unwrap, value_input, walk
 from featx.exceptions import ExportError
 from featx.text import TextEncoder
 
@@ -63,7 +63,8 @@ def strip(model: Any) -> Stripped:
     Raises
     ------
     ExportError
-        If it is not fitted, or holds no encoder, or two on one column, or an encoder of texts.
+        If it is not fitted, or holds no encoder, or two on one column, or an encoder of texts, or if images go
+        through another library's estimator.
     """
     _check_fitted(model)
     parts = list(walk(model))
@@ -75,14 +76,18 @@ def strip(model: Any) -> Stripped:
     encoders = [part for part in parts if isinstance(part, ImageEncoder)]
     if not encoders:
         raise ExportError(f"Got a {type(model).__name__} without an ImageEncoder. Expected a pipeline of images.")
-    tables = [part for part in parts if _is_table(part)]
+    _check_libraries(parts)
+    _check_order(parts)
+    tables = _tables(parts)
     # deepcopy puts what the memo has in the place of the encoders, and of featx's own heads, wherever they are.
     memo = {id(encoder): FunctionTransformer() for encoder in encoders} | equivalents(model)
-    images, values = _inputs_of_table(tables) if tables else (_only_image(model, encoders), [])
-    memo |= {id(table): _rewrite(table, images, values, dict(memo)) for table in tables}
-    head = _tidy(copy.deepcopy(unwrap(model), memo))
+    images, values = _inputs_of_tables(tables) if tables else (_only_image(model, encoders), [])
+    rewritten = {id(table): _rewrite(table, images, values, dict(memo)) for table in tables}
+    head = _tidy(copy.deepcopy(unwrap(model), memo | rewritten))
     named = all(hasattr(table, "feature_names_in_") for table in tables)
-    return Stripped(images, values, _forget_names(head), is_table=bool(tables), named=named)
+    _plain_output(head, list(rewritten.values()))
+    _count_dates(head)
+    return Stripped(images, values, head, is_table=bool(tables), named=named)
 
 
 def _check_fitted(model: Any) -> None:
@@ -94,12 +99,59 @@ def _check_fitted(model: Any) -> None:
         raise ExportError(f"Got a {type(model).__name__}. Expected a fitted scikit-learn Pipeline.") from error
 
 
-def _is_table(part: Any) -> bool:
-    return isinstance(part, ColumnTransformer) and any(
-        isinstance(inner, ImageEncoder)
-        for _, transformer, _ in getattr(part, "transformers_", [])
-        for inner in walk(transformer)
+def _check_libraries(parts: Sequence[Any]) -> None:
+    """Refuse estimators of other libraries in front of an encoder, or beside one in a table."""
+    tables = [part for part in parts if _has_images(part)]
+    beside = [part for table in tables for _, step, _ in table.transformers_ for part in walk(step)]
+    around = [part for part in parts if any(isinstance(inner, ImageEncoder) for inner in walk(part))]
+    for part in [*beside, *around]:
+        library = type(part).__module__.partition(".")[0]
+        if library not in ("sklearn", "featx"):
+            raise ExportError(
+                f"Got {library}'s {type(part).__name__} on the columns that the pipeline takes, which a bundle's "
+                "machine does not have. Expected scikit-learn's own transformers there, as in make_column_transformer"
+                '((ImageEncoder(), "photo"), (OneHotEncoder(), ["colour"])); or keep the model with featx.save.'
+            )
+
+
+def _check_order(parts: Sequence[Any]) -> None:
+    """Refuse steps before an encoder: a bundle reads images as the encoder does."""
+    for pipeline in (part for part in parts if isinstance(part, Pipeline)):
+        steps = [(name, step) for name, step in pipeline.steps if not _is_identity(step)]
+        with_images = [any(isinstance(inner, ImageEncoder) for inner in walk(step)) for _, step in steps]
+        if True in with_images[1:]:
+            name, step = steps[0]
+            raise ExportError(
+                f"Step {name!r} (a {type(step).__name__}) comes before the ImageEncoder. Expected that encoder, or a "
+                "ColumnTransformer with it, as the first step: prepare images before the pipeline gets them."
+            )
+
+
+def _is_identity(step: Any) -> bool:
+    return step in (None, "passthrough") or (isinstance(step, FunctionTransformer) and step.func is None)
+
+
+def _has_images(part: Any) -> bool:
+    return _is_fitted_table(part) and any(
+        isinstance(inner, ImageEncoder) for _, transformer, _ in part.transformers_ for inner in walk(transformer)
     )
+
+
+def _is_fitted_table(part: Any) -> bool:
+    return isinstance(part, ColumnTransformer) and hasattr(part, "transformers_")
+
+
+def _tables(parts: Sequence[Any]) -> list[ColumnTransformer]:
+    """Those ColumnTransformers that get the pipeline's own columns: of an ensemble some may see no images."""
+    fitted = [part for part in parts if _is_fitted_table(part)]  # an ensemble also keeps what it has cloned
+    inside = {id(inner) for table in fitted for _, step, _ in table.transformers_ for inner in walk(step)}
+    tables = [table for table in fitted if id(table) not in inside]
+    names = [_names(table) for table in tables if _has_images(table)]
+    return [table for table in tables if _has_images(table) or (_names(table) is not None and _names(table) in names)]
+
+
+def _names(table: ColumnTransformer) -> list[str] | None:
+    return list(table.feature_names_in_) if hasattr(table, "feature_names_in_") else None
 
 
 def _only_image(model: Any, encoders: Sequence[ImageEncoder]) -> list[ImageInput]:
@@ -116,29 +168,33 @@ def _image_input(name: str, encoder: ImageEncoder) -> ImageInput:
     return ImageInput(name, encoder, len(encoder.get_feature_names_out([name])))
 
 
-def _inputs_of_table(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageInput], list[ValueInput]]:
-    """The columns that a table's transformers use, those of images first."""
-    table = tables[0]
-    used = [{_column_name(t, column) for _, _, columns in _entries(t) for column in columns} for t in tables]
-    if any(names != used[0] for names in used):
-        raise ExportError(f"Got tables of different columns: {used}. Expected the same in each.")
-    images: dict[int, ImageInput] = {}
-    values: dict[int, ValueInput] = {}
-    for name, transformer, columns in _entries(table):
-        encoders = [part for part in walk(transformer) if isinstance(part, ImageEncoder)]
-        if encoders and (len(columns) != 1 or columns[0] in images):
-            raise ExportError(f"Step {name!r} shares its column of images, or has several. Expected one for each.")
-        if encoders:
-            images[columns[0]] = _image_input(_column_name(table, columns[0]), encoders[0])
-        else:
-            for position, column in enumerate(columns):
-                known = values.get(column, ValueInput("", "number"))
-                if known.kind == "number":
-                    new = value_input(_column_name(table, column), transformer, position)
-                    values[column] = replace(new, typical=new.typical or known.typical)
-    if both := [images[column].name for column in images if column in values]:
+def _inputs_of_tables(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageInput], list[ValueInput]]:
+    """The columns that tables' transformers use, those of images first."""
+    images: dict[str, ImageInput] = {}
+    uses: dict[str, list[ValueInput]] = {}
+    for table in tables:
+        here: set[str] = set()
+        for name, transformer, columns in _entries(table):
+            names = [_column_name(table, column) for column in columns]
+            encoders = [part for part in walk(transformer) if isinstance(part, ImageEncoder)]
+            if not encoders:
+                for position, column in enumerate(names):
+                    uses.setdefault(column, []).append(value_input(column, transformer, position))
+                continue
+            if isinstance(unwrap(transformer), ColumnTransformer):
+                raise ExportError(
+                    f"Step {name!r} is a ColumnTransformer of images inside another one. Expected the ImageEncoder in "
+                    "the outer one, with its column."
+                )
+            if len(names) != 1 or names[0] in here:
+                raise ExportError(f"Step {name!r} shares its column of images, or has several. Expected one for each.")
+            here.add(names[0])
+            new = _image_input(names[0], encoders[0])
+            if images.setdefault(names[0], new).specs != new.specs:
+                raise ExportError(f"Column {names[0]!r} has several encoders. Expected one: use layers=[...] of it.")
+    if both := [name for name in images if name in uses]:
         raise ExportError(f"Column {both[0]!r} is used as images and otherwise. Expected one use.")
-    return list(images.values()), list(values.values())
+    return list(images.values()), [join(of_column) for of_column in uses.values()]
 
 
 def _entries(table: ColumnTransformer) -> Iterator[tuple[str, Any, list[int]]]:
@@ -161,10 +217,19 @@ def _rewrite(
     starts = np.cumsum([0, *(image.dim for image in images)])
     places = {image.name: list(range(a, b)) for image, a, b in zip(images, starts, starts[1:], strict=False)}
     places |= {value.name: [int(starts[-1]) + i] for i, value in enumerate(values)}
-    entries = [
-        (name, copy.deepcopy(transformer, dict(memo)), [i for c in columns for i in places[_column_name(table, c)]])
-        for name, transformer, columns in _entries(table)
-    ]
+    entries = []
+    for name, transformer, columns in _entries(table):
+        of_images = [part for part in walk(transformer) if isinstance(part, ImageEncoder)]
+        dim = sum(len(places[_column_name(table, column)]) for column in columns)
+        # What follows an encoder got arrays from it, and not the frame that a table hands on.
+        arrays = {id(encoder): _as_array(dim) for encoder in of_images if encoder is not transformer}
+        new = copy.deepcopy(transformer, memo | arrays)
+        _forget(new, keeps_names=not of_images)
+        entries.append((name, new, [i for column in columns for i in places[_column_name(table, column)]]))
+    return _with_entries(table, entries, int(starts[-1]) + len(values))
+
+
+def _with_entries(table: ColumnTransformer, entries: list[tuple[str, Any, list[int]]], n: int) -> ColumnTransformer:
     new = ColumnTransformer(
         entries,
         remainder="drop",
@@ -173,9 +238,46 @@ def _rewrite(
     )
     new.transformers_ = entries
     new.sparse_output_ = table.sparse_output_
-    new.n_features_in_ = int(starts[-1]) + len(values)
+    new.n_features_in_ = n
     new._transformer_to_input_indices = {name: columns for name, _, columns in entries}
     return new
+
+
+def _as_array(dim: int) -> ColumnTransformer:
+    """What makes an array of a frame, as it is, in steps that scikit-learn has."""
+    return ColumnTransformer([("embedding", "passthrough", list(range(dim)))]).fit(np.zeros((1, dim), np.float32))
+
+
+def _forget(part: Any, *, keeps_names: bool) -> None:
+    """Without frames between the steps of a table's transformer; only what gets the table itself keeps its names."""
+    part = unwrap(part)
+    getattr(part, "__dict__", {}).pop("_sklearn_output_config", None)
+    if isinstance(part, Pipeline):
+        getattr(part, "__dict__", {}).pop("feature_names_in_", None)
+        for _, step in part.steps:
+            _forget(step, keeps_names=keeps_names)
+            keeps_names = keeps_names and _is_identity(step)
+    elif isinstance(part, ColumnTransformer | FeatureUnion):
+        is_table = isinstance(part, ColumnTransformer)
+        if is_table and not keeps_names:
+            _select_by_position(part)
+        for step in part.transformers_ if is_table else part.transformer_list:
+            _forget(step[1], keeps_names=keeps_names)
+    else:
+        for inner in walk(part):
+            getattr(inner, "__dict__", {}).pop("_sklearn_output_config", None)
+            if not keeps_names:
+                getattr(inner, "__dict__", {}).pop("feature_names_in_", None)
+
+
+def _select_by_position(table: ColumnTransformer) -> None:
+    """Columns by position, for a table that gets arrays."""
+    table.transformers_ = [(name, step, _positions(table, name)) for name, step, _ in table.transformers_]
+    vars(table).pop("feature_names_in_", None)
+
+
+def _positions(table: ColumnTransformer, name: str) -> list[int]:
+    return [int(column) for column in table._transformer_to_input_indices[name]]
 
 
 def _tidy(head: Any) -> Any:
@@ -191,11 +293,20 @@ def _tidy(head: Any) -> Any:
     return Pipeline(steps) if steps else None
 
 
-def _forget_names(head: Any) -> Any:
-    """Without the names of columns that it was fitted with: it gets arrays. Only a table's own steps get frames."""
-    inside_tables = {id(part) for table in walk(head) if isinstance(table, ColumnTransformer) for part in walk(table)}
+def _plain_output(head: Any, tables: Sequence[ColumnTransformer]) -> None:
+    """Arrays between all steps, and no names of columns: only a table's own steps get frames."""
+    inside = {id(part) for table in tables for part in walk(table)}
     for part in walk(head):
-        if id(part) not in inside_tables:
+        if id(part) not in inside:
+            if _is_fitted_table(part):
+                _select_by_position(part)
             for attribute in ("feature_names_in_", "_sklearn_output_config"):
                 getattr(part, "__dict__", {}).pop(attribute, None)  # a tree's own nodes have none
-    return head
+
+
+def _count_dates(head: Any) -> None:
+    """Labels of dates and durations as the integers that they are: ONNX has no dates, and `polish` gives them back."""
+    for part in walk(head):
+        classes = getattr(part, "__dict__", {}).get("classes_")
+        if isinstance(classes, np.ndarray) and classes.dtype.kind in "mM":
+            part.classes_ = classes.astype(np.int64)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...exceptions import FeatxError
+from .._columns import NULL
 from ._form import FormReader, TooManyParts
 from ._memory import MEGABYTE, Lease
 
@@ -153,8 +155,7 @@ class Reader:
                 name = name if name in self._images else self._images[0]
                 columns.setdefault(name, []).append(value)
             else:
-                kind = self._inputs[name]["kind"] if name in self._inputs else "category"
-                columns.setdefault(name, []).append(_of_text(value, kind))
+                columns.setdefault(name, []).append(_of_text(value, self._inputs.get(name, {})))
         return columns
 
     def _of_json(self, body: bytearray) -> dict[str, list[Any]]:
@@ -172,7 +173,12 @@ class Reader:
                 raise Refusal(422, f"Got JSON whose columns are no lists. Expected a list each for {self._names()}.")
         if both := images.keys() & columns.keys():
             raise Refusal(422, f"Got {', '.join(both)} both as images and otherwise. Expected it once.")
-        return {name: [_of_base64(value) for value in column] for name, column in images.items()} | columns
+        images = {name: [_of_base64(value) for value in column] for name, column in images.items()}
+        return images | {name: [self._of_null(name, value) for value in column] for name, column in columns.items()}
+
+    def _of_null(self, name: str, value: Any) -> Any:
+        is_category = name in self._inputs and self._inputs[name]["kind"] == "category"
+        return NULL if is_category and value is None else value
 
     def _checked(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """The columns, in order, if they are those expected and of one length."""
@@ -204,16 +210,18 @@ def _told(function: Callable[..., Any], *arguments: Any, unread: bool = False) -
         raise Refusal(422, f"Got a form that cannot be read: {error!s:.200}", unread=unread) from None
 
 
-def _of_text(value: bytes, kind: str) -> Any:
+def _of_text(value: bytes, entry: Mapping[str, Any]) -> Any:
     text = value.decode(errors="replace")
+    kind = entry.get("kind", "category")
     if kind == "category":
-        return text
-    if kind == "integer":
-        try:
+        # As pandas reads an empty cell, unless the empty text is a category itself.
+        return NULL if not text and entry.get("missing") and "" not in (entry["known"] or ()) else text
+    try:
+        if kind == "integer":
             return int(text)
-        except ValueError:
-            return text or None
-    return text or None
+        return float(text) if math.isfinite(float(text)) else text
+    except ValueError:
+        return text or None
 
 
 def _of_base64(value: Any) -> Any:
@@ -221,8 +229,23 @@ def _of_base64(value: Any) -> Any:
         return None
     if not isinstance(value, str):
         return Unreadable(f"a {type(value).__name__}; expected an image file in base64")
+    if value[:5].lower() == "data:":
+        kind, _, value = value.partition(",")
+        if not kind.lower().endswith(";base64"):
+            return Unreadable(f"a data: URI without ';base64,' ({kind!r:.100}); expected an image file in base64")
+    text = value.replace("\r", "").replace("\n", "")  # MIME breaks lines every 76 characters
+    if " " in text:
+        return Unreadable("no base64: it has a space. Was it a '+' that a form or a URL has changed?")
+    if "-" in text or "_" in text:  # the alphabet of URLs
+        if "+" in text or "/" in text:
+            return Unreadable("no base64: it has both '+/' and '-_', which are of two alphabets")
+        text = text.replace("-", "+").replace("_", "/")
+    if len(text) % 4:
+        return Unreadable(
+            f"no base64: {len(text):,} characters, no multiple of 4. Is it whole, with its '=' at the end?"
+        )
     try:
-        return base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True) or None
+        return base64.b64decode(text, validate=True) or None
     except ValueError as error:  # binascii's own among them
         return Unreadable(f"no base64: {error}")
 

@@ -104,7 +104,11 @@ def describe_body(inputs: Sequence[Mapping[str, Any]], max_images: int) -> dict[
 
 def _item(entry: Mapping[str, Any]) -> dict[str, Any]:
     kind = _TYPES[entry["kind"]]
-    known = {} if entry["known"] is None else {"enum": [*entry["known"], *([None] if entry["missing"] else [])]}
+    known = (
+        {}
+        if entry["known"] is None or entry.get("others")
+        else {"enum": [*entry["known"], *([None] if entry["missing"] else [])]}
+    )
     return {"type": [kind, "null"] if entry["missing"] else kind, **known}
 
 

@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from .._engine import plain
 from .._predictor import Predictor
 from ._memory import Lease, Room, Shares
 from ._request import Limits, Reader, Refusal
@@ -55,7 +56,7 @@ class Service:
         self._reader = Reader(predictor.card["inputs"], limits)
         self._workers = Workers(predictor, shares.workers, Room(shares.decoding))
         self._probabilities = "probabilities" in predictor.card["outputs"]
-        self._classes = None if predictor.classes_ is None else predictor.classes_.tolist()
+        self._classes = None if predictor.classes_ is None else plain(predictor.classes_)
 
     async def predict(self, request: Request) -> JSONResponse:
         """Answer /predict."""
@@ -102,7 +103,7 @@ class Service:
             raise Refusal(429, f"Got more than {self.active} requests at once. Try again in a second.", unread=unread)
 
     def _prediction(self, answer: Answer) -> dict[str, Any]:
-        label = _finite(np.asarray(answer.outputs["label"]).tolist()) if answer.outputs else None
+        label = _finite(plain(np.array([answer.outputs["label"]]))[0]) if answer.outputs else None
         prediction = {"label": label, "probability": None, "probabilities": None, "error": answer.error}
         if "probabilities" in answer.outputs:
             of = dict(zip(self._classes, map(_finite, answer.outputs["probabilities"].tolist()), strict=True))

@@ -58,7 +58,7 @@ def assert_same_answers(bundle, model, X) -> None:
             np.testing.assert_allclose(getattr(predictor, method)(X), getattr(model, method)(X), atol=2e-4)
 
 
-@pytest.mark.parametrize("classes", ["str", "int", "bool", "object"])
+@pytest.mark.parametrize("classes", ["str", "int", "bool", "object", "date", "duration"])
 @pytest.mark.parametrize("head", [LogisticRegression(), SVC(), LinearSVC()], ids=lambda head: type(head).__name__)
 def test_labels_of_every_kind_come_back_as_they_were(head, classes, encoder, crops, tmp_path):
     y = {
@@ -66,12 +66,18 @@ def test_labels_of_every_kind_come_back_as_they_were(head, classes, encoder, cro
         "int": np.repeat([7, 3, 5, 1], 10),
         "bool": np.repeat([True, False], 20),
         "object": np.repeat(np.array(["one", "twenty"], object), 20),
+        "date": np.repeat(np.array(["2024-01-01", "2024-06-01T12"], "datetime64[ns]"), 20),
+        "duration": np.repeat(np.array([1, 36], "timedelta64[h]"), 20),
     }[classes]
     model = make_pipeline(encoder, StandardScaler(), head).fit(crops, y)
     bundle = featx.export_bundle(model, tmp_path / "bundle")
     assert bundle.card["head"] == "onnx"
     assert bundle.card["verified"]["labels_equal"] == 1
     assert_same_answers(bundle, model, crops)
+    predictor = featx.Predictor(bundle)
+    np.testing.assert_array_equal(predictor.classes_, model.classes_)
+    shown = {"date": "2024-06-01T12:00", "duration": "36 hours"}.get(classes, model.predict(crops)[-1])
+    assert predictor.predict_table(crops[-1:])[0]["label"] == shown
 
 
 def test_a_search_leaves_as_what_it_found(encoder, crops, places, tmp_path):
@@ -453,16 +459,35 @@ def test_a_table_of_images_alone_leaves(tiny, crops, places, tmp_path):
         assert_same_answers(featx.export_bundle(model, tmp_path / "bundle", sample=sample), model, table)
 
 
-def test_columns_without_names_and_tables_of_different_columns_are_refused(tiny, crops, places, tmp_path):
+def test_columns_without_names_are_refused(tiny, crops, places, tmp_path):
     encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
     table = pd.DataFrame({"photo": crops, "a": 1.0, "b": 2.0})
     unnamed = table.set_axis([0, 1, 2], axis=1)
     model = make_pipeline(make_column_transformer((encoder, 0), (StandardScaler(), [1])), LogisticRegression())
     with pytest.raises(ExportError, match="no names"):
         featx.export_bundle(model.fit(unnamed, places), tmp_path / "bundle")
+
+
+def test_tables_of_different_columns_leave_together(tiny, crops, places, tmp_path):
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    table = pd.DataFrame({"photo": crops, "a": np.arange(40.0), "b": np.arange(40.0)[::-1]})
     halves = [
         (name, make_pipeline(make_column_transformer((encoder, "photo"), (StandardScaler(), [name])), SVC()))
         for name in ("a", "b")
     ]
-    with pytest.raises(ExportError, match="tables of different columns"):
-        featx.export_bundle(VotingClassifier(halves).fit(table, places), tmp_path / "bundle")
+    model = VotingClassifier(halves).fit(table, places)
+    with pytest.warns(FallbackWarning):
+        bundle = featx.export_bundle(model, tmp_path / "bundle")
+    assert [entry["name"] for entry in bundle.card["inputs"]] == ["photo", "a", "b"]
+    assert_same_answers(bundle, model, table)
+
+
+def test_a_sample_that_a_bundle_cannot_read_is_told(tiny, crops, places, tmp_path):
+    table = pd.DataFrame({"photo": crops, "colour": pd.Series(["red", "green"] * 20, dtype="category")})
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    columns = make_column_transformer((encoder, "photo"), remainder="passthrough", verbose_feature_names_out=False)
+    model = make_pipeline(columns.set_output(transform="pandas"), HistGradientBoostingClassifier(max_iter=2))
+    with pytest.raises(ExportError, match="cannot read it: colour: got 'red', expected a finite number"):
+        featx.export_bundle(model.fit(table, places), tmp_path / "bundle", sample=table)
+    with pytest.raises(ExportError, match="give rows of your own as sample="):
+        featx.export_bundle(model, tmp_path / "bundle")

@@ -18,6 +18,10 @@ from featx.deploy.export._reference import Reference
 from featx.deploy.export._strip import strip
 from featx.exceptions import ExportError, ImageErrors
 
+COLOURS = ["blue", "green", "red"]
+SHELVES = [3, 5, 7, 9]
+EACH = ["NaN", "None", "NA"]
+
 
 def reference_of(model, folder, *, own_cache=False):
     return Reference(model, strip(model), folder, own_cache=own_cache)
@@ -66,6 +70,7 @@ def test_a_missing_number_is_taken_where_the_pipeline_takes_it(step, missing, en
     assert rules["price"] == {
         "missing": not takes_nan,
         "known": None,
+        "others": False,
     }  # the classifier refuses what the scaler passes on
     assert len(probes) == (0 if takes_nan else 1)
 
@@ -73,20 +78,20 @@ def test_a_missing_number_is_taken_where_the_pipeline_takes_it(step, missing, en
 @pytest.mark.parametrize(
     ("step", "column", "rule"),
     [
-        (OneHotEncoder(), "colour", {"missing": False, "known": ["blue", "green", "red"]}),
-        (OneHotEncoder(), "shelf", {"missing": False, "known": [3, 5, 7, 9]}),
-        (OneHotEncoder(), "new", {"missing": False, "known": [0, 1]}),
-        (OneHotEncoder(handle_unknown="ignore"), "colour", {"missing": True, "known": None}),
-        (OneHotEncoder(handle_unknown="ignore"), "shelf", {"missing": False, "known": None}),
+        (OneHotEncoder(), "colour", {"missing": [], "known": COLOURS, "others": False}),
+        (OneHotEncoder(), "shelf", {"missing": False, "known": SHELVES, "others": False}),
+        (OneHotEncoder(), "new", {"missing": False, "known": [0, 1], "others": False}),
+        (OneHotEncoder(handle_unknown="ignore"), "colour", {"missing": EACH, "known": COLOURS, "others": True}),
+        (OneHotEncoder(handle_unknown="ignore"), "shelf", {"missing": True, "known": SHELVES, "others": True}),
         (
             OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
             "shelf",
-            {"missing": False, "known": None},
+            {"missing": True, "known": SHELVES, "others": True},
         ),
         (
             make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()),
             "colour",
-            {"missing": True, "known": ["blue", "green", "red"]},
+            {"missing": ["NaN"], "known": COLOURS, "others": False},
         ),
     ],
     ids=lambda part: repr(part)[:70],
@@ -96,12 +101,14 @@ def test_categories_are_known_missing_or_new_as_the_pipeline_has_it(
 ):
     found, probes = probe(encoder, table, labels, tmp_path, step, column)
     assert found == rule
-    assert len(probes) == rule["missing"] + (rule["known"] is None)
+    assert (
+        len(probes) == (rule["missing"] if isinstance(rule["missing"], bool) else len(rule["missing"])) + rule["others"]
+    )
 
 
 def test_a_category_that_was_missing_when_it_was_fitted_may_be(encoder, table, labels, tmp_path):
     holes = table.assign(colour=table["colour"].astype(object).where(table["shelf"] > 3, np.nan))
-    assert probe(encoder, holes, labels, tmp_path, OneHotEncoder(), "colour")[0]["missing"]
+    assert probe(encoder, holes, labels, tmp_path, OneHotEncoder(), "colour")[0]["missing"] == ["NaN"]
 
 
 @pytest.mark.parametrize("on_error", ["raise", "nan"])
@@ -121,7 +128,7 @@ def test_an_absent_image_of_a_table_is_a_row_of_it(encoder, table, labels, tmp_p
     columns = make_column_transformer((encoder(on_missing="nan"), "photo"), ("passthrough", ["price"]))
     model = make_pipeline(columns, DecisionTreeClassifier()).fit(table, labels)
     rules, (first, second) = reference_of(model, tmp_path).probe(table)
-    assert rules == {"photo": {"missing": True}, "price": {"missing": True, "known": None}}
+    assert rules == {"photo": {"missing": True}, "price": {"missing": True, "known": None, "others": False}}
     assert first["photo"].tolist() == [None]
     assert first["price"].tolist() == [table["price"][0]]
     assert np.isnan(second["price"][0])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 
 import pytest
@@ -8,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from featx.deploy._columns import NULL
 from featx.deploy.service._memory import Lease, Room
 from featx.deploy.service._request import Limits, Reader, Refusal, Unreadable
 from tests.deploy.service.serving import as_base64
 
 IMAGE = {"name": "photo", "kind": "image"}
 COUNT = {"name": "count", "kind": "integer", "missing": True, "known": None}
-SHOP = {"name": "shop", "kind": "category", "missing": True, "known": None}
+SHOP = {"name": "shop", "kind": "category", "missing": ["NaN"], "known": None}
 FORM = "multipart/form-data; boundary=edge"
 
 
@@ -71,13 +73,70 @@ def test_any_json_is_read_or_refused_as_malformed(content):
     assert status in (200, 422)
 
 
-def test_data_urls_are_base64_too():
-    (encoded,) = as_base64(b"image")
-    body = json.dumps({"images": [f"data:image/png;base64,{encoded}", None, "*", 3]}).encode()
-    image, missing, *bad = read(body)["photo"]
-    assert image == b"image"
-    assert missing is None
-    assert all(isinstance(value, Unreadable) for value in bad)
+def encoded(*values):
+    return read(json.dumps({"images": list(values)}).encode())["photo"]
+
+
+DATA = bytes(range(250, 256)) * 30  # in base64 with "+" and "/", of several lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        base64.b64encode(DATA).decode(),
+        base64.encodebytes(DATA).decode(),
+        base64.encodebytes(DATA).decode().replace("\n", "\r\n"),
+        base64.urlsafe_b64encode(DATA).decode(),
+        f"data:image/png;base64,{base64.b64encode(DATA).decode()}",
+        f"DATA:image/png;charset=x;BASE64,{base64.encodebytes(DATA).decode()}",
+    ],
+    ids=["one line", "MIME", "MIME, CRLF", "of URLs", "data:", "DATA:"],
+)
+def test_base64_is_read_in_each_of_its_forms(text):
+    assert encoded(text) == [DATA]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (base64.b64encode(DATA).decode().replace("+", " "), "a space. Was it a '+' that a form or a URL has changed"),
+        ("+/-_", "both '+/' and '-_'"),
+        (base64.b64encode(b"x").decode().rstrip("="), "2 characters, no multiple of 4. Is it whole, with its '='"),
+        (base64.b64encode(DATA).decode()[:-1], "239 characters, no multiple of 4"),
+        ("data:image/svg+xml,%3Csvg%3E", "a data: URI without ';base64,'"),
+        ("****", "no base64"),
+        (3, "a int; expected an image file in base64"),
+    ],
+    ids=["a space", "two alphabets", "no padding", "cut", "no base64 data:", "no alphabet", "a number"],
+)
+def test_what_may_be_other_data_than_was_meant_is_no_image(text, reason):
+    good, bad = encoded(base64.b64encode(DATA).decode(), text)
+    assert good == DATA
+    assert isinstance(bad, Unreadable)
+    assert reason in bad
+
+
+def test_an_image_that_is_null_or_empty_is_missing():
+    assert encoded(None, "", "data:image/png;base64,") == [None] * 3
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_null_and_an_empty_field_of_a_category_are_the_missing_value_that_it_was_fitted_with(others):
+    shop = {"name": "shop", "kind": "category", "missing": ["None"], "known": ["a"], "others": others}
+    body = json.dumps({"images": ["eA=="] * 2, "columns": {"shop": [None, "None"]}}).encode()
+    assert read(body, inputs=[IMAGE, shop])["shop"] == [NULL, "None"]
+    fields = [("photo", b"x"), ("photo", b"x"), ("shop", b""), ("shop", b"a")]
+    assert read(form_of(*fields), FORM, inputs=[IMAGE, shop])["shop"] == [NULL, "a"]
+    for own in ({**shop, "known": ["", "a"]}, {**shop, "missing": []}):
+        assert read(form_of(*fields), FORM, inputs=[IMAGE, own])["shop"] == ["", "a"]
+
+
+def test_a_missing_number_is_null_and_a_field_of_digits_a_number():
+    size = {"name": "size", "kind": "number", "missing": True, "known": [1.5], "others": True}
+    body = json.dumps({"images": ["eA=="] * 2, "columns": {"size": [None, 1.5]}}).encode()
+    assert read(body, inputs=[IMAGE, size])["size"] == [None, 1.5]
+    fields = [("photo", b"x")] * 4 + [("size", value) for value in (b"1.5", b"", b"nan", b"inf")]
+    assert read(form_of(*fields), FORM, inputs=[IMAGE, size])["size"] == [1.5, None, "nan", "inf"]
 
 
 @pytest.mark.parametrize("name", ["photo", "image", "images", "file", "files"])
@@ -95,7 +154,7 @@ def test_fields_become_what_their_column_holds():
     fields += [("count", value) for value in (b"7", b"", b"many")] + [("shop", value) for value in (b"", b"1", b"\xe9")]
     columns = read(form_of(*fields), FORM, inputs=[IMAGE, COUNT, SHOP])
     assert columns["count"] == [7, None, "many"]
-    assert columns["shop"] == ["", "1", "\ufffd"]
+    assert columns["shop"] == [NULL, "1", "\ufffd"]
 
 
 def test_columns_are_in_the_bundles_order():

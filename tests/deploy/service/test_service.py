@@ -6,7 +6,12 @@ import warnings
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 import featx
 from featx.deploy.service._memory import share
@@ -121,7 +126,7 @@ def test_regression_and_missing_images_hold_no_nan(app, tiny, crops, jpegs, tmp_
 
 def test_a_failure_of_the_service_tells_clients_nothing_of_its_inside(app, served_bundle, jpegs, monkeypatch):
     service = app(served_bundle)
-    monkeypatch.setattr(service.state.service._predictor, "_engine", None)
+    monkeypatch.setattr(type(service.state.service._predictor), "_engine", None)
     response = ask(service, "/predict", files=as_form(jpegs[0]))
     assert response.status_code == 500
     assert response.json() == {"error": "The service failed. Its log says why."}
@@ -147,3 +152,32 @@ def test_room_for_bodies_is_given_back_whatever_comes(app, served_bundle, jpegs)
         ask(service, "/predict", **body)
     bodies = service.state.service._bodies
     assert bodies.free == bodies.size == SHARES.bodies
+
+
+def test_labels_of_dates_are_text_as_their_probabilities_names_are(app, tiny, crops, jpegs, tmp_path):
+    dates = np.repeat(np.array(["2024-01-01", "2024-06-01T12"], "datetime64[ns]"), len(crops) // 2)
+    model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0).fit(crops, dates)
+    bundle = featx.export_bundle(model, tmp_path / "bundle")
+    row = ask(app(bundle), "/predict", files=as_form(jpegs[0])).json()["predictions"][0]
+    assert row["label"] == np.datetime_as_string(model.predict(jpegs[:1])[0], unit="auto")
+    assert list(row["probabilities"]) == ["2024-01-01", "2024-06-01T12:00"]
+    assert row["probability"] == row["probabilities"][row["label"]]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan], ids=repr)
+def test_null_and_an_empty_field_are_the_missing_value_that_the_pipeline_was_fitted_with(
+    missing, app, tiny, crops, jpegs, tmp_path
+):
+    table = pd.DataFrame({"photo": crops, "colour": pd.Series(["red", "green", missing, "red"] * 10, dtype=object)})
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    columns = make_column_transformer((encoder, "photo"), (OneHotEncoder(handle_unknown="ignore"), ["colour"]))
+    # The label is whether the colour is missing.
+    model = make_pipeline(columns, LogisticRegression(C=100)).fit(table, table["colour"].isna())
+    service = app(featx.export_bundle(model, tmp_path / "bundle"))
+    as_json = ask(service, "/predict", json={"images": as_base64(jpegs[0]), "columns": {"colour": [None]}})
+    form = ask(service, "/predict", files=as_form(jpegs[0], name="photo"), data={"colour": ""})
+    other = ask(service, "/predict", json={"images": as_base64(jpegs[0]), "columns": {"colour": ["nan"]}})
+    expected = model.predict_proba(pd.DataFrame({"photo": jpegs[:1], "colour": pd.Series([missing], dtype=object)}))
+    for response in (as_json, form):
+        assert list(response.json()["predictions"][0]["probabilities"].values()) == pytest.approx(expected[0], abs=1e-4)
+    assert other.json()["predictions"][0]["probabilities"]["True"] < expected[0, 1] - 0.1
