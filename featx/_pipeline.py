@@ -103,7 +103,33 @@ def image_pipeline(
         from sklearn.impute import SimpleImputer
 
         steps.insert(1, ("imputer", SimpleImputer(keep_empty_features=True)))
-    return Pipeline(steps)
+    pipeline = Pipeline(steps)
+    _request_weights(pipeline)
+    return pipeline
+
+
+def _request_weights(pipeline: Pipeline) -> None:
+    """Let every step that takes sample weights ask for them, for when metadata routing is enabled."""
+    from sklearn import config_context
+    from sklearn.base import BaseEstimator
+
+    with config_context(enable_metadata_routing=True):  # else nothing may be asked for
+        for step in pipeline.get_params().values():
+            if not isinstance(step, BaseEstimator):
+                continue
+            # What it takes itself; the steps of a step are among the parameters too.
+            takes = step._get_metadata_request()
+            for method in ("fit", "partial_fit", "score"):
+                if getattr(takes, method).requests.get("sample_weight", False) is None:  # not chosen by the user
+                    getattr(step, f"set_{method}_request")(sample_weight=True)
+                    _own_by_name(step)
+
+
+def _own_by_name(step: BaseEstimator) -> None:
+    """Name a request's owner, who is only shown: a clone's would be the fitted original, which pickles with it."""
+    request = step._metadata_request
+    for part in (request, *(value for value in vars(request).values() if hasattr(value, "owner"))):
+        part.owner = type(step).__name__
 
 
 def _build_head(head: str | BaseEstimator) -> tuple[Any, Any]:
