@@ -86,6 +86,11 @@ def image_pipeline(
     wants a temperature of 0.02 or less.
     ``python -m tests.benchmarks.heads`` prints the table.
 
+    With ``sklearn.set_config(enable_metadata_routing=True)`` each step that takes ``sample_weight``, in its fit or its
+    score, is given it by ``cross_val_score(model, X, y, params={"sample_weight": weights})``; what a head of yours
+    already asks for, or refuses, stays. A head whose fit takes none is fitted without. Scorers other than the head's
+    own have to be asked: ``get_scorer("f1_macro").set_score_request(sample_weight=True)``.
+
     Examples
     --------
     >>> import featx
