@@ -86,6 +86,11 @@ def image_pipeline(
     wants a temperature of 0.02 or less.
     ``python -m tests.benchmarks.heads`` prints the table.
 
+    One BLAS thread and many give the same folds' scores, but for rounding. scikit-learn's LogisticRegression trains in
+    the embeddings' float32, where another order of sums may end it an iteration sooner: probabilities differ by up to
+    0.005, and so may labels that are so close. A float64 head (``"svm"``, ``"probe"``, ``"prototype"``) tells those
+    alike too.
+
     With ``sklearn.set_config(enable_metadata_routing=True)`` each step that takes ``sample_weight``, in its fit or its
     score, is given it by ``cross_val_score(model, X, y, params={"sample_weight": weights})``; what a head of yours
     already asks for, or refuses, stays. A head whose fit takes none is fitted without. Scorers other than the head's

@@ -15,7 +15,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -200,7 +200,9 @@ def test_what_the_users_head_asks_for_stays():
 
 
 def test_requests_are_saved_and_drag_no_fitted_estimator_along(tiny, crops, tmp_path):
-    model = featx.image_pipeline(KNeighborsClassifier(algorithm="brute"), encoder=tiny, verbose=0).fit(crops, [0, 1] * 20)
+    model = featx.image_pipeline(KNeighborsClassifier(algorithm="brute"), encoder=tiny, verbose=0).fit(
+        crops, [0, 1] * 20
+    )
     assert b"_fit_X" in pickle.dumps(model)
     assert b"_fit_X" not in pickle.dumps(clone(model))
     featx.save(model, tmp_path / "model")
@@ -208,3 +210,21 @@ def test_requests_are_saved_and_drag_no_fitted_estimator_along(tiny, crops, tmp_
     assert loaded.predict(crops).tolist() == model.predict(crops).tolist()
     with config_context(enable_metadata_routing=True):
         assert loaded.named_steps["head"].get_metadata_routing().score.requests == {"sample_weight": True}
+
+
+# --- threads
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_another_order_of_sums_as_more_blas_threads_have_gives_the_same_folds_scores(head, crops):
+    embeddings = featx.ImageEncoder(cache=False, verbose=0).transform(crops)
+    order = np.random.default_rng(0).permutation(embeddings.shape[1])
+    y = np.array([crop.mean() for crop in crops]) if head == "ridge" else np.arange(40) // 10
+    model, folds = featx.image_pipeline(head)[1:], KFold(2, shuffle=True, random_state=0)
+    scores, other = (cross_val_score(model, Z, y, cv=folds) for Z in (embeddings, embeddings[:, order]))
+    np.testing.assert_allclose(other, scores, atol=1e-4 if head == "ridge" else 0)
+    if head == "logistic":
+        outputs, others = (
+            cross_val_predict(model, Z, y, cv=folds, method="predict_proba") for Z in (embeddings, embeddings[:, order])
+        )
+        np.testing.assert_allclose(others, outputs, atol=0.005)

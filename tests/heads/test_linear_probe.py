@@ -117,3 +117,15 @@ def test_a_parameter_that_makes_no_sense_is_named(parameters):
 def test_one_class_is_none():
     with pytest.raises(InputError, match="1 class, 'a'"):
         LinearProbe().fit([[0.0], [1.0]], ["a", "a"])
+
+
+def test_the_order_of_sums_which_more_threads_change_does_not_matter():
+    random = np.random.default_rng(0)
+    y = np.arange(300) % 6
+    skewed = random.lognormal(sigma=1.5, size=(300, 200)) @ random.normal(size=(200, 200))
+    X = StandardScaler().fit_transform(skewed + 10 * np.eye(6)[y] @ random.normal(size=(6, 200))).astype(np.float32)
+    order = random.permutation(200)
+    probe, other = LinearProbe(5).fit(X, y), LinearProbe(5).fit(X[:, order], y)
+    assert (other.C_, other.n_iter_) == (probe.C_, probe.n_iter_)
+    assert other.scores_.tolist() == probe.scores_.tolist()
+    np.testing.assert_allclose(other.predict_proba(X[:, order]), probe.predict_proba(X), atol=1e-5)
