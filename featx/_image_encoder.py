@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn import get_config
 
+from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
 from featx.encoders import Encoder, EncoderSpec, resolve
 from featx.extraction import Options, count_threads, embedding_dims, extract
@@ -143,8 +143,8 @@ class ImageEncoder(ColumnEncoder):
         Parameters
         ----------
         X : container of images
-        y : None
-            Ignored.
+        y : array of shape (n,), default=None
+            Ignored, unless it is a tensor inside array API dispatch.
 
         Returns
         -------
@@ -156,8 +156,9 @@ class ImageEncoder(ColumnEncoder):
         ParameterError
             If a parameter has a value that is not accepted.
         InputError
-            If X is not a container of images.
+            If X is not a container of images; if y is a tensor inside array API dispatch, where embeddings are numpy's.
         """
+        refuse_tensors(y=y)
         self._specs()
         self._options()
         self._remember(as_column(X).name)
@@ -174,9 +175,8 @@ class ImageEncoder(ColumnEncoder):
         Returns
         -------
         ndarray of shape (n, dim), float32
-            Or a frame, as `set_output` says; or, inside
-            ``sklearn.config_context(array_api_dispatch=True)``, a torch tensor on
-            the encoder's device, so that the next step trains there.
+            Or a frame, as `set_output` says. Inside array API dispatch too: the
+            steps after it, and scorers, then take labels of every type.
 
         Raises
         ------
@@ -188,19 +188,10 @@ class ImageEncoder(ColumnEncoder):
             As in `fit`.
         """
         specs, options = self._specs(), self._options()
-        embeddings = extract(as_column(X), specs, self._store(), options)
-        if not self._returns_tensor():
-            return embeddings
-        from featx.runtimes._tensor import to_device
-
-        return to_device(embeddings, self.runtime, "cpu" if specs[0].graph else self.device)
+        return extract(as_column(X), specs, self._store(), options)
 
     def _count_outputs(self) -> int:
         return sum(embedding_dims(self._specs(), self._store(), self._options()))
-
-    def _returns_tensor(self) -> bool:
-        frame = getattr(self, "_sklearn_output_config", {}).get("transform") or get_config()["transform_output"]
-        return get_config()["array_api_dispatch"] and frame == "default"
 
     def _specs(self) -> tuple[EncoderSpec, ...]:
         from featx.runtimes import check_runtime, choose

@@ -86,6 +86,16 @@ def image_pipeline(
     wants a temperature of 0.02 or less.
     ``python -m tests.benchmarks.heads`` prints the table.
 
+    One BLAS thread and many give the same folds' scores, but for rounding. scikit-learn's LogisticRegression trains in
+    the embeddings' float32, where another order of sums may end it an iteration sooner: probabilities differ by up to
+    0.005, and so may labels that are so close. A float64 head (``"svm"``, ``"probe"``, ``"prototype"``) tells those
+    alike too.
+
+    With ``sklearn.set_config(enable_metadata_routing=True)`` each step that takes ``sample_weight``, in its fit or its
+    score, is given it by ``cross_val_score(model, X, y, params={"sample_weight": weights})``; what a head of yours
+    already asks for, or refuses, stays. A head whose fit takes none is fitted without. Scorers other than the head's
+    own have to be asked: ``get_scorer("f1_macro").set_score_request(sample_weight=True)``.
+
     Examples
     --------
     >>> import featx
@@ -103,7 +113,33 @@ def image_pipeline(
         from sklearn.impute import SimpleImputer
 
         steps.insert(1, ("imputer", SimpleImputer(keep_empty_features=True)))
-    return Pipeline(steps)
+    pipeline = Pipeline(steps)
+    _request_weights(pipeline)
+    return pipeline
+
+
+def _request_weights(pipeline: Pipeline) -> None:
+    """Let every step that takes sample weights ask for them, for when metadata routing is enabled."""
+    from sklearn import config_context
+    from sklearn.base import BaseEstimator
+
+    with config_context(enable_metadata_routing=True):  # else nothing may be asked for
+        for step in pipeline.get_params().values():
+            if not isinstance(step, BaseEstimator):
+                continue
+            # What it takes itself; the steps of a step are among the parameters too.
+            takes = step._get_metadata_request()
+            for method in ("fit", "partial_fit", "score"):
+                if getattr(takes, method).requests.get("sample_weight", False) is None:  # not chosen by the user
+                    getattr(step, f"set_{method}_request")(sample_weight=True)
+                    _own_by_name(step)
+
+
+def _own_by_name(step: BaseEstimator) -> None:
+    """Name a request's owner, who is only shown: a clone's would be the fitted original, which pickles with it."""
+    request = step._metadata_request
+    for part in (request, *(value for value in vars(request).values() if hasattr(value, "owner"))):
+        part.owner = type(step).__name__
 
 
 def _build_head(head: str | BaseEstimator) -> tuple[Any, Any]:

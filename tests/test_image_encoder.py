@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import subprocess
 import sys
@@ -479,55 +478,3 @@ def test_one_image_has_all_processors_to_itself(tiny, crops, monkeypatch):
     assert calls[0] == (1, True)
     assert sorted(calls[1:3]) == [(1, False), (2, False)]
     assert sorted(calls[3:]) == [(1, False), (4, False), (4, False)]
-
-
-# --- the array API
-
-
-ON_DEVICE = """
-import sys
-import numpy as np
-import sklearn
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-import torch
-import featx
-from tests.networks import tiny_encoder
-
-images = [np.random.default_rng(i).integers(0, 128 + 64 * (i % 2), (40, 40, 3), dtype=np.uint8) for i in range(40)]
-y = np.arange(40) % 2
-encoder = featx.ImageEncoder(tiny_encoder(), verbose=0)
-heads = [
-    make_pipeline(encoder, StandardScaler(), LogisticRegression()),
-    make_pipeline(encoder, StandardScaler(), PCA(3), Ridge(solver="svd")),
-    GridSearchCV(make_pipeline(encoder, LogisticRegression()), {"logisticregression__C": [0.1, 1.0]}, cv=2),
-]
-device = "cuda:0" if torch.cuda.is_available() else "cpu"
-for head in heads:
-    expected = head.fit(images, y).predict(images)
-    with sklearn.config_context(array_api_dispatch=True):
-        rows = encoder.transform(images)
-        assert isinstance(rows, torch.Tensor) and str(rows.device) == device, type(rows)
-        got = head.fit(images, torch.from_numpy(y).to(device)).predict(images)
-        assert isinstance(got, torch.Tensor) and str(got.device) == device, type(got)
-        frame = featx.ImageEncoder(tiny_encoder(), verbose=0).set_output(transform="pandas").transform(images)
-        assert frame.shape == (40, 8)
-    np.testing.assert_allclose(got.cpu().numpy(), expected, rtol=1e-2, atol=1e-3)
-    assert isinstance(encoder.transform(images), np.ndarray)
-print("trained on", device)
-"""
-
-
-def test_inside_array_api_dispatch_heads_train_on_the_encoders_device(root):
-    answer = subprocess.run(
-        [sys.executable, "-W", "error::featx.FeatxWarning", "-c", ON_DEVICE],
-        capture_output=True,
-        text=True,
-        cwd=root,
-        env={**os.environ, "SCIPY_ARRAY_API": "1"},
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.startswith("trained on")

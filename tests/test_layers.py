@@ -37,6 +37,7 @@ FLOORS = {
     "_column_encoder": 3,
     "images": 2,
     "store": 2,
+    "_array_api": 1,
     "_cache_folder": 1,
     "_optional": 1,
     "_threads": 1,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -10,8 +11,12 @@ import joblib
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
@@ -134,3 +139,92 @@ def test_time_between_two_runs_does_not_matter(tiny, files, store, caplog):
     caplog.set_level("INFO", "featx")
     model.predict(files)
     assert "hits=12 encoded=0" in caplog.text
+
+
+# --- sample weights by metadata routing
+
+
+@pytest.fixture(scope="module")
+def weighted(crops) -> tuple:
+    """Images, labels of which some are wrong, and weights that say so."""
+    y = np.arange(40) % 2
+    y[:20] = 1 - y[:20]
+    weights = np.random.default_rng(0).uniform(0.1, 3, 40)
+    return [np.roll(crop, i, axis=1) for i, crop in enumerate(crops)], y, weights
+
+
+def by_hand(model, X, y, weights) -> list[float]:
+    scores = []
+    for train, test in KFold(3).split(X):
+        X_train, X_test = [X[i] for i in train], [X[i] for i in test]
+        takes = {"scaler": "StandardScaler", "head": ""}
+        given = {
+            f"{step}__sample_weight": weights[train]
+            for step, name in takes.items()
+            if type(model.named_steps[step]).__name__.startswith(name)
+        }
+        fitted = clone(model).fit(X_train, y[train], **given)
+        scores.append(fitted.score(X_test, y[test], sample_weight=weights[test]))
+    return scores
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_sample_weights_reach_each_step_and_the_score(head, tiny, weighted):
+    X, y, weights = weighted
+    model = featx.image_pipeline(head, encoder=tiny, n_jobs=1, verbose=0)
+    expected = by_hand(model, X, y, weights)  # without routing, as ever
+    plain = cross_val_score(model, X, y, cv=KFold(3))
+    with config_context(enable_metadata_routing=True):
+        scores = cross_val_score(model, X, y, cv=KFold(3), params={"sample_weight": weights})
+        np.testing.assert_allclose(scores, expected)
+        np.testing.assert_allclose(cross_val_score(model, X, y, cv=KFold(3)), plain)
+    assert not np.allclose(scores, plain)
+
+
+def test_a_grid_search_and_a_scorer_that_was_asked_take_weights(tiny, weighted):
+    X, y, weights = weighted
+    model = featx.image_pipeline(make_pipeline(MinMaxScaler(), SVC()), encoder=tiny, verbose=0)
+    with config_context(enable_metadata_routing=True):
+        scorer = get_scorer("f1_macro").set_score_request(sample_weight=True)
+        search = GridSearchCV(model, {"head__svc__C": [0.1, 10]}, cv=2, scoring=scorer)
+        search.fit(X, y, sample_weight=weights)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_what_the_users_head_asks_for_stays():
+    with config_context(enable_metadata_routing=True):
+        head = SVC().set_fit_request(sample_weight=False)
+        asked = featx.image_pipeline(head).named_steps["head"].get_metadata_routing()
+        assert asked.fit.requests == {"sample_weight": False}
+        assert asked.score.requests == {"sample_weight": True}
+
+
+def test_requests_are_saved_and_drag_no_fitted_estimator_along(tiny, crops, tmp_path):
+    model = featx.image_pipeline(KNeighborsClassifier(algorithm="brute"), encoder=tiny, verbose=0).fit(
+        crops, [0, 1] * 20
+    )
+    assert b"_fit_X" in pickle.dumps(model)
+    assert b"_fit_X" not in pickle.dumps(clone(model))
+    featx.save(model, tmp_path / "model")
+    loaded = featx.load(tmp_path / "model")
+    assert loaded.predict(crops).tolist() == model.predict(crops).tolist()
+    with config_context(enable_metadata_routing=True):
+        assert loaded.named_steps["head"].get_metadata_routing().score.requests == {"sample_weight": True}
+
+
+# --- threads
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_another_order_of_sums_as_more_blas_threads_have_gives_the_same_folds_scores(head, crops):
+    embeddings = featx.ImageEncoder(cache=False, verbose=0).transform(crops)
+    order = np.random.default_rng(0).permutation(embeddings.shape[1])
+    y = np.array([crop.mean() for crop in crops]) if head == "ridge" else np.arange(40) // 10
+    model, folds = featx.image_pipeline(head)[1:], KFold(2, shuffle=True, random_state=0)
+    scores, other = (cross_val_score(model, Z, y, cv=folds) for Z in (embeddings, embeddings[:, order]))
+    np.testing.assert_allclose(other, scores, atol=1e-4 if head == "ridge" else 0)
+    if head == "logistic":
+        outputs, others = (
+            cross_val_predict(model, Z, y, cv=folds, method="predict_proba") for Z in (embeddings, embeddings[:, order])
+        )
+        np.testing.assert_allclose(others, outputs, atol=0.005)

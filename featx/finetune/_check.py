@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.exceptions import InputError, ParameterError, UnknownNameError
+from featx.exceptions import ParameterError, UnknownNameError
 from featx.finetune._augment import make_augment
 
 STARTS = ("probe", "random")
@@ -59,25 +59,6 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             f"Got checkpoint with random_state={parameters['random_state']!r}. Expected an integer: another seed would "
             "be another training, and never go on."
         )
-
-
-def check_weights(sample_weight: Any, n: int, name: str = "sample_weight") -> np.ndarray:
-    """Weights of rows, ones by default.
-
-    Raises
-    ------
-    InputError
-        If they are not n finite numbers of which none is negative and one is positive.
-    """
-    if sample_weight is None:
-        return np.ones(n)
-    weights = np.asarray(sample_weight)
-    if weights.shape != (n,) or weights.dtype.kind not in "fiub":
-        raise InputError(f"Got {name} of shape {weights.shape} and dtype {weights.dtype}. Expected {n:,} numbers.")
-    weights = weights.astype(np.float64)
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InputError(f"Got {name} that is negative, NaN, infinite, or zero everywhere.")
-    return weights
 
 
 def _check(parameters: Mapping[str, Any], name: str, fits: Any, expected: str) -> None:

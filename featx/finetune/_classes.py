@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_sample_weight
 
 from featx.exceptions import InputError
-from featx.finetune._check import check_weights
 from featx.finetune._probe import fit_probe
 from featx.heads._hold_out import hold_out
+from featx.heads._weights import check_weights
 from featx.transfer._check import check_classes
 from featx.transfer._task import has_fractions
 
@@ -27,29 +27,39 @@ class Classes:
     y : array of shape (n,)
     n : int
     class_weight : dict, "balanced" or None
+        Balanced are the sums of the rows' weights, as LogisticRegression has it; not the numbers of rows.
+    sample_weight : array of shape (n,), default=None
 
     Attributes
     ----------
     targets : ndarray of shape (n,), int64
     weights : ndarray of shape (n,)
+        Of rows, times those of their classes.
     n_outputs : int
     """
 
     measure = "accuracy"
     fill = -np.inf
 
-    def __init__(self, y: Any, n: int, class_weight: Any = None):
+    def __init__(self, y: Any, n: int, class_weight: Any = None, sample_weight: Any = None):
         if has_fractions(y):
             raise InputError(
                 "Got y with numbers that are no classes. Expected classes; FineTuneRegressor takes numbers."
             )
         self.targets, self.classes = check_classes(y, n)
         self.n_outputs = len(self.classes)
+        self.weights = check_weights(sample_weight, n)
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            sums = np.bincount(self.targets, self.weights)
+            # A class of which no row weighs anything is refused later, by name.
+            of_class = self.weights.sum() / (len(sums) * np.where(sums, sums, 1))
+            self.weights = self.weights * of_class[self.targets]
+            return
         try:
             weights = compute_sample_weight(class_weight, self.classes[self.targets])
         except (TypeError, ValueError) as error:
             raise InputError(f"Got class_weight={class_weight!r}: {error}") from error
-        self.weights = check_weights(weights, n, "class_weight")
+        self.weights = self.weights * check_weights(weights, n, "class_weight")
 
     def check(self, usable: np.ndarray) -> None:
         """Refuse a class of which no image can be used."""

@@ -62,7 +62,7 @@ class FineTuneClassifier(ClassifierMixin, FineTuner):
     patience : int or None, default=5
         Of early stopping: epochs without a lower validation loss after which training ends; None never ends it.
     class_weight : dict, "balanced" or None, default=None
-        As for scikit-learn's classifiers.
+        As for scikit-learn's classifiers; ``"balanced"`` counts rows by their ``sample_weight``.
     source_weight : float, default=1.0
         With ``fit(..., source=...)``: what the source's loss is multiplied with.
     checkpoint : str, Path or None, default=None

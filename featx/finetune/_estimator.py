@@ -16,10 +16,11 @@ from featx._image_encoder import ImageEncoder
 from featx._optional import import_optional
 from featx.encoders import Encoder
 from featx.exceptions import InputError, ParameterError
-from featx.finetune._check import check_parameters, check_weights
+from featx.finetune._check import check_parameters
 from featx.finetune._classes import Classes
 from featx.finetune._job import Job, Task, in_source
 from featx.finetune._numbers import Numbers
+from featx.heads._weights import check_weights
 from featx.images import Preprocess, as_column
 from featx.store import Store
 
@@ -250,8 +251,8 @@ class FineTuner(BaseEstimator):
         n = len(as_column(X))
         if not n:
             raise InputError("Got no images. Expected some to train on.")
-        labels = self._labels(y, n, class_weight)
-        return Task(X, labels, labels.weights * check_weights(sample_weight, n), share)
+        labels = self._labels(y, n, class_weight, check_weights(sample_weight, n))
+        return Task(X, labels, labels.weights, share)
 
 
 def _pair(source: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from featx.finetune._probe import fit_probe
+from featx.heads._weights import check_weights
 from featx.transfer._check import check_targets
 
 # As image_pipeline("ridge") has it.
@@ -22,6 +23,7 @@ class Numbers:
     ----------
     y : array of shape (n,) or (n, outputs)
     n : int
+    sample_weight : array of shape (n,), default=None
 
     Attributes
     ----------
@@ -33,13 +35,13 @@ class Numbers:
     measure = "mae"
     fill = 0.0
 
-    def __init__(self, y: Any, n: int, class_weight: None = None):
+    def __init__(self, y: Any, n: int, class_weight: None = None, sample_weight: Any = None):
         targets = check_targets(y, n)
         self._is_flat = np.ndim(y) == 1
         self._scaler = StandardScaler().fit(targets)
         self.targets = self._scaler.transform(targets).astype(np.float32)
         self.n_outputs = targets.shape[1]
-        self.weights = np.ones(n)
+        self.weights = check_weights(sample_weight, n)
 
     def check(self, usable: np.ndarray) -> None:
         """Any numbers will do."""

@@ -9,6 +9,8 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from featx._array_api import refuse_tensors
+
 
 class LinearHead(ClassifierMixin, BaseEstimator):
     """What linear classifiers of embeddings share, once they are fitted.
@@ -35,6 +37,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             Of two classes (n,): above 0 for the second.
         """
         check_is_fitted(self)
+        refuse_tensors(X=X)
         scores = self._prepare(validate_data(self, X, reset=False)) @ self.coef_.T + self.intercept_
         return scores[:, 0] if scores.shape[1] == 1 else scores
 

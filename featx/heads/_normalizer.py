@@ -10,6 +10,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from featx._array_api import refuse_tensors
 from featx.exceptions import UnknownNameError
 
 METHODS = ("cl2n", "power", "whiten")
@@ -95,6 +96,7 @@ class EmbeddingNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         """
         if self.method not in METHODS:
             raise UnknownNameError("method", self.method, METHODS)
+        refuse_tensors(X=X)
         X = validate_data(self, X, dtype=_FLOATS)
         for attribute in ("mean_", "whitening_"):
             vars(self).pop(attribute, None)
@@ -117,6 +119,7 @@ class EmbeddingNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             Rows of length one, or zero.
         """
         check_is_fitted(self)
+        refuse_tensors(X=X)
         X = validate_data(self, X, dtype=_FLOATS, reset=False)
         if self.method == "power":
             return normalize(np.sign(X) * np.sqrt(np.abs(X)))

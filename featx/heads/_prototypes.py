@@ -10,8 +10,11 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
+from featx._array_api import refuse_tensors
 from featx.exceptions import InputError, ParameterError, UnknownNameError
+from featx.heads._labels import as_labels
 from featx.heads._linear import LinearHead
+from featx.heads._weights import check_weights
 
 METRICS = ("cosine", "euclidean")
 
@@ -39,7 +42,7 @@ class PrototypeClassifier(LinearHead):
     classes_ : ndarray of shape (n_classes,)
     prototypes_ : ndarray of shape (n_classes, dim)
     class_count_ : ndarray of shape (n_classes,)
-        Rows seen of each class; one of which none was seen has the probability zero.
+        Rows seen of each class, or the sum of their weights; one of which none was seen has the probability zero.
     coef_, intercept_ : ndarray
         The same classifier as a linear one.
     n_features_in_ : int
@@ -71,13 +74,15 @@ class PrototypeClassifier(LinearHead):
         self.metric = metric
         self.temperature = temperature
 
-    def fit(self, X: Any, y: Any) -> PrototypeClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> PrototypeClassifier:
         """Average the rows of each class.
 
         Parameters
         ----------
         X : array of shape (n, dim)
         y : array of shape (n,)
+        sample_weight : array of shape (n,), default=None
+            Prototypes are weighted means.
 
         Returns
         -------
@@ -92,9 +97,9 @@ class PrototypeClassifier(LinearHead):
             If there is one class.
         """
         vars(self).pop("classes_", None)
-        return self.partial_fit(X, y)
+        return self.partial_fit(X, y, sample_weight=sample_weight)
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> PrototypeClassifier:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> PrototypeClassifier:
         """Add rows to those seen; in which order and in which parts they come does not matter.
 
         Parameters
@@ -103,6 +108,7 @@ class PrototypeClassifier(LinearHead):
         y : array of shape (n,)
         classes : array of shape (n_classes,), default=None
             All that will come, for the first call; None is those in `y`.
+        sample_weight : array of shape (n,), default=None
 
         Returns
         -------
@@ -114,18 +120,23 @@ class PrototypeClassifier(LinearHead):
         UnknownNameError, ParameterError
             If a parameter has a value that is not accepted.
         InputError
-            If a label is none of the classes, or there is one class.
+            If a label is none of the classes, or missing, there is one class, or weights are none.
         """
         self._check_parameters()
         first = not hasattr(self, "classes_")
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=first)
+        refuse_tensors(X=X, y=y)
+        X, y = validate_data(self, X, as_labels(y), dtype=(np.float64, np.float32), reset=first)
         check_classification_targets(y)
+        weights = check_weights(sample_weight, len(X))
+        classes = None if classes is None else unique_labels(as_labels(classes))
         if first:
-            self._begin(unique_labels(y) if classes is None else unique_labels(classes))
-        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
-            raise InputError(f"Got classes={classes!r}. Expected those of the first call, {self.classes_.tolist()}.")
+            self._begin(unique_labels(y) if classes is None else classes)
+        elif classes is not None and not np.array_equal(self.classes_, classes):
+            raise InputError(
+                f"Got classes={classes.tolist()}. Expected those of the first call, {self.classes_.tolist()}."
+            )
         codes = self._encode(y)
-        of_class = np.eye(len(self.classes_))[codes]
+        of_class = np.eye(len(self.classes_))[codes] * weights[:, None]
         self.sums_ += of_class.T @ self._prepare(X)
         self.class_count_ += of_class.sum(axis=0)
         self._solve()
@@ -158,7 +169,7 @@ class PrototypeClassifier(LinearHead):
     def _solve(self) -> None:
         """The linear form of the distances to the prototypes."""
         seen = self.class_count_ > 0
-        means = self.sums_ / np.maximum(self.class_count_, 1)[:, None]
+        means = self.sums_ / np.where(seen, self.class_count_, 1)[:, None]
         self.prototypes_ = self._prepare(means)
         # Half the squared distance is 1 - cos where both have length one, up to what all classes share.
         factor = (1 if self.metric == "cosine" else 2) / self.temperature

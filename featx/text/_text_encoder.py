@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
 from featx.exceptions import ParameterError
 from featx.runtimes import check_runtime
@@ -91,8 +92,8 @@ class TextEncoder(ColumnEncoder):
         Parameters
         ----------
         X : container of texts
-        y : None
-            Ignored.
+        y : array of shape (n,), default=None
+            Ignored, unless it is a tensor inside array API dispatch.
 
         Returns
         -------
@@ -104,10 +105,11 @@ class TextEncoder(ColumnEncoder):
         ParameterError
             If a parameter has a value that is not accepted.
         InputError
-            If X is not a container of texts.
+            If X is not a container of texts; if y is a tensor inside array API dispatch, where embeddings are numpy's.
         WeightsError
             If there is no such model.
         """
+        refuse_tensors(y=y)
         self._options()
         self._remember(as_texts(X).name)
         self._spec()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from featx.exceptions import InputError, ParameterError
+from featx.exceptions import ParameterError
 from featx.finetune import FineTuneRegressor
-from featx.finetune._check import check_parameters, check_weights
+from featx.finetune._check import check_parameters
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,3 @@ def test_what_numpy_calls_numbers_and_bools_is_accepted():
 def test_a_checkpoint_wants_a_seed():
     with pytest.raises(ParameterError, match="random_state=None"):
         check_parameters(FineTuneRegressor(checkpoint="here", random_state=None).get_params(deep=False))
-
-
-@pytest.mark.parametrize("weights", [[1.0], [1, -1], [np.nan, 1], [0, 0], ["a", "b"]])
-def test_weights_that_are_none_are_refused(weights):
-    with pytest.raises(InputError, match="sample_weight"):
-        check_weights(weights, 2)

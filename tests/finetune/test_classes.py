@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from featx.exceptions import InputError
 from featx.finetune._classes import Classes
@@ -28,6 +31,46 @@ def test_weights_of_classes_that_are_none_are_refused(weights):
 def test_balanced_weights_give_each_class_the_same_sum():
     labels = Classes(["a"] * 9 + ["b"], 10, "balanced")
     assert labels.weights[:9].sum() == pytest.approx(labels.weights[9])
+
+
+def test_balanced_weights_sum_the_rows_weights_as_logistic_regression_does():
+    y, weights = np.array(["a"] * 9 + ["b"] * 3 + ["c"] * 4), np.linspace(0.1, 4, 16)
+    labels = Classes(y, 16, "balanced", weights)
+    assert [labels.weights[y == name].sum() for name in "abc"] == pytest.approx([weights.sum() / 3] * 3)
+    Z = np.random.default_rng(0).normal(size=(16, 3)) + np.eye(3)[labels.targets]
+    balanced = LogisticRegression(class_weight="balanced").fit(Z, y, sample_weight=weights)
+    given = LogisticRegression().fit(Z, y, sample_weight=labels.weights)
+    np.testing.assert_allclose(given.coef_, balanced.coef_, atol=1e-4)
+
+
+def test_weights_of_classes_multiply_those_of_rows():
+    labels = Classes(["a", "a", "b"], 3, {"a": 2, "b": 3}, [1.0, 0.5, 2.0])
+    assert labels.weights.tolist() == [2, 1, 6]
+
+
+def test_a_class_of_weight_zero_is_named_also_where_weights_are_balanced():
+    labels = Classes(["a", "b"], 2, "balanced", [1.0, 0.0])
+    with pytest.raises(InputError, match="'b'"):
+        labels.check(np.flatnonzero(labels.weights))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "classes"),
+    [
+        ("Int64", [2**53, 2**53 + 1]),
+        ("int64[pyarrow]", [2**53, 2**53 + 1]),
+        ("boolean", [False, True]),
+        ("string[python]", ["a", "b"]),
+        ("string[pyarrow]", ["a", "b"]),
+        (pd.ArrowDtype(pa.string()), ["a", "b"]),
+        (pd.CategoricalDtype(["unused", "b", "a"]), ["a", "b"]),
+    ],
+    ids=str,
+)
+def test_labels_of_pandas_stay_what_they_are(dtype, classes):
+    labels = Classes(pd.Series(classes * 2, dtype=dtype), 4)
+    assert labels.classes.tolist() == classes
+    assert labels.targets.tolist() == [0, 1, 0, 1]
 
 
 def test_a_class_without_a_usable_image_is_refused():

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from featx._array_api import refuse_tensors
 from featx.exceptions import ParameterError, UnknownNameError
 
 _METHODS = ("knn", "mahalanobis")
@@ -73,6 +74,7 @@ class OODDetector(OutlierMixin, BaseEstimator):
         ParameterError
             If a parameter has a value that is not accepted.
         """
+        refuse_tensors(X=X, y=y)
         self._check_parameters()
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         (self._fit_knn if self.method == "knn" else self._fit_mahalanobis)(X, y)
@@ -82,6 +84,7 @@ class OODDetector(OutlierMixin, BaseEstimator):
     def score_samples(self, X: Any) -> np.ndarray:
         """How usual each row is: a distance, negated."""
         check_is_fitted(self)
+        refuse_tensors(X=X)
         return self._score(validate_data(self, X, dtype=np.float64, reset=False))
 
     def decision_function(self, X: Any) -> np.ndarray:

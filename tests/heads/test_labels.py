@@ -1,0 +1,112 @@
+"""Labels stay what they are, and weights count."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from featx.exceptions import InputError
+from featx.heads import LinearProbe, PrototypeClassifier
+from featx.heads._weights import check_weights
+
+X = np.random.default_rng(0).normal(size=(30, 4)) + 4 * np.eye(4)[np.arange(30) % 3]
+LARGE = [2**53, 2**53 + 1, 2**53 + 2]
+of_each = pytest.mark.parametrize("head", [LinearProbe(3), PrototypeClassifier()], ids=["probe", "prototype"])
+
+
+@of_each
+@pytest.mark.parametrize("dtype", ["Int64", "UInt64", "int64[pyarrow]", "int64", "object"])
+def test_large_integers_stay_apart(head, dtype):
+    labels = pd.Series(LARGE * 10, dtype=dtype)
+    labels = labels.astype("category") if dtype == "object" else labels
+    head.fit(X, labels)
+    assert head.classes_.tolist() == LARGE
+    assert head.classes_.dtype.kind in "iu"
+    assert head.predict(X[:3]).tolist() == LARGE
+
+
+@of_each
+def test_a_frame_of_one_column_is_as_its_column(head):
+    assert head.fit(X, pd.DataFrame({"y": pd.Series(LARGE * 10, dtype="Int64")})).classes_.tolist() == LARGE
+
+
+@of_each
+@pytest.mark.parametrize("dtype", ["boolean", "bool[pyarrow]"])
+def test_nullable_bools_stay_bools(head, dtype):
+    assert head.fit(X, pd.Series([True, False] * 15, dtype=dtype)).classes_.tolist() == [False, True]
+    assert head.classes_.dtype == bool
+
+
+@of_each
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "str",
+        "object",
+        "string[python]",
+        "string[pyarrow]",
+        pd.ArrowDtype(pa.string()),
+        pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())),
+        pd.CategoricalDtype(["unused", "c", "b", "a"]),
+    ],
+    ids=str,
+)
+def test_texts_of_each_type_are_classes_and_unused_categories_are_none(head, dtype):
+    head.fit(X, pd.Series(["a", "b", "c"] * 10, dtype=dtype))
+    assert head.classes_.tolist() == ["a", "b", "c"]
+    assert head.predict(X[:3]).tolist() == ["a", "b", "c"]
+
+
+@of_each
+@pytest.mark.parametrize("dtype", ["string", "Int64", "category"])
+def test_a_missing_label_is_named(head, dtype):
+    labels = pd.Series(([1, 2, 3] if dtype == "Int64" else ["a", "b", "c"]) * 10, dtype=dtype)
+    labels[[4, 7]] = None
+    with pytest.raises(InputError, match=r"no label in rows 4, 7\."):
+        head.fit(X, labels)
+
+
+def test_classes_to_come_may_be_nullable_too():
+    head = PrototypeClassifier().partial_fit(X[:2], LARGE[:2], classes=pd.Series(LARGE, dtype="Int64"))
+    assert head.classes_.tolist() == LARGE
+    assert head.partial_fit(X[2:3], pd.Series(LARGE[2:], dtype="Int64")).predict(X[:3]).tolist() == LARGE
+
+
+@of_each
+def test_rows_of_weight_zero_are_as_left_out(head):
+    y, weights = np.arange(30) % 3, np.r_[np.ones(20), np.zeros(10)]
+    expected = type(head)(**head.get_params()).fit(X[:20], y[:20])
+    np.testing.assert_allclose(head.fit(X, y, sample_weight=weights).coef_, expected.coef_)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_prototypes_are_weighted_means(metric):
+    y, repeats = np.arange(30) % 3, np.arange(30) % 4 + 1
+    head, expected = PrototypeClassifier(metric), PrototypeClassifier(metric)
+    expected.fit(X.repeat(repeats, axis=0), y.repeat(repeats))
+    for scale in (1, 0.01):
+        head.fit(X, y, sample_weight=scale * repeats)
+        np.testing.assert_allclose(head.decision_function(X), expected.decision_function(X))
+        np.testing.assert_allclose(head.class_count_, scale * expected.class_count_)
+
+
+def test_a_probe_weighs_losses_and_validation():
+    Z, y = load_digits(n_class=3, return_X_y=True)
+    Z, weights = Z[:200] / 16, np.random.default_rng(0).uniform(0.1, 5, 200)
+    probe = LinearProbe([1e-4, 1e-2]).fit(Z, y[:200], sample_weight=weights)
+    logistic = LogisticRegression(C=probe.C_, max_iter=1000).fit(Z, y[:200], sample_weight=weights)
+    np.testing.assert_allclose(probe.predict_proba(Z), logistic.predict_proba(Z), atol=2e-3)
+    assert (probe.scores_ != LinearProbe([1e-4, 1e-2]).fit(Z, y[:200]).scores_).any()
+
+
+@of_each
+@pytest.mark.parametrize("weights", [[1.0], [1, -1], [np.nan, 1], [0, 0], ["a", "b"]], ids=str)
+def test_weights_that_are_none_are_refused(head, weights):
+    with pytest.raises(InputError, match="sample_weight"):
+        head.fit(X[:2], [0, 1], sample_weight=weights)
+    with pytest.raises(InputError, match="sample_weight"):
+        check_weights(weights, 2)
