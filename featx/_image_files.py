@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from featx.exceptions import ImageWarning
+from featx.images import DecodeError, identify
 
 # Files of these names are images by their name alone, and are not opened.
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif", ".heic", ".heif"}
-    | {".hif", ".jxl"}
+    | {".hif"}
 )
 # What systems and network drives keep for themselves, beside names that begin with a dot.
 HOUSEKEEPING = frozenset(
@@ -111,24 +113,19 @@ def _why_left_out(path: str, suffix: str) -> str | None:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    kind = _sniff(head)
+    kind, readable = _sniff(head)
     if kind is None:
         return None
     if kind == "TIFF" and suffix.lower() in _RAW:
-        kind = "camera raw"
-    if kind not in _READABLE:
+        kind, readable = "camera raw", False
+    if not readable:
         return f"an image of a format that cannot be read ({kind})"
     return f"a backup or a variant of an image (suffix {suffix!r})" if suffix else ""
 
 
-_READABLE = ("JPEG", "PNG", "GIF", "WebP", "TIFF", "BMP", "PNM", "JPEG 2000", "AVIF", "HEIF", "JPEG XL")
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF87a": "GIF",
-    b"GIF89a": "GIF",
-    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "JPEG 2000",
-    b"\xff\x4f\xff\x51\x00": "JPEG 2000",
+# Formats that featx does not read, by their first bytes.
+_UNREAD = {
+    b"\xff\x0a": "JPEG XL",
     b"\x00\x00\x00\x0cJXL \r\n\x87\n": "JPEG XL",
     b"8BPS\x00": "Photoshop",
     b"gimp xcf ": "GIMP",
@@ -146,40 +143,29 @@ _MAGIC = {
     b"IIRS\x08": "camera raw",
     b"IIU\x00": "camera raw",
     b"FOVb": "camera raw",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"II+\x00": "TIFF",
-    b"MM\x00+": "TIFF",
 }
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "camera raw"}
-_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+_PNM = re.compile(rb"P[1-6]\s+[#0-9]")
 
 
-def _sniff(head: bytes) -> str | None:
-    """Name the image format of a file by its first bytes; None: no image."""
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    if head[4:8] == b"ftyp":
-        return _sniff_brands(head)
-    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return "BMP"
-    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace() and head[3:4] in b"#0123456789":
-        return "PNM" if head[3:4] else None
+def _sniff(head: bytes) -> tuple[str | None, bool]:
+    """Name the image format of a file by its first bytes, and say whether it can be read; None: no image."""
+    if unread := next((kind for magic, kind in _UNREAD.items() if head.startswith(magic)), None):
+        return unread, False
+    if head[4:12] == b"ftypcrx ":
+        return "camera raw", False
     if head[128:132] == b"DICM":
-        return "DICOM"
+        return "DICOM", False
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    return "SVG" if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text) else None
-
-
-def _sniff_brands(head: bytes) -> str | None:
-    """Tell the formats apart that share ISO's container; films do too."""
-    if head[8:12] in _BRANDS:
-        return _BRANDS[head[8:12]]
-    brands = {head[i : i + 4] for i in range(16, min(int.from_bytes(head[:4], "big"), len(head)), 4)}
-    if head[8:12] in _HEIF_BRANDS:
-        return "AVIF" if b"avif" in brands else "HEIF"
-    return None
+    if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text):
+        return "SVG", False
+    try:
+        kind = identify(head)
+    except DecodeError:
+        return None, False
+    # Two letters make no image: a text may begin with them.
+    if kind == "BMP" and int.from_bytes(head[14:18], "little") not in _BMP_HEADERS:
+        return None, False
+    if kind == "PPM" and not _PNM.match(head):
+        return None, False
+    return kind, True

@@ -26,7 +26,7 @@ FLOORS = {
     "finetune": 10,
     "_pipeline": 7,
     "_image_folder": 7,
-    "_image_files": 1,
+    "_image_files": 6,
     "persistence": 7,
     "_image_encoder": 6,
     "text": 6,

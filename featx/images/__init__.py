@@ -2,6 +2,7 @@
 
 from featx.images._accept import ImageColumn, as_column, is_missing
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
+from featx.images._formats import identify
 from featx.images._memo import DigestMemo
 from featx.images._note import BLANK, note_on
 from featx.images._pixel_path import PixelPath
@@ -23,6 +24,7 @@ __all__ = [
     "absolute",
     "as_column",
     "digest_many",
+    "identify",
     "is_missing",
     "is_path",
     "load",

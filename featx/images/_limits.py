@@ -1,6 +1,6 @@
 """How large an image may be: our limit is a parameter, Pillow's is the whole process's.
 
-Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy and Pillow.
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Pillow reads pages of 8 bits a sample and of one plane. Of others it reads some 
 uncompressed planes, 12 bits) and most not at all. They are read here: the page is described to Pillow as a grey picture
 of its bytes, which libtiff then unpacks, and numpy makes samples of the bytes.
 
-Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy and Pillow.
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations

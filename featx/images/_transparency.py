@@ -1,6 +1,6 @@
 """What is transparent in an image, and what it is laid on.
 
-Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy and Pillow.
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations
