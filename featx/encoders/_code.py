@@ -156,19 +156,29 @@ def _digest(kind: str, parts: Iterator[bytes] | list[bytes]) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def globals_of(code: CodeType) -> frozenset[tuple[str, ...]]:
-    """The globals that a code, and the functions inside it, look up, each with the attributes that it takes of it.
+def globals_of(code: CodeType) -> tuple[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:
+    """The globals that a code, and the functions inside it, read, and those of them that it writes.
 
-    ``settings.scale`` is ``("settings", "scale")``.
+    Each comes with the attributes that are taken of it: ``settings.scale`` is ``("settings", "scale")``.
     """
-    chains, chain = set(), ()
+    read, written, chain, is_written = set(), set(), (), False
     for step in dis.get_instructions(code):
         if chain and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             chain += (step.argval,)
-            continue
-        chains.add(chain)
-        chain = (step.argval,) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") else ()
-    return frozenset(chains - {()}).union(*map(globals_of, _codes_in(code)))
+            if is_written:
+                written.add(chain)
+        elif chain and step.opname == "COPY":  # as ``settings.scale += 1`` begins
+            is_written = True
+        else:
+            if step.opname == "STORE_GLOBAL":
+                written.add((step.argval,))
+            if chain and step.opname == "STORE_ATTR":
+                written.add((*chain, step.argval))
+            else:
+                read.add(chain)
+            chain, is_written = (step.argval,) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") else (), False
+    inner = [globals_of(each) for each in _codes_in(code)]
+    return frozenset(read - {()}).union(*(r for r, _ in inner)), frozenset(written).union(*(w for _, w in inner))
 
 
 @lru_cache(maxsize=4096)

@@ -113,7 +113,7 @@ def identify_callable(function: Callable, parameter: str) -> str:
     False
     """
     try:
-        return _Walk().digest(function).hex()
+        return _Walk(stateful=True).digest(function).hex()
     except _UntoldError as error:
         raise ParameterError(
             f"Got {parameter}={function!r}, which another process could not tell from another one: {error}. Expected a "
@@ -132,12 +132,15 @@ class _Walk:
     ----------
     lenient : bool, default=False
         Whether what cannot be told is passed over.
+    stateful : bool, default=False
+        Whether what functions write as they run is no part of them.
     called : frozenset of str, default=()
         The methods that forward passes call, of those that networks have for training.
     """
 
-    def __init__(self, *, lenient: bool = False, called: frozenset[str] = frozenset()):
+    def __init__(self, *, lenient: bool = False, stateful: bool = False, called: frozenset[str] = frozenset()):
         self._lenient = lenient
+        self._stateful = stateful
         self._called = called
         # Kept, for an id is another object's as soon as its object is gone.
         self._done: dict[tuple[int, bool], tuple[Any, bytes]] = {}
@@ -298,24 +301,33 @@ class _Walk:
                 continue
         parts = [self.digest(function.__defaults__), self.digest(function.__kwdefaults__)]
         for name, value in sorted(enclosed.items()):
-            parts += [name.encode(), self._outside(f"enclosed {name!r}", value, made=name == "__class__")]
+            with self._inside(f"enclosed {name!r}"):
+                parts += [name.encode(), self._outside(value, made=name == "__class__")]
         library = library_of(namespace.get("__name__"), code.co_filename)
         if library:
-            public = library_of(function.__module__) and _find(function)
-            return _hash("library", library.encode(), (public or code.co_qualname).encode(), *([] if public else parts))
+            if public := library_of(function.__module__) and _find(function):
+                return _hash("library", library.encode(), public.encode())
+            return _hash("library", library.encode(), say(code, namespace.get("__name__")), *parts)
+        written = {chain[-1] for chain in globals_of(code)[1] if chain[0] == function.__name__}
         for name, value in sorted(vars(function).items()):
-            if name != "__wrapped__":
+            if name != "__wrapped__" and name not in written:
                 parts += [name.encode(), self._at(f".{name}", value)]
         with self._inside(function.__qualname__):
             parts += self._globals(code, namespace)
         return _hash("function", say(code, namespace.get("__name__")), *parts)
 
     def _globals(self, code: types.CodeType, namespace: dict[str, Any]) -> Iterator[bytes]:
-        for name, *attributes in sorted(globals_of(code)):
-            if name in namespace:  # else one of Python's own
-                taken, value = _follow(name, namespace[name], attributes)
-                yield taken.encode()
-                yield self._outside(f"global {taken!r}", value)
+        read, written = globals_of(code)
+        for name, *attributes in sorted(read):
+            if name not in namespace:  # one of Python's own
+                continue
+            taken, value = _follow(name, namespace[name], attributes)
+            yield taken.encode()
+            with self._inside(f"global {taken!r}"):
+                if (name, *attributes) in written:
+                    yield self._state(value)
+                else:
+                    yield self._outside(value)
         for name in sorted(imports_of(code)):
             module = _import(name, namespace.get("__package__"))
             if module is None:  # what the code cannot import either
@@ -325,14 +337,18 @@ class _Walk:
                 continue
             for attribute in sorted(names_in(code) & set(dir(module))):
                 yield attribute.encode()
-                yield self._outside(f"{module.__name__}.{attribute}", getattr(module, attribute))
+                with self._inside(f"{module.__name__}.{attribute}"):
+                    yield self._outside(getattr(module, attribute))
 
-    def _outside(self, where: str, value: Any, *, made: bool = False) -> bytes:
+    def _outside(self, value: Any, *, made: bool = False) -> bytes:
         """What a function reads from around it: under a version, what may change as it runs does not count."""
         if self._lenient and type(value) in (dict, list, set, bytearray):
             return _hash("versioned", type(value).__name__.encode())
-        with self._inside(where):
-            return self.digest(value, made=made)
+        return self.digest(value, made=made)
+
+    def _state(self, value: Any) -> bytes:
+        """What a function writes as it runs: of a training's functions it is no part, as of one that counts."""
+        return _hash("state") if self._stateful else self._give_up(value, "the code writes it as it runs")
 
     def _builtin(self, value: Any) -> bytes:
         owner = getattr(value, "__self__", None)

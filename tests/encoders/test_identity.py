@@ -622,6 +622,24 @@ def test_what_cannot_be_told_is_refused_and_a_version_told(kind, thing):
     assert identify(UNTOLD[kind](thing), version="1") == identify(UNTOLD[kind](thing), version="1")
 
 
+@pytest.mark.parametrize("writes", ["STATE = STATE + 1", "args.n = args.n + 1", "args.n += 1"])
+def test_a_global_that_forward_writes_is_refused(writes):
+    names = "import argparse\nSTATE, args = 1, argparse.Namespace(n=1)"
+    body = f"{names}\ndef read():\n    global STATE\n    {writes}\n    return STATE"
+    with pytest.raises(ParameterError, match=r"global '(STATE|args\.n)' is a int \(the code writes it as it runs\)"):
+        identify(around(body, "prompt", None, None))
+    network = around(body, "prompt", None, None)
+    before = identify(network, version="1")
+    outputs(network)
+    assert identify(network, version="1") == before
+
+
+def test_a_lambda_of_a_library_is_known_by_its_code():
+    names = {"__name__": "torch.nn.functional"}
+    one, other = (eval(f"lambda x: {body}", names) for body in ("x", "-x"))
+    assert identify(Calls(one)) != identify(Calls(other))
+
+
 def test_the_refusal_says_where_it_is():
     with pytest.raises(ParameterError, match=r"Holds .*another one: \.held\['a'\]\[0\]\.by is a lock"):
         identify(Holds({"a": [Scale(threading.Lock())]}))
