@@ -103,7 +103,9 @@ def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
     with _SHARED[id(image) // 64 % len(_SHARED)]:
         data = _unread(image)
         if data is not None:
-            return decode(data, max_pixels)
+            if not isinstance(image, JpegImagePlugin.JpegImageFile):
+                return decode(data, max_pixels)
+            decode(data, max_pixels, at_least=1)  # Pillow does not tell of missing pixels
         return _pixels(image, max_pixels, "the PIL image cannot be read")
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 import featx
-from featx.images import DecodeError, open_header, to_pixels
+from featx.images import DecodeError, _formats, open_header, to_pixels
 from tests.networks import tiny_encoder
 
 
@@ -244,6 +244,22 @@ def test_heic_without_its_package_names_the_extra(photo, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(DecodeError, match=r"pip install 'featx\[heif\]'"):
         to_pixels(iso(b"heic"))
+
+
+def test_a_pillow_without_a_formats_plugin_says_so(photo, monkeypatch):
+    data = encode(photo, "PNG")
+    monkeypatch.setitem(sys.modules, "PIL.PngImagePlugin", None)
+    with pytest.raises(DecodeError, match="the installed Pillow does not read PNG; install a newer one"):
+        to_pixels(data)
+
+
+def test_a_pillow_without_one_of_the_switches_reads_as_well(files_of_all_formats, monkeypatch):
+    monkeypatch.delattr(BmpImagePlugin, "USE_RAW_ALPHA")
+    for format, data in files_of_all_formats.items():
+        if format != "BMP":  # whose plugin asks for it
+            _formats._switches.cache_clear()
+            assert to_pixels(data).mode == "RGB"
+    _formats._switches.cache_clear()
 
 
 def test_a_row_that_is_known_is_given_whatever_max_pixels_says(photo, tmp_path):
