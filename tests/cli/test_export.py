@@ -51,6 +51,14 @@ def test_a_smaller_bundle_tells_how_far_it_agrees(images, capsys):
     assert 0 < told["probabilities_error"] < 0.1
 
 
+def test_a_share_of_rows_may_be_allowed_to_differ(images, capsys):
+    assert main(["export", "model", "bundle", "--tolerance", "0.25", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["tolerance"], told["threshold_flips"]) == (0.25, 0)
+    assert main(["export", "model", "bundle", "--tolerance", "2"]) == 2
+    assert "Expected a share of rows" in capsys.readouterr().err
+
+
 def test_what_cannot_leave_is_told_and_nothing_is_written(images, capsys):
     assert main(["export", "nowhere", "bundle"]) == 2
     assert main(["export", "model", "photos"]) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -174,7 +174,19 @@ def convert_head(
     # Of decision values beside probabilities nobody's answer depends.
     if lacking := expected.keys() - known - ({"decision"} if "probabilities" in known else set()):
         raise ExportError(f"it does not give the {' and the '.join(sorted(lacking))} in ONNX ({'; '.join(reasons)})")
+    _check_large_classes(stripped.head, [sample, *unseen])
     return [graph for graph in graphs if graph.outputs]
+
+
+def _check_large_classes(head: Any, exams: Sequence[_Exam]) -> None:
+    """Refuse classes that some converters cut to 32 bits, unless each was answered, and rightly."""
+    classes = getattr(head, "classes_", np.zeros(0))
+    if classes.dtype.kind not in "iu":
+        return
+    answered = np.concatenate([exam.expected["label"] for exam in exams])
+    for label in classes.tolist():
+        if abs(label) >= 2**31 and label not in answered:
+            raise ExportError(f"the class {label} may be cut to 32 bits in ONNX, and no row of the sample is of it")
 
 
 def _feeds(

@@ -10,6 +10,7 @@ from sklearn.datasets import make_classification
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
@@ -139,6 +140,18 @@ def test_and_where_it_shows_on_the_sample_it_is_refused_whoever_asks(head, data)
     X, y = data
     with pytest.raises(ExportError, match=r"in ONNX"):
         convert(head.fit(X[:500], y[:500]), X[500:])
+
+
+def test_a_class_beyond_32_bits_is_refused_where_no_row_shows_that_it_survives():
+    X, y = embeddings(2)
+    codes = np.array([7, 4_006_381_333_931])[y]  # a bar code
+    assert convert(LogisticRegression().fit(X, codes), X) == {"label", "probabilities", "decision"}
+    with pytest.raises(ExportError, match=r"label.* in ONNX"):
+        convert(GaussianNB().fit(X, codes), X)
+    never = LogisticRegression().fit(X, codes)
+    never.coef_, never.intercept_ = 0 * never.coef_, never.intercept_ - 1e6
+    with pytest.raises(ExportError, match="4006381333931 may be cut to 32 bits"):
+        convert(never, X)
 
 
 def test_a_head_of_several_outputs_is_refused():
