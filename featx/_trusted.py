@@ -49,6 +49,7 @@ TYPES = (
         "RepeatedKFold RepeatedStratifiedKFold ShuffleSplit StratifiedGroupKFold StratifiedKFold "
         "StratifiedShuffleSplit TimeSeriesSplit _CVIterableWrapper",
     ),
+    "sklearn.multiclass._ConstantPredictor",
     *_names("sklearn.neighbors._ball_tree", "BallTree BallTree32 BallTree64"),
     *_names("sklearn.neighbors._kd_tree", "KDTree KDTree32 KDTree64"),
     *_names("sklearn.neural_network._stochastic_optimizers", "AdamOptimizer SGDOptimizer"),
