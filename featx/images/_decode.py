@@ -82,7 +82,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = Non
 def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Apply the image policy to a PIL image; the image itself is left as it is."""
     with _SHARED[id(image) // 64 % len(_SHARED)]:
-        return _pixels(image, max_pixels, "the PIL image cannot be read", unread(image))
+        if (data := unread(image)) is not None:  # Pillow would not tell of missing pixels
+            decode(data, max_pixels, at_least=1)
+        return _pixels(image, max_pixels, "the PIL image cannot be read")
 
 
 def from_array(array: np.ndarray, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -121,9 +121,15 @@ def test_a_cut_jpeg_is_damaged_as_a_pil_image_too(kinds):
     image = Image.open(io.BytesIO(data[: len(data) // 2] + END))
     with pytest.raises(DecodeError, match="pixels are missing"):
         to_pixels(image)
-    whole = Image.open(io.BytesIO(data))
-    np.testing.assert_array_equal(to_pixels(whole), as_pillow(data))
-    assert whole.load()[0, 0] == as_pillow(data).getpixel((0, 0))
+
+
+def test_a_pil_image_is_decoded_once_and_its_file_closed(kinds, tmp_path):
+    data = next(iter(kinds.values()))
+    (tmp_path / "photo.jpg").write_bytes(data)
+    image = Image.open(tmp_path / "photo.jpg")
+    for _ in range(2):
+        np.testing.assert_array_equal(to_pixels(image), as_pillow(data))
+        assert image.fp is None
 
 
 def test_a_restart_that_never_comes_is_damaged(kinds):
