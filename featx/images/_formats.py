@@ -51,6 +51,12 @@ _FIRST_BYTES = (
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"}
 
+_WITHOUT = "the installed Pillow does not read {name}; install a newer one, or save the image as PNG or JPEG"
+_WITHOUT_HEIF = (
+    "a HEIC or HEIF image, which needs the package pillow-heif. "
+    "Install it with: pip install 'featx[heif]' (beside a bundle: pip install pillow-heif)"
+)
+
 _READER = threading.local()
 _SWITCHED = threading.Lock()
 _readers = 0
@@ -72,11 +78,10 @@ def identify(data: bytes) -> str:
 
 def open_plugin(name: str, data: bytes) -> Image.Image:
     """Have the format's own plugin read the header; what it raises on damage is its own."""
-    module, factory = _PLUGINS[name]
-    plugin = _import(module)
+    plugin = _import(name)
     if not getattr(plugin, "SUPPORTED", True):
-        raise DecodeError(f"a {name} image, and the installed Pillow was built without {name}")
-    return getattr(plugin, factory)(io.BytesIO(data), "")
+        raise DecodeError(_WITHOUT.format(name=name))
+    return getattr(plugin, _PLUGINS[name][1])(io.BytesIO(data), "")
 
 
 def _identify_iso(data: bytes) -> str:
@@ -94,16 +99,11 @@ def _identify_iso(data: bytes) -> str:
     raise DecodeError(f"not an image: an ISO media file of brand {major.decode('latin-1')!r}, such as a video")
 
 
-def _import(module: str) -> ModuleType:
+def _import(name: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(_PLUGINS[name][0])
     except ImportError as error:
-        if module != "pillow_heif":
-            raise
-        raise DecodeError(
-            "a HEIC or HEIF image, which needs the package pillow-heif. "
-            "Install it with: pip install 'featx[heif]' (beside a bundle: pip install pillow-heif)"
-        ) from error
+        raise DecodeError(_WITHOUT_HEIF if name == "HEIF" else _WITHOUT.format(name=name)) from error
 
 
 @contextmanager
@@ -161,9 +161,10 @@ class _Switch:
 def _switches() -> tuple[tuple[ModuleType, str, Any], ...]:
     from PIL import BmpImagePlugin, GifImagePlugin, ImageFile, TiffImagePlugin
 
-    return (
+    switches = (
         (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
         (TiffImagePlugin, "READ_LIBTIFF", False),
         (BmpImagePlugin, "USE_RAW_ALPHA", False),
         (GifImagePlugin, "LOADING_STRATEGY", GifImagePlugin.LoadingStrategy.RGB_AFTER_FIRST),
     )
+    return tuple(switch for switch in switches if hasattr(*switch[:2]))  # not every Pillow has all

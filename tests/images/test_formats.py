@@ -45,11 +45,16 @@ def files_of_all_formats(photo) -> dict[str, bytes]:
         "JPEG2000": {},
         "AVIF": {},
     }
-    return {name: encode(photo, name.partition(",")[0], **options) for name, options in made.items()}
+    Image.init()  # Pillow before 11.3 has no AVIF
+    there = {name: options for name, options in made.items() if name.partition(",")[0] in Image.SAVE}
+    return {name: encode(photo, name.partition(",")[0], **options) for name, options in there.items()}
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "WEBP", "AVIF"])
 def test_a_cut_file_is_refused_though_other_code_asked_pillow_to_pass_over_it(photo, monkeypatch, format):
+    Image.init()
+    if format not in Image.SAVE:
+        pytest.skip(f"this Pillow has no {format}")
     data = encode(photo, format)
     cut = data[: len(data) * 2 // 3]
     try:
@@ -135,7 +140,7 @@ def test_what_a_thread_sets_while_images_are_read_stays_set(photo, monkeypatch):
         (Image, "MAX_IMAGE_PIXELS", None),
         (Image, "WARN_POSSIBLE_FORMATS", True),
         (TiffImagePlugin, "READ_LIBTIFF", True),
-        (BmpImagePlugin, "USE_RAW_ALPHA", True),
+        *([(BmpImagePlugin, "USE_RAW_ALPHA", True)] if hasattr(BmpImagePlugin, "USE_RAW_ALPHA") else []),
         (GifImagePlugin, "LOADING_STRATEGY", GifImagePlugin.LoadingStrategy.RGB_ALWAYS),
         (PngImagePlugin, "MAX_TEXT_CHUNK", 1),
         (PngImagePlugin, "MAX_TEXT_MEMORY", 1),
@@ -150,6 +155,7 @@ def test_no_switch_of_pillows_changes_a_pixel(files_of_all_formats, monkeypatch,
     assert getattr(module, name) == value
 
 
+@pytest.mark.skipif(not hasattr(BmpImagePlugin, "USE_RAW_ALPHA"), reason="this Pillow has no such switch")
 def test_a_bitmaps_alpha_is_read_in_one_way(monkeypatch):
     header = encode(Image.new("RGB", (2, 2)), "BMP")
     data = bytearray(header[:54] + bytes([10, 20, 30, 40] * 4))
@@ -191,8 +197,8 @@ def iso(*brands: bytes) -> bytes:
         (iso(b"isom", b"mp41"), "ISO media file of brand 'isom', such as a video"),
         (iso(b"qt  "), "ISO media file of brand 'qt  '"),
         (iso(b"crx ", b"isom"), "ISO media file of brand 'crx '"),
-        (iso(b"avif", b"mif1", b"miaf"), "the AVIF header is damaged"),
-        (iso(b"mif1", b"avif", b"miaf"), "the AVIF header is damaged"),
+        (iso(b"avif", b"mif1", b"miaf"), "AVIF"),
+        (iso(b"mif1", b"avif", b"miaf"), "AVIF"),
         (iso(b"mif1", b"heic"), "the HEIF header is damaged"),
         (iso(b"heic", b"mif1", b"heic"), "the HEIF header is damaged"),
         (iso(b"mif1"), "the HEIF header is damaged"),
@@ -254,7 +260,7 @@ def test_a_pillow_without_a_formats_plugin_says_so(photo, monkeypatch):
 
 
 def test_a_pillow_without_one_of_the_switches_reads_as_well(files_of_all_formats, monkeypatch):
-    monkeypatch.delattr(BmpImagePlugin, "USE_RAW_ALPHA")
+    monkeypatch.delattr(BmpImagePlugin, "USE_RAW_ALPHA", raising=False)
     for format, data in files_of_all_formats.items():
         if format != "BMP":  # whose plugin asks for it
             _formats._switches.cache_clear()
