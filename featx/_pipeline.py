@@ -88,8 +88,8 @@ def image_pipeline(
 
     One BLAS thread and many give the same folds' scores, but for rounding. scikit-learn's LogisticRegression trains in
     the embeddings' float32, where another order of sums may end it an iteration sooner: probabilities differ by up to
-    0.005, and so may labels that are so close. A float64 head (``"svm"``, ``"probe"``, ``"prototype"``) tells those
-    alike too.
+    0.005, and so may labels that are so close. ``"svm"``, ``"probe"`` and ``"prototype"`` compute in float64, where
+    this does not happen, as long as `LinearProbe` chooses the same C.
 
     With ``sklearn.set_config(enable_metadata_routing=True)`` each step that takes ``sample_weight``, in its fit or its
     score, is given it by ``cross_val_score(model, X, y, params={"sample_weight": weights})``; what a head of yours

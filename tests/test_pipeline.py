@@ -223,8 +223,8 @@ def test_another_order_of_sums_as_more_blas_threads_have_gives_the_same_folds_sc
     model, folds = featx.image_pipeline(head)[1:], KFold(2, shuffle=True, random_state=0)
     scores, other = (cross_val_score(model, Z, y, cv=folds) for Z in (embeddings, embeddings[:, order]))
     np.testing.assert_allclose(other, scores, atol=1e-4 if head == "ridge" else 0)
-    if head == "logistic":
+    if hasattr(model, "predict_proba"):
         outputs, others = (
             cross_val_predict(model, Z, y, cv=folds, method="predict_proba") for Z in (embeddings, embeddings[:, order])
         )
-        np.testing.assert_allclose(others, outputs, atol=0.005)
+        np.testing.assert_allclose(others, outputs, atol=0.005 if head == "logistic" else 1e-5)

@@ -43,10 +43,10 @@ def test_it_is_close_to_an_exhaustive_search_on_the_same_split(digits):
 def test_the_last_fit_is_logistic_regression_of_all_rows(digits):
     X, y = digits[0][:200], np.array(list("abcdefghij"))[digits[1][:200]]
     probe = LinearProbe([1e-3, 1e-2]).fit(X, y)
-    plain = LogisticRegression(C=probe.C_, max_iter=1000).fit(X, y)
+    plain = LogisticRegression(C=probe.C_, max_iter=1000).fit(X.astype(float), y)  # nothing of the path is left
     assert probe.classes_.tolist() == plain.classes_.tolist()
     assert (probe.coef_.shape, probe.coef_.dtype) == (plain.coef_.shape, np.float32)
-    np.testing.assert_allclose(probe.predict_proba(X), plain.predict_proba(X), atol=2e-3)
+    np.testing.assert_allclose(probe.predict_proba(X), plain.predict_proba(X), atol=1e-6)
 
 
 def test_noise_wants_strong_regularisation_and_signal_weak():
@@ -125,7 +125,6 @@ def test_the_order_of_sums_which_more_threads_change_does_not_matter():
     skewed = random.lognormal(sigma=1.5, size=(300, 200)) @ random.normal(size=(200, 200))
     X = StandardScaler().fit_transform(skewed + 10 * np.eye(6)[y] @ random.normal(size=(6, 200))).astype(np.float32)
     order = random.permutation(200)
-    probe, other = LinearProbe(5).fit(X, y), LinearProbe(5).fit(X[:, order], y)
-    assert (other.C_, other.n_iter_) == (probe.C_, probe.n_iter_)
-    assert other.scores_.tolist() == probe.scores_.tolist()
+    probe, other = LinearProbe().fit(X, y), LinearProbe().fit(X[:, order], y)
+    assert other.C_ == probe.C_
     np.testing.assert_allclose(other.predict_proba(X[:, order]), probe.predict_proba(X), atol=1e-5)
