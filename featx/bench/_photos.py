@@ -49,7 +49,7 @@ def find_photos(sources: Sequence[str | Path], limit: int) -> Photos:
     InputError
         If no image can be read, or a source is not there.
     """
-    files = find_images(sources)
+    files, _ = find_images(sources)
     n = min(limit, len(files))
     table = check_images([files[i * len(files) // n] for i in range(n)])
     copies = table["ok"] & table["digest"].duplicated()

@@ -18,7 +18,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import featx
@@ -52,7 +52,8 @@ print(json.dumps({"native": native, "labels": model.predict(crops).tolist()}))
 def make_artifact(folder: Path) -> None:
     """How ``tests/artifacts/model_v1`` was made, once, by featx 0.1.0."""
     images, labels = artifact_content()
-    model = featx.image_pipeline("logistic", encoder=tiny_encoder(), cache=False, verbose=0)
+    encoder = featx.ImageEncoder(tiny_encoder(), cache=False, verbose=0)
+    model = Pipeline([("encoder", encoder), ("scaler", StandardScaler()), ("head", LogisticRegression(C=0.01))])
     featx.save(model.fit(images, labels), folder)
 
 

@@ -92,6 +92,7 @@ def test_a_checkpoint_that_is_another_by_now_is_refused(state, tmp_path):
     own = tmp_path / "own.pth"
     shutil.copy(state, own)
     encoder = featx.ImageEncoder(featx.Encoder.from_checkpoint(own, NETWORK))
+    torch.manual_seed(1)
     torch.save(get_architecture(NETWORK).build(224).state_dict(), own)
     with pytest.raises(WeightsError, match="not those it was made with"):
         featx.save(encoder, tmp_path / "model")

@@ -28,7 +28,7 @@ class CountingNet(TinyNet):
 def counting(store) -> featx.ImageEncoder:
     module = CountingNet()
     module.load_state_dict(make_tiny().state_dict())
-    encoder = featx.Encoder.from_module(module, preprocess=TINY)
+    encoder = featx.Encoder.from_module(module, preprocess=TINY, version="1")  # it holds a lock
     return featx.ImageEncoder(encoder, cache=store, runtime="torch", device="cpu", verbose=0)
 
 
