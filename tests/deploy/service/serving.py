@@ -25,7 +25,7 @@ class Running:
     def __init__(self, bundle: Path, log: Path, *options: str, python: tuple[str, ...] = ()):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         command = [sys.executable, *python, "serve.py", "--port", "0", *options]
-        self._log = log
+        self._log, self._ordered = log, False
         with open(log, "wb") as file:
             self.process = subprocess.Popen(command, cwd=bundle, env=environment, stderr=file)
         wait_for(lambda: "running on" in self.log or self.process.poll() is not None)
@@ -37,8 +37,7 @@ class Running:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.process.terminate()
-        assert self.process.wait(120) == 0, self.log
+        assert self.stop() == 0, self.log
         assert "Traceback" not in self.log
 
     @property
@@ -56,8 +55,14 @@ class Running:
         connection.sendall(data)
         return connection
 
+    def terminate(self) -> None:
+        """Order it to stop, once: a second order, when it has all but stopped, would be another end."""
+        if not self._ordered:
+            self._ordered = True
+            self.process.send_signal(signal.SIGTERM)
+
     def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
+        self.terminate()
         return self.process.wait(120)
 
     def memory(self, entry: str) -> float:

@@ -293,7 +293,7 @@ def test_health_is_503_while_a_service_stops(served_bundle, tmp_path, photos):
         with ThreadPoolExecutor(4) as pool:
             late = [pool.submit(running.post, files=as_form(slow)) for _ in range(4)]
             wait_for(lambda: client.get(running.url + "/health").json()["requests"] == 4)
-            running.process.terminate()
+            running.terminate()
             wait_for(lambda: "503" in running.log or client.get(running.url + "/health").status_code == 503)
             assert [response.result().status_code for response in late] == [200] * 4
 
