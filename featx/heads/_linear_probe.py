@@ -45,8 +45,8 @@ def linear_probe(**parameters: Any) -> Pipeline:
     >>> from sklearn.datasets import load_digits
     >>> from featx.heads import linear_probe
     >>> X, y = load_digits(return_X_y=True)
-    >>> probe = linear_probe(Cs=5).fit(X[:300], y[:300])
-    >>> bool(probe.score(X[300:], y[300:]) > 0.8)
+    >>> probe = linear_probe(Cs=5).fit(X[:400], y[:400])
+    >>> bool(probe.score(X[400:], y[400:]) > 0.85)
     True
     """
     return Pipeline([("scaler", StandardScaler()), ("head", LinearProbe(**parameters))])
