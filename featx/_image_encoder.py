@@ -10,8 +10,9 @@ import numpy as np
 
 from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
+from featx._machine import count_threads
 from featx.encoders import Encoder, EncoderSpec, resolve
-from featx.extraction import Options, count_threads, embedding_dims, extract
+from featx.extraction import Options, embedding_dims, extract
 from featx.images import MAX_PIXELS, Preprocess, as_column
 from featx.store import Store
 

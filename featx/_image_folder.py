@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx._image_files import SUFFIXES, describe_left_out, list_images, warn_left_out
-from featx._threads import count_threads
+from featx._machine import count_threads
 from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
 from featx.images import (
     MAX_PIXELS,

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from featx._optional import import_optional
+from featx._precompute import as_image_encoder
 from featx.adapt._domains import Domains, read_domains
 from featx.adapt._evaluate import Split, compare_methods, measure_gap, split_domains, tested_splits
 from featx.adapt._methods import METHODS, ORACLE, check_methods
@@ -17,13 +18,12 @@ from featx.adapt._routing import domain_routing
 from featx.adapt._seed import check_seed
 from featx.adapt._table import is_table
 from featx.adapt._tuning import check_scorer
+from featx.auditing import warn_of_copies
+from featx.compare import check_draws
 from featx.encoders import Encoder
+from featx.evaluation import has_rare_numbers
 from featx.exceptions import InputError
-from featx.extraction._progress import progress_bar
-from featx.transfer._crossing import warn_of_copies
-from featx.transfer._embed import as_image_encoder
-from featx.transfer._task import has_rare_numbers
-from featx.transfer.report._draws import check_draws
+from featx.extraction import progress_bar
 
 if TYPE_CHECKING:
     from featx._image_encoder import ImageEncoder

@@ -11,9 +11,9 @@ from sklearn.base import clone
 
 from featx._image_encoder import ImageEncoder
 from featx.adapt._table import align_columns, check_spread, is_table, read_table
+from featx.evaluation import check_classes, check_embeddings
 from featx.exceptions import FeatxWarning, ImageWarning, InputError
 from featx.images import as_column
-from featx.transfer._check import check_classes, check_embeddings
 
 _SHOWN = 3
 

@@ -15,12 +15,10 @@ from featx.adapt._domains import Domains
 from featx.adapt._methods import ORACLE, Task, build
 from featx.adapt._routing import domain_routing
 from featx.adapt._tuning import Rows, quiet, stack, tune
+from featx.compare import Arm, Draw, Question, choose_candidate, learn, make_draws, make_head
+from featx.evaluation import make_folds
 from featx.exceptions import InputError
-from featx.transfer._folds import make_folds
-from featx.transfer.report._draws import Draw, make_draws
-from featx.transfer.report._head import choose_candidate, make_head
-from featx.transfer.report._learn import Arm, Question, learn
-from featx.transfer.scores import ProxyADistance, proxy_a_distance
+from featx.scores import ProxyADistance, proxy_a_distance
 
 _FEWEST_TESTED = 4  # rows of the target in a draw
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx._optional import import_optional
-from featx.transfer.page import figure, write_page
+from featx.pages import figure, write_page
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from featx.adapt._plot import draw_methods, draw_views
 from featx.adapt._routing import domain_routing
 from featx.adapt._verdict import Outcomes, best_method, decide_methods, say, summary_table
 from featx.exceptions import UnknownNameError
-from featx.transfer.scores import ProxyADistance
+from featx.scores import ProxyADistance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ import numpy as np
 
 from featx.adapt._evaluate import Outcome
 from featx.adapt._methods import METHODS, ORACLE, SOURCE
-from featx.transfer._unit import unit_of
-from featx.transfer.report._verdict import HELPS, HURTS, UNDECIDED, Decision, Difference, credit_interval, decide
+from featx.compare import HELPS, HURTS, UNDECIDED, Decision, Difference, credit_interval, decide
+from featx.evaluation import unit_of
 
 if TYPE_CHECKING:
     import pandas as pd

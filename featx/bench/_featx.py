@@ -12,8 +12,8 @@ import numpy as np
 from featx._image_encoder import ImageEncoder
 from featx.bench._job import Job, images_per_second
 from featx.encoders import build_network
-from featx.extraction._extract import _runtime
 from featx.images import DigestMemo, PixelPath, absolute
+from featx.runtimes import get_runtime
 
 _WARM_UP = 32  # images
 _HELD = 512  # decoded images that are kept for the encoder alone
@@ -34,7 +34,9 @@ class FeatxCandidate:
         encoder = self._encoder(cache=False)
         self._transform = encoder.transform
         self._specs, options = encoder._specs(), encoder._options()
-        self._runtime = _runtime(self._specs, options)  # the very one that transform uses
+        self._runtime = get_runtime(
+            self._specs, options.runtime, options.device, options.n_threads
+        )  # the very one that transform uses
         self._batch_size = options.batch_size or self._runtime.batch_size
         self._pixels = self._decode(self._paths[:_HELD])
         self._transform(self._paths[:_WARM_UP])

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from featx._image_encoder import ImageEncoder
+from featx._machine import count_threads
 from featx.bench._featx import FeatxCandidate
 from featx.bench._job import Job
 from featx.bench._photos import Photos, find_photos, write_photos
@@ -20,7 +21,6 @@ from featx.bench._worker import Worker
 from featx.bench.peers import PEERS, Peer, PeerCandidate
 from featx.encoders import list_encoders
 from featx.exceptions import ParameterError
-from featx.extraction import count_threads
 
 PARTS = ("decode", "encode", "whole", "warm")
 

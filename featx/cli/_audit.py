@@ -42,7 +42,7 @@ def run(parsed: argparse.Namespace) -> int:
     for file in filter(None, (parsed.output, parsed.csv)):
         check_target(file)
     from featx._image_encoder import ImageEncoder
-    from featx.transfer.quality import audit
+    from featx.auditing import audit
 
     photos = read_labelled(parsed.folder, parsed.split)
     encoder = ImageEncoder(**encoder_parameters(parsed))

@@ -10,7 +10,7 @@ import numpy as np
 
 import featx
 from featx.cli._readable import apply_to_readable
-from featx.deploy._engine import plain
+from featx.deploy import plain
 from featx.exceptions import InputError
 
 

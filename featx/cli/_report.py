@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.output:
         check_target(parsed.output)
     from featx._image_encoder import ImageEncoder
-    from featx.transfer.report import transfer_report
+    from featx.compare import transfer_report
 
     photos = read_labelled(parsed.folder, parsed.split)
     encoder = ImageEncoder(**encoder_parameters(parsed))

@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from featx.deploy._bundle import read_bundle
+    from featx.deploy import read_bundle
 
     command = [sys.executable, str(read_bundle(parsed.bundle).folder / "serve.py"), *parsed.options]
     if os.name == "posix":  # the service gets the terminal's signals itself

@@ -12,14 +12,13 @@ from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from featx._pipeline import image_pipeline
+from featx.auditing import warn_of_copies
 from featx.cli._folder import read_labelled
 from featx.cli._readable import apply_to_readable
 from featx.cli._scores import cross_validate, score, split_folds
 from featx.cli._task import read_labels
+from featx.evaluation import is_regression, way_out
 from featx.exceptions import InputError
-from featx.transfer._check import way_out
-from featx.transfer._crossing import warn_of_copies
-from featx.transfer._task import is_regression
 
 
 @dataclass

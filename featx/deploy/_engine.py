@@ -5,7 +5,6 @@ Like ``images/_decode.py``, this file also runs, byte for byte, where featx is n
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -146,12 +145,6 @@ def load_head(file: Path) -> Any:
     except Exception as error:  # whatever an object says that is none of its kind
         raise BundleError(f"{file} cannot be used: {error}.") from error
     return head
-
-
-def count_processors() -> int:
-    """Processors that this process may use."""
-    # joblib, which knows more of containers, may not be there.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _open_session(graph: Path, threads: int) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .._machine import count_processors
 from ..exceptions import (
     BundleError,
     ImageErrors,
@@ -30,7 +31,7 @@ from ..images._preprocess import Preprocess
 from ..images._read import to_pixels
 from ._bundle import Bundle, read_bundle
 from ._columns import Columns, read_columns
-from ._engine import Engine, count_processors, plain
+from ._engine import Engine, plain
 
 _POLICIES = ("raise", "nan")
 _BATCH_SIZE = 4

@@ -10,7 +10,7 @@ from featx.doctor._finding import Finding
 _CODE = """
 import json, numpy
 from featx import ImageEncoder
-from featx._threads import count_threads
+from featx._machine import count_threads
 from featx.runtimes import get_runtime
 encoder = ImageEncoder(cache=False, verbose=0)
 row = encoder.transform([numpy.zeros((32, 32, 3), "uint8")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import subprocess
@@ -10,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from featx.doctor._container import processor_limit
+from featx._machine import count_processors
 from featx.doctor._finding import Finding
 
 # As /proc/cpuinfo and macOS' sysctl name them -> as people do.
@@ -33,7 +32,7 @@ _WINDOWS_FEATURES = {19: "neon", 40: "avx2", 41: "avx512f"}
 def check_processor() -> list[Finding]:
     """Say what it is; imports nothing."""
     model, flags = _describe()
-    total, usable = os.cpu_count() or 1, count_usable()
+    total, usable = os.cpu_count() or 1, count_processors()
     advice = "" if usable == total else "the others are kept from this process by its affinity or its container"
     names = list(dict.fromkeys(name for flag, name in _FLAGS.items() if flag in flags))
     findings = [Finding("ok", "processor", f"{model}, {usable} of {total} logical processors usable", advice)]
@@ -43,12 +42,6 @@ def check_processor() -> list[Finding]:
         advice = "encoding runs in torch, slower: OpenVINO is fast with AVX2 or NEON"
         findings.append(Finding("warn", "vector instructions", "neither AVX2 nor NEON found", advice))
     return findings
-
-
-def count_usable() -> int:
-    """Processors that affinity and container leave to this process, at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, math.ceil(processor_limit() or allowed)))
 
 
 def read_cpuinfo(text: str) -> tuple[str, set[str]]:

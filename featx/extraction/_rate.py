@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx._threads import count_threads
+from featx._machine import count_threads
 from featx.encoders import EncoderSpec
 from featx.images import DecodeError, PixelPath, as_column, is_missing
 

@@ -8,12 +8,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_sample_weight
 
+from featx.evaluation import check_classes, has_fractions
 from featx.exceptions import InputError
 from featx.finetune._probe import fit_probe
-from featx.heads._hold_out import hold_out
-from featx.heads._weights import check_weights
-from featx.transfer._check import check_classes
-from featx.transfer._task import has_fractions
+from featx.heads import check_weights, hold_out
 
 # As image_pipeline("logistic") has it.
 _C = 0.01

@@ -20,7 +20,7 @@ from featx.finetune._check import check_parameters
 from featx.finetune._classes import Classes
 from featx.finetune._job import Job, Task, in_source
 from featx.finetune._numbers import Numbers
-from featx.heads._weights import check_weights
+from featx.heads import check_weights
 from featx.images import Preprocess, as_column
 from featx.store import Store
 

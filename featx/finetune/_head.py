@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx.encoders._spec import FEATURE
+from featx.encoders import FEATURE
 from featx.exceptions import ParameterError
 from featx.finetune._order import Order
 

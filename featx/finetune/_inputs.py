@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from featx._image_encoder import ImageEncoder
+from featx._precompute import embed_layers
+from featx.encoders import FEATURE
 from featx.exceptions import InputError
 from featx.finetune._pixels import read_pixels
 from featx.finetune._tunable import Tunable
 from featx.images import ImageColumn, as_column
-from featx.transfer._embed import FEATURE, embed_layers
 
 
 def read_inputs(

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx._image_encoder import ImageEncoder
-from featx.doctor._memory import available_memory
-from featx.encoders import Encoder, EncoderSpec
-from featx.encoders._identity import identify_callable
-from featx.encoders._portable import to_node
+from featx._machine import available_memory
+from featx.encoders import Encoder, EncoderSpec, identify_callable, to_node
 from featx.exceptions import ImageErrors, InputError
 from featx.finetune._augment import make_augment
 from featx.finetune._checkpoint import Checkpoint, make_key

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
+from featx.evaluation import check_targets
 from featx.finetune._probe import fit_probe
-from featx.heads._weights import check_weights
-from featx.transfer._check import check_targets
+from featx.heads import check_weights
 
 # As image_pipeline("ridge") has it.
 _ALPHA = 1000.0

@@ -7,11 +7,7 @@ from functools import cached_property, partial
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any
 
-from featx.encoders import EncoderSpec
-from featx.encoders._recipe import skeleton
-from featx.encoders._spec import FEATURE
-from featx.encoders._stages import list_nodes
-from featx.encoders._trace import trace
+from featx.encoders import FEATURE, EncoderSpec, list_nodes, skeleton, trace
 
 if TYPE_CHECKING:
     import torch

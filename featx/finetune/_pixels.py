@@ -11,8 +11,7 @@ import numpy as np
 
 from featx.encoders import EncoderSpec
 from featx.exceptions import TrainingError
-from featx.extraction import Options
-from featx.extraction._failures import Failures
+from featx.extraction import Failures, Options
 from featx.images import DecodeError, ImageColumn, PixelPath, is_missing
 
 

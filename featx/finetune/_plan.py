@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING
 
-from featx.encoders._spec import FEATURE
+from featx.encoders import FEATURE
 from featx.exceptions import ParameterError, UnknownNameError
 from featx.finetune._order import Order
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from featx.encoders._spec import FEATURE
+from featx.encoders import FEATURE
 from featx.exceptions import ParameterError
 
 if TYPE_CHECKING:

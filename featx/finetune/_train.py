@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.extraction._progress import progress_bar
+from featx.extraction import progress_bar
 from featx.finetune._checkpoint import Checkpoint
 from featx.finetune._rows import Rows
 
@@ -38,9 +38,7 @@ def train_seeded(job: Job, train_rows: Rows, valid_rows: Rows | None, checkpoint
     import torch
 
     from featx.finetune._net import make_net
-    from featx.runtimes import choose
-    from featx.runtimes._choose import check_devices
-    from featx.runtimes._precision import check_precision, float32_mode
+    from featx.runtimes import check_devices, check_precision, choose, float32_mode
 
     p = job.parameters
     devices = choose("torch", p["device"]).devices[:1]

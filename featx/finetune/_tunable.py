@@ -7,8 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from featx.encoders import EncoderSpec
-from featx.encoders._spec import FEATURE
+from featx.encoders import FEATURE, EncoderSpec
 from featx.finetune._head import NETWORK, replace_head
 from featx.finetune._order import order_of
 from featx.finetune._plan import freeze, make_plan

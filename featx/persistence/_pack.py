@@ -126,7 +126,7 @@ class Packer:
         self._tell(specs, kept)
         copied = encoder.with_file(self._folder / kept)
         if isinstance(copied, GraphEncoder):
-            from featx.runtimes._graphs import load_graph
+            from featx.runtimes import load_graph
 
             load_graph([copied.spec(copied.preprocess)])
         else:
@@ -150,7 +150,7 @@ class Packer:
             )
 
     def _convert(self, specs: Sequence[EncoderSpec]) -> GraphEncoder:
-        from featx.runtimes._graphs import load_graph, write_graph
+        from featx.runtimes import load_graph, write_graph
 
         graph = load_graph(specs)
         file, digest = write_graph(self._folder / WEIGHTS / "network", graph, name_by_content=True)

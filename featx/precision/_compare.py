@@ -11,7 +11,9 @@ from sklearn.model_selection import cross_val_score
 
 from featx._image_encoder import ImageEncoder
 from featx._pipeline import image_pipeline
+from featx.auditing import warn_of_copies
 from featx.encoders import PRECISIONS, Encoder
+from featx.evaluation import Folds, check_y, is_regression, make_folds
 from featx.exceptions import (
     ConversionError,
     DeviceError,
@@ -25,10 +27,6 @@ from featx.extraction import decode_some, network_rate
 from featx.images import as_column
 from featx.precision._quantize import quantize_encoder
 from featx.runtimes import get_runtime
-from featx.transfer._check import check_y
-from featx.transfer._crossing import warn_of_copies
-from featx.transfer._folds import Folds, make_folds
-from featx.transfer._task import is_regression
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -67,7 +67,7 @@ def quantize_encoder(
     if len(specs) > 1 or specs[0].layer != "feature" or specs[0].weights.startswith("int8:"):
         raise ParameterError(f"Got {encoder!r}. Expected an encoder in float32, with layers=None: its own feature.")
     nncf = import_nncf("quantize_encoder")
-    from featx.runtimes._graphs import graphs_folder, load_graph, write_graph
+    from featx.runtimes import graphs_folder, load_graph, write_graph
 
     pixels = decode_some(specs[0], images, _CALIBRATION)
     if len(pixels) < _FEWEST:
@@ -82,7 +82,7 @@ def quantize_encoder(
 
 def import_nncf(purpose: str) -> ModuleType:
     """NNCF, without its telemetry."""
-    from featx.runtimes._telemetry import no_telemetry
+    from featx.runtimes import no_telemetry
 
     with no_telemetry():
         return import_optional("nncf", extra="quantize", purpose=purpose)
@@ -92,7 +92,7 @@ def quantize_graph(nncf: ModuleType, graph: Any, feeds: Sequence[Any]) -> Any:
     """Quantise an OpenVINO or ONNX graph to int8, calibrated on what it is fed."""
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
-    from featx.runtimes._telemetry import no_telemetry
+    from featx.runtimes import no_telemetry
 
     nncf.set_log_level(logging.ERROR)
     with no_telemetry():

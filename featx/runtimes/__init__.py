@@ -1,7 +1,6 @@
 """Runtimes: uint8 batch -> float32 rows."""
 
-from featx.runtimes._choose import RUNTIMES, check_devices, check_runtime, choose
-from featx.runtimes._loading import get_runtime
-from featx.runtimes.base import Runtime
+import lazy_loader
 
-__all__ = ["RUNTIMES", "Runtime", "check_devices", "check_runtime", "choose", "get_runtime"]
+# Names and where they live are in __init__.pyi: some import torch or OpenVINO, which a warm call needs not.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,7 +9,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from featx._threads import count_threads
+from featx._machine import count_threads
 from featx.encoders import EncoderSpec
 from featx.exceptions import ConversionError, FallbackWarning, ParameterError
 from featx.runtimes._choose import Choice, check_devices, choose

@@ -12,7 +12,7 @@ import featx
 from featx.adapt import adaptation_report
 from featx.adapt._routing import domain_routing
 from featx.exceptions import ImageWarning, InputError, MissingDependencyError, ParameterError, UnknownNameError
-from featx.transfer.scores import proxy_a_distance
+from featx.scores import proxy_a_distance
 from tests.adapt.gaussians import draw_domain
 
 SHALLOW = ("source", "standardize", "coral", "subspace", "ot")

@@ -10,7 +10,7 @@ from featx.adapt import AdaptationReport
 from featx.adapt._methods import Task, build
 from featx.adapt._routing import domain_routing
 from featx.exceptions import ModelError, UnknownNameError
-from featx.transfer.scores import ProxyADistance
+from featx.scores import ProxyADistance
 from tests.adapt.gaussians import draw_domain
 from tests.adapt.test_verdict import outcomes_of
 

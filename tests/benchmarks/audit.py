@@ -11,8 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import featx
-from featx.transfer.quality import audit
-from featx.transfer.quality._copies import WAYS, make_copies
+from featx.auditing import audit
+from featx.auditing._copies import WAYS, make_copies
 from tests.benchmarks.fashion import DATA, read_fashion
 
 _N = 1820

@@ -18,7 +18,7 @@ import openvino
 import torch
 
 import featx
-from featx._threads import count_threads
+from featx._machine import count_threads
 from featx.encoders import resolve
 from featx.runtimes import get_runtime
 from featx.runtimes._graphs import load_graph

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits, load_sample_images
 from sklearn.model_selection import train_test_split
 
 import featx
-from featx.transfer.ranking._task import take
+from featx.ranking._task import take
 from tests.benchmarks.fashion import read_fashion
 
 SCORES = ("knn", "logme", "hscore", "lda", "leep", "nce", "probe")

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import featx
-from featx.transfer.report import TransferReport
+from featx.compare import TransferReport
 from tests.benchmarks.fashion import DATA, read_fashion
 
 

@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from featx.transfer.scores import hscore, knn_score, lda_score, leep_score, logme_score, nce_score, proxy_a_distance
+from featx.scores import hscore, knn_score, lda_score, leep_score, logme_score, nce_score, proxy_a_distance
 
 N, DIM, CLASSES, SOURCE_CLASSES, DRIFT = 10_000, 1_280, 10, 1_000, 2_000
 

@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from featx.transfer.report._draws import make_draws
-from featx.transfer.report._head import Head
-from featx.transfer.report._learn import Arm, Question, learn
-from featx.transfer.report._verdict import decide
+from featx.compare._draws import make_draws
+from featx.compare._head import Head
+from featx.compare._learn import Arm, Question, learn
+from featx.compare._verdict import decide
 
 # name: images, signal of the pretrained arm, of the others, how many others, groups, shuffled labels
 TASKS = {

@@ -14,7 +14,6 @@ from featx.deploy._columns import UNKNOWN
 from featx.deploy._engine import (
     Engine,
     as_tensor,
-    count_processors,
     foreign_types,
     head_input,
     load_head,
@@ -91,10 +90,6 @@ def test_a_graph_that_is_none_is_named(bundle, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(BundleError, match=r"model\.onnx cannot be run by ONNX Runtime"):
         Engine(type(bundle)(tmp_path, bundle.card), threads=1)
-
-
-def test_processors_are_counted():
-    assert count_processors() >= 1
 
 
 def test_a_function_that_scikit_learn_only_imports_is_foreign(tmp_path):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from featx._threads import count_threads
+from featx._machine import count_threads
 from featx.doctor._encoding import check_encoding
 from featx.runtimes import choose
 

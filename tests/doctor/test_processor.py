@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from featx._threads import count_threads
-from featx.doctor._processor import check_processor, count_usable, read_cpuinfo
+from featx._machine import count_processors
+from featx.doctor._processor import check_processor, read_cpuinfo
 
 X86 = """processor\t: 0
 model name\t: AMD EPYC 9654
@@ -38,12 +38,8 @@ def test_nonsense_has_no_flags():
 
 def test_this_machine_is_described():
     processor, instructions = check_processor()
-    assert f"{count_usable()} of {os.cpu_count()} logical processors" in processor.value
+    assert f"{count_processors()} of {os.cpu_count()} logical processors" in processor.value
     assert instructions.value
-
-
-def test_as_many_are_usable_as_threads_will_work():
-    assert count_usable() == count_threads(None)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")

@@ -41,7 +41,7 @@ from featx.exceptions import (
 )
 from featx.extraction import decode_some
 from featx.images import PixelPath
-from featx.runtimes._onnx import to_onnx
+from featx.runtimes import to_onnx
 
 if TYPE_CHECKING:
     import onnx

@@ -12,6 +12,7 @@ from featx.deploy._bundle import CARD, FORMAT, digest_card, digest_file
 
 # Byte for byte, at the same place in the package "predictor": their relative imports hold there too.
 COPIED = (
+    "_machine.py",
     "_trusted.py",
     "exceptions.py",
     "images/_accept.py",

@@ -23,7 +23,7 @@ from featx.deploy.export._probes import probes
 from featx.deploy.export._signed_root import register_signed_root
 from featx.exceptions import ExportError
 from featx.heads import EmbeddingNormalizer
-from featx.runtimes._onnx import OPSET
+from featx.runtimes import OPSET
 
 if TYPE_CHECKING:
     import onnx

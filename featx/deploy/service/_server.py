@@ -21,14 +21,14 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if __name__.startswith("featx."):
-    from featx.deploy._engine import count_processors
+    from featx._machine import count_processors
     from featx.deploy._predictor import Predictor
     from featx.deploy.service._memory import MEGABYTE, guard, resident, share, tame_malloc
     from featx.deploy.service._request import Limits
     from featx.deploy.service._service import create_app
     from featx.exceptions import FeatxError
 else:  # in a bundle, where featx is not installed
-    from predictor.deploy._engine import count_processors
+    from predictor._machine import count_processors
     from predictor.deploy._predictor import Predictor
     from predictor.deploy.service._memory import MEGABYTE, guard, resident, share, tame_malloc
     from predictor.deploy.service._request import Limits

@@ -1,0 +1,58 @@
+from ._image_encoder import ImageEncoder
+from ._image_folder import check_images, read_image_folder
+from ._pipeline import image_pipeline
+from ._precompute import precompute
+from ._version import __version__
+from .adapt import AdaptationReport, adaptation_report
+from .auditing import Audit, OODDetector, audit
+from .compare import TransferReport, transfer_report
+from .deploy import Predictor
+from .deploy.export import export_bundle
+from .encoders import Encoder, list_encoders, list_layers
+from .exceptions import FeatxError, FeatxWarning, ImageErrors, NonFiniteEmbeddingError
+from .finetune import FineTuneClassifier, FineTuneRegressor
+from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
+from .images import Preprocess
+from .persistence import load, save
+from .precision import compare_precisions, quantize_encoder
+from .ranking import rank_encoders
+from .store import EmbeddingStore
+from .text import TextEncoder
+
+__all__ = [
+    "AdaptationReport",
+    "Audit",
+    "EmbeddingNormalizer",
+    "EmbeddingStore",
+    "Encoder",
+    "FeatxError",
+    "FeatxWarning",
+    "FineTuneClassifier",
+    "FineTuneRegressor",
+    "ImageEncoder",
+    "ImageErrors",
+    "NonFiniteEmbeddingError",
+    "OODDetector",
+    "Predictor",
+    "Preprocess",
+    "PrototypeClassifier",
+    "TextEncoder",
+    "TransferReport",
+    "__version__",
+    "adaptation_report",
+    "audit",
+    "check_images",
+    "compare_precisions",
+    "export_bundle",
+    "image_pipeline",
+    "linear_probe",
+    "list_encoders",
+    "list_layers",
+    "load",
+    "precompute",
+    "quantize_encoder",
+    "rank_encoders",
+    "read_image_folder",
+    "save",
+    "transfer_report",
+]

@@ -1,0 +1,21 @@
+"""How well embeddings fit labels, without training a network."""
+
+from featx.scores._hscore import hscore
+from featx.scores._knn import knn_score
+from featx.scores._lda import lda_score
+from featx.scores._logme import logme_score
+from featx.scores._probe import probe_score
+from featx.scores._proxy import ProxyADistance, proxy_a_distance
+from featx.scores._source import leep_score, nce_score
+
+__all__ = [
+    "ProxyADistance",
+    "hscore",
+    "knn_score",
+    "lda_score",
+    "leep_score",
+    "logme_score",
+    "nce_score",
+    "probe_score",
+    "proxy_a_distance",
+]

@@ -1,5 +1,0 @@
-"""Which encoder, which layer: candidates tried on the user's task."""
-
-from featx.transfer.ranking._rank import rank_encoders
-
-__all__ = ["rank_encoders"]

@@ -1,0 +1,81 @@
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.tree import DecisionTreeClassifier
+
+from featx.compare._head import RowSpace, bare, choose_candidate, fit_quietly, make_head
+from featx.exceptions import UnknownNameError
+
+RNG = np.random.default_rng(0)
+Y = np.arange(60) % 2
+NOISE = RNG.normal(size=(60, 40))
+SIGNAL = NOISE + 3 * np.outer(Y, np.eye(40)[0])
+
+
+def test_strong_regularisation_is_chosen_for_noise_and_weak_for_signal():
+    head = make_head("logistic")
+    noisy = choose_candidate(head, 0.01 * SIGNAL + NOISE, Y, None, False, None)
+    assert (
+        noisy.C
+        < choose_candidate(
+            head, 100 * np.outer(Y, np.ones(2)) + RNG.normal(size=(60, 2)), Y, None, False, "neg_log_loss"
+        ).C
+    )
+
+
+def test_the_grids_go_from_strong_to_weak():
+    assert make_head("logistic").candidates[0].C < make_head("logistic").candidates[-1].C
+    assert make_head("ridge").candidates[0].alpha > make_head("ridge").candidates[-1].alpha
+
+
+@pytest.mark.parametrize("name", ["probe", "prototype"])
+def test_a_named_head_that_needs_no_grid_has_one_candidate(name):
+    head = make_head(name)
+    assert fit_quietly(choose_candidate(head, SIGNAL, Y, None, False, None), SIGNAL, Y).score(SIGNAL, Y) > 0.9
+
+
+def test_an_estimator_of_ones_own_is_used_as_it_is():
+    tree = DecisionTreeClassifier(max_depth=2)
+    head = make_head(tree)
+    assert choose_candidate(head, SIGNAL, Y, None, False, None).max_depth == 2
+    assert bare(tree).prepare.fit_transform(["an image"]) == ["an image"]
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(tol=1e-8, max_iter=10_000), Ridge()])
+def test_the_row_space_changes_no_prediction(estimator):
+    wide = RNG.normal(size=(30, 200))
+    inside = RowSpace().fit(wide)
+    assert inside.transform(wide).shape == (30, 30)
+    other = RNG.normal(size=(50, 200))
+    target = np.arange(30) % 2
+    plain, short = (clone(estimator).fit(X, target) for X in (wide, inside.transform(wide)))
+    ask = "predict_proba" if hasattr(plain, "predict_proba") else "predict"
+    np.testing.assert_allclose(getattr(plain, ask)(other), getattr(short, ask)(inside.transform(other)), atol=1e-4)
+
+
+def test_more_rows_than_columns_stay_as_they_are():
+    assert RowSpace().fit(SIGNAL).transform(SIGNAL) is SIGNAL
+
+
+def test_classes_too_rare_to_hold_out_do_not_stop_the_choice():
+    y = np.array(["a"] * 10 + ["b"] * 10 + ["c"])
+    assert choose_candidate(make_head("logistic"), NOISE[:21], y, None, False, None)
+    assert choose_candidate(make_head("logistic"), NOISE[:2], y[9:11], None, False, None)
+
+
+def test_numbers_too_few_to_test_two_of_them_do_not_stop_the_choice():
+    assert choose_candidate(make_head("ridge"), NOISE[:4], np.arange(4) / 3, None, True, None)  # nor is there a warning
+
+
+def test_a_fit_that_stops_early_warns_nobody():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_quietly(LogisticRegression(max_iter=1), SIGNAL, Y)
+
+
+def test_an_unknown_head_names_close_ones():
+    with pytest.raises(UnknownNameError, match="Did you mean 'logistic'"):
+        make_head("logistik")

@@ -1,0 +1,209 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import KFold
+
+import featx
+from featx.exceptions import FeatxWarning, ImageErrors, ImageWarning, InputError, UnknownNameError
+from featx.ranking import rank_encoders
+from featx.scores import knn_score, lda_score
+from tests.networks import tiny_encoder
+
+Y = np.array(["left", "right"] * 20)
+
+
+@pytest.fixture(scope="module")
+def shades():
+    """Sixty grey images whose brightness is their class, with noise."""
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    return [np.clip(60 + 60 * c + rng.normal(0, 30, (32, 32)), 0, 255).astype(np.uint8) for c in y], y
+
+
+def test_the_table_has_what_one_chooses_by(shades, tiny):
+    images, y = shades
+    table = rank_encoders(images, y, [tiny, "efficientnet_lite0"], cv=3)
+    assert set(table["encoder"]) == set(table["name"]) == {tiny.name, "efficientnet_lite0"}
+    assert table["probe"].is_monotonic_decreasing
+    assert (table["probe_low"] <= table["probe"]).all()
+    assert (table["probe"] <= table["probe_high"]).all()
+    assert (table["images"] == 60).all()
+    assert table["frontier"].any()
+    assert table["seconds"].to_numpy() == pytest.approx(60 / table["images_per_second"].to_numpy())
+    assert not table["download"].any()
+    assert set(table.attrs["agreement"]) == {"knn", "logme", "hscore", "top1"}
+    assert table["encoder"][0] in table.attrs["sentence"]
+
+
+def test_a_second_ranking_encodes_nothing(shades, tiny, caplog):
+    images, y = shades
+    first = rank_encoders(images, y, [tiny], cv=3)
+    with caplog.at_level("INFO", "featx"):
+        second = rank_encoders(images, y, [tiny], cv=3)
+    passes = [record.message for record in caplog.records if record.message.startswith("rows=")]
+    assert passes
+    assert all("encoded=0" in message for message in passes)
+    pd.testing.assert_series_equal(first["probe"], second["probe"])
+
+
+def test_all_layers_come_of_one_pass(shades, caplog):
+    images, y = shades
+    with caplog.at_level("INFO", "featx"):
+        table = rank_encoders(
+            images,
+            y,
+            [tiny_encoder()],
+            layers=["feature", "conv1", "conv2"],
+            poolings=["avg", "max"],
+            scores=["knn"],
+            cv=3,
+        )
+    assert len(table) == 5
+    passes = [record.message for record in caplog.records if record.message.startswith("rows=")]
+    assert len(passes) == 1
+    assert "encoded=60" in passes[0]
+
+
+def test_scores_are_those_of_the_embeddings(shades, tiny):
+    images, y = shades
+    table = rank_encoders(images, y, [tiny], scores=["knn"], cv=3)
+    assert table["knn"][0] == pytest.approx(knn_score(featx.ImageEncoder(tiny).transform(images), y))
+    assert "no measure of accuracy" in table.attrs["sentence"]
+
+
+def test_source_classes_serve_where_the_encoder_has_them(shades):
+    images, y = shades
+    table = rank_encoders(images, y, ["efficientnet_lite0"], scores=["leep", "nce", "probe"], cv=3)
+    assert (table[["leep", "nce"]] < 0).all(axis=None)
+
+
+def test_numbers_are_ranked_by_r2(shades, tiny):
+    images, y = shades
+    table = rank_encoders(images, y + 0.5, [tiny], cv=3)
+    assert {"logme", "probe"} <= set(table)
+    assert "knn" not in table
+
+
+def test_candidates_that_differ_in_preprocess_are_told_apart(shades, tiny, caplog):
+    images, y = shades
+    encoders = [tiny, featx.ImageEncoder(tiny, preprocess=featx.Preprocess(size=32, fit="pad"))]
+    with caplog.at_level("INFO", "featx"):
+        table = rank_encoders(images, y, encoders, cv=3)
+    padded = f"{tiny.name} preprocess=Preprocess(size=32, fit=pad)"
+    assert set(table["name"]) == {f"{tiny.name} preprocess=default", padded}
+    assert table.attrs["sentence"].startswith(f"{table['name'][0]}: ")
+    (message,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("round=")]
+    assert message == f"round=1 of=1 images=60 candidates: {tiny.name} preprocess=default, {padded}"
+
+
+@pytest.mark.parametrize("kind", [np.array, list, lambda y: y.astype(float), lambda y: pd.Series(y, dtype="Int64")])
+def test_whole_numbers_are_predicted_and_it_is_said_once(shades, tiny, kind):
+    images, _ = shades
+    kilojoules = np.array([image.mean() * 37 for image in images]).astype(int)
+    with pytest.warns(FeatxWarning, match='Pass task="regression"') as caught:
+        table = rank_encoders(images, kind(kilojoules), [tiny], cv=3)
+    assert [w.filename for w in caught] == [__file__]
+    assert "knn" not in table
+    said = rank_encoders(images, kilojoules, [tiny], cv=3, task="regression")  # a warning would be an error
+    assert said["probe"].tolist() == table["probe"].tolist()
+    with pytest.raises(InputError, match=r'of class .* pass task="regression"'):
+        rank_encoders(images, kilojoules, [tiny], cv=3, task="classification")
+
+
+def test_grams_are_told_in_grams(shades):
+    images, _ = shades
+    grams = np.array([image.mean() for image in images])
+    encoders = [featx.ImageEncoder(tiny_encoder(), layers=["conv1"]), tiny_encoder(1), tiny_encoder(2)]
+    table = rank_encoders(images, grams, encoders, scores=["probe"], scoring="neg_mean_absolute_error", cv=3)
+    assert "points" not in table.attrs["sentence"]
+    assert "neg_mean_absolute_error" in table.attrs["sentence"]
+
+
+def test_neighbours_of_the_same_group_do_not_count(shades, tiny):
+    images, _ = shades
+    y, groups = np.arange(60) % 2, np.arange(60) % 20
+    images = [images[group] for group in groups]
+    table = rank_encoders(images, y, [tiny], scores=["knn", "lda"], groups=groups, cv=3)
+    Z = featx.ImageEncoder(tiny).transform(images)
+    assert table["knn"][0] == pytest.approx(knn_score(Z, y, groups=groups))
+    assert table["lda"][0] == pytest.approx(lda_score(Z, y, groups=groups))
+
+
+def test_a_budget_ends_the_race_of_who_cannot_win():
+    rng = np.random.default_rng(0)
+    y = np.arange(320) % 2
+    images = [np.clip(90 + 60 * c + rng.normal(0, 20, (32, 32)), 0, 255).astype(np.uint8) for c in y]
+    table = rank_encoders(images, y, [tiny_encoder()], layers=["feature", "conv1"], cv=3, budget="5min")
+    assert table["images"][0] == 320
+    assert set(table["images"]) <= {80, 160, 320}
+
+
+def test_time_that_is_over_still_gives_a_table(shades, tiny):
+    images, y = shades
+    turned = [np.rot90(image, k).copy() for k in range(4) for image in images]
+    table = rank_encoders(turned, np.tile(y, 4), [tiny], cv=3, budget=0.001)
+    assert table["images"][0] < 240
+    assert np.isfinite(table["probe"][0])
+
+
+def test_folds_of_ones_own_are_used_with_groups(shades, tiny):
+    images, y = shades
+    groups = np.arange(60) // 6
+    table = rank_encoders(images, y, [tiny], groups=groups, cv=3)
+    own = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
+    assert rank_encoders(images, y, [tiny], cv=iter(own))["probe_low"].notna().all()
+    assert table["probe"].notna().all()
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_copies_on_both_sides_of_a_fold_are_warned_of(shades, tiny, regression):
+    images, y = shades
+    images, y = images + images[:9], np.concatenate([y, y[:9]]) + 0.5 * regression
+    folds = list(KFold(3, shuffle=True, random_state=0).split(images))
+    options = {"encoders": [tiny], "layers": ["feature", "conv1"], "scores": ["probe"]}
+    with pytest.warns(ImageWarning, match=r"groups of copies .* Pass groups=featx\.audit") as caught:
+        rank_encoders(images, y, cv=folds, **options)
+    assert [w.filename for w in caught] == [__file__]
+    rank_encoders(images, y, cv=3, groups=[*range(60), *range(9)], **options)  # a warning would be an error
+
+
+def test_bad_images_are_an_error_or_left_out(shades, tiny):
+    images, y = shades
+    images = [*images[:-1], b"no image"]
+    with pytest.raises(ImageErrors, match="row 59"):
+        rank_encoders(images, y, [tiny], cv=3)
+    with pytest.warns(ImageWarning, match="1 of 60 images cannot be used and are left out") as caught:
+        table = rank_encoders(images, y, [featx.ImageEncoder(tiny, on_error="nan")], cv=3)
+    assert table["images"][0] == 59
+    assert len([w for w in caught if "left out" in str(w.message)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a"] * 60, "one class"),
+        (["a"] * 59 + ["b"], "1 images of class 'b' for cv=5"),
+        ([None] + ["a", "b"] * 29 + ["a"], "no label in rows 0"),
+        (["a", "b"], "for 60 rows"),
+    ],
+)
+def test_labels_that_cannot_be_ranked_by_are_said_before_the_work(shades, tiny, y, message, caplog):
+    with caplog.at_level("INFO", "featx"), pytest.raises(InputError, match=message):
+        rank_encoders(shades[0], y, [tiny])
+    assert not caplog.records
+
+
+def test_an_unknown_layer_is_named(shades, tiny):
+    with pytest.raises(UnknownNameError, match="layer"):
+        rank_encoders(*shades, [tiny], layers=["nowhere"], cv=3)
+
+
+def test_string_labels_and_categories_are_classes(shades, tiny):
+    images, y = shades
+    as_text = rank_encoders(images, np.array(["x", "y", "z"])[y], [tiny], cv=3)
+    as_category = rank_encoders(images, pd.Series(list("xyz"), dtype="category").loc[y], [tiny], cv=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert as_text["probe"].tolist() == as_category["probe"].tolist()
