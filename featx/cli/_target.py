@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from featx._atomic import atomic_file
 from featx.exceptions import FeatxError, ParameterError
 
 
@@ -41,17 +42,14 @@ def replacing(file: str | Path) -> Iterator[Path]:
     """
     check_target(file)
     target = Path(os.path.realpath(file))  # of a link, what it leads to
-    temporary = target.with_name(f".featx-{os.getpid()}{target.suffix}")
     try:
-        temporary.touch()
-        yield temporary
-        os.replace(temporary, target)
+        with atomic_file(target) as temporary:
+            temporary.touch()
+            yield temporary
     except FeatxError:  # some are OSErrors: of the work, not of the writing
         raise
     except OSError as error:
         raise ParameterError(f"{target} cannot be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_target(file: str | Path) -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from featx._new_folder import check_new_folder
+from featx._atomic import check_new_folder
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.cli._csv import write_csv
 from featx.cli._encoder import add_encoder, encoder_parameters

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featx._atomic import atomic_file
 from featx._optional import import_optional
 from featx._version import __version__
 from featx.exceptions import ParameterError
@@ -51,14 +51,11 @@ def write_page(path: str | Path, template: Path, **values: Any) -> Path:
         lstrip_blocks=True,
     )
     text = environment.get_template(template.name).render(version=__version__, **values)
-    temporary = path.with_name(f".featx-{os.getpid()}-{path.name}")
     try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(temporary, path)
+        with atomic_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ParameterError(f"{path.absolute()} cannot be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
+from featx._atomic import atomic_file
 from featx.encoders import Weights, hash_file
 from featx.exceptions import WeightsError
 from featx.persistence._record import WEIGHTS
@@ -55,9 +54,8 @@ def place_published(weights: Weights, folder: Path) -> None:
         return
     _check_published(kept, target.name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as new:
-        shutil.copyfile(kept, Path(new, target.name))
-        os.replace(Path(new, target.name), target)
+    with atomic_file(target) as temporary:
+        shutil.copyfile(kept, temporary)
 
 
 def _check_published(file: Path, name: str) -> None:

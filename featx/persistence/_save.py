@@ -6,7 +6,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featx._new_folder import new_folder
+from featx._atomic import atomic_folder
 from featx.exceptions import ModelError, ParameterError
 from featx.persistence._pack import Packer
 from featx.persistence._rebuild import rebuild
@@ -63,7 +63,7 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     """
     if isinstance(model, type) or not hasattr(model, "get_params"):
         raise ParameterError(f"Got model={model!r}. Expected a scikit-learn estimator (an instance).")
-    with new_folder(Path(folder).expanduser().resolve(), marker=RECORD, error=ModelError) as new:
+    with atomic_folder(Path(folder).expanduser().resolve(), marker=RECORD, error=ModelError) as new:
         try:
             model = model.to_pipeline() if hasattr(model, "to_pipeline") else model
             packer = Packer(model, new)

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from featx._atomic import atomic_file
 from featx.exceptions import FeatxError
 from featx.store.base import KEY_BYTES as KEY
 
@@ -27,7 +28,7 @@ FORMAT = "1"
 DAMAGED = ".damaged"
 # Other files that people put into the folder are not ours to read, to move or to delete.
 SEGMENT_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{12}\.safetensors")
-TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}")
+TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}(\.[a-z]+)?")
 # A lost row is only encoded again, so small files do not wait for the disk.
 _FSYNC_BYTES = 1_000_000
 _TENSORS = {"keys": ("U8", 1), "rows": ("F32", 4), "sums": ("U64", 8)}
@@ -74,16 +75,8 @@ def write_segment(folder: Path, keys: np.ndarray, rows: np.ndarray, metadata: Ma
 
 def publish(path: Path, content: bytes) -> None:
     """Write a file that others see whole or not at all; nothing is left behind where that fails."""
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            if len(content) >= _FSYNC_BYTES:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path, sync=len(content) >= _FSYNC_BYTES) as temporary:
+        temporary.write_bytes(content)
 
 
 def row_sums(rows: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
-from featx._new_folder import check_new_folder, new_folder
+from featx._atomic import atomic_folder, check_new_folder
 from featx._optional import import_optional
 from featx.deploy._bundle import CARD, GRAPH, HEAD, Bundle
 from featx.deploy._columns import Columns, read_columns
@@ -148,7 +148,7 @@ def export_bundle(
     with tempfile.TemporaryDirectory() as scratch:
         reference = Reference(pipeline, stripped, Path(scratch), own_cache=sample is not None)
         plan = _Plan(stripped, reference, rows, quantize, tolerance, builtin=sample is None)
-    with new_folder(target, marker=CARD, error=ExportError) as new:
+    with atomic_folder(target, marker=CARD, error=ExportError) as new:
         card = plan.write(new, head)
     return Bundle(target, card)
 

@@ -1,7 +1,8 @@
-"""A folder that is written whole, or not at all."""
+"""Files and folders that are written whole, or not at all: aside first, then in their place."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,53 @@ from pathlib import Path
 
 from featx.exceptions import FeatxError
 
+# The store, too, knows unfinished files by this beginning.
+TEMPORARY = ".tmp-"
+
+
+@contextmanager
+def atomic_file(file: str | Path, *, sync: bool = False) -> Iterator[Path]:
+    """Write a file aside; it takes its place when the block ends well.
+
+    Parameters
+    ----------
+    file : str or Path
+        An older file, or link, of that name is replaced.
+    sync : bool, default=False
+        Whether the content must be on the disk before the name is.
+
+    Yields
+    ------
+    Path
+        A new name in the same folder, with the same suffix, to write to.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from featx._atomic import atomic_file
+    >>> file = Path(tempfile.mkdtemp()) / "answer.txt"
+    >>> with atomic_file(file) as temporary:
+    ...     _ = temporary.write_text("42")
+    >>> file.read_text()
+    '42'
+    """
+    target = Path(file)
+    temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}{target.suffix}")
+    try:
+        yield temporary
+        if sync:
+            with open(temporary, "rb+") as written:
+                os.fsync(written.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
 
 def check_new_folder(target: Path, *, marker: str, error: type[FeatxError]) -> None:
     """Refuse, before the work, a folder that could not be written or that holds something else.
@@ -17,11 +65,11 @@ def check_new_folder(target: Path, *, marker: str, error: type[FeatxError]) -> N
     Parameters
     ----------
     target : Path
-        Absolute.
+        An absolute path.
     marker : str
         The file by which a folder of this kind is known; such a one may be replaced.
     error : type
-        What is raised.
+        The class of the error that is raised.
     """
     if not target.parent.is_dir():
         raise error(f"Got folder={str(target)!r}, but there is no folder {target.parent}. Make it first.")
@@ -35,8 +83,8 @@ def check_new_folder(target: Path, *, marker: str, error: type[FeatxError]) -> N
 
 
 @contextmanager
-def new_folder(target: Path, *, marker: str, error: type[FeatxError]) -> Iterator[Path]:
-    """A folder beside the target that takes its place once all is written.
+def atomic_folder(target: Path, *, marker: str, error: type[FeatxError]) -> Iterator[Path]:
+    """Write a folder aside; it takes its place when the block ends well.
 
     Parameters
     ----------
@@ -46,7 +94,7 @@ def new_folder(target: Path, *, marker: str, error: type[FeatxError]) -> Iterato
     Yields
     ------
     Path
-        The folder to write.
+        The folder to write to.
     """
     check_new_folder(target, marker=marker, error=error)
     new, old = (target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}.{age}") for age in ("new", "old"))
