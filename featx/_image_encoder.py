@@ -12,7 +12,7 @@ from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
 from featx._machine import count_threads
 from featx.encoders import Encoder, EncoderSpec, resolve
-from featx.extraction import Options, embedding_dims, extract
+from featx.extraction import Extraction, Options
 from featx.images import MAX_PIXELS, Preprocess, as_column
 from featx.store import Store
 
@@ -160,8 +160,7 @@ class ImageEncoder(ColumnEncoder):
             If X is not a container of images; if y is a tensor inside array API dispatch, where embeddings are numpy's.
         """
         refuse_tensors(y=y)
-        self._specs()
-        self._options()
+        extraction_of(self)
         self._remember(as_column(X).name)
         return self
 
@@ -188,11 +187,11 @@ class ImageEncoder(ColumnEncoder):
         InputError, ParameterError
             As in `fit`.
         """
-        specs, options = self._specs(), self._options()
-        return extract(as_column(X), specs, self._store(), options)
+        extraction = extraction_of(self)
+        return extraction.embed(as_column(X))
 
     def _count_outputs(self) -> int:
-        return sum(embedding_dims(self._specs(), self._store(), self._options()))
+        return sum(extraction_of(self).dims())
 
     def _specs(self) -> tuple[EncoderSpec, ...]:
         from featx.runtimes import check_runtime, choose
@@ -226,3 +225,14 @@ class ImageEncoder(ColumnEncoder):
             n_threads=count_threads(self.n_jobs),
             verbose=self._verbosity(),
         )
+
+
+def extraction_of(encoder: ImageEncoder) -> Extraction:
+    """Read an ImageEncoder's parameters as what they stand for; nothing is loaded.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter has a value that is not accepted.
+    """
+    return Extraction(encoder._specs(), encoder._store(), encoder._options())

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx.encoders import FEATURE, Encoder, EncoderSpec, published_weights
 from featx.exceptions import ParameterError
-from featx.extraction import embedding_dims, extract
 from featx.images import as_column
 from featx.store import Store
 
@@ -144,9 +144,9 @@ def embed_layers(
     named = specs_of_layers(encoder, layers, poolings)
     # Two names may be one node.
     specs = list(dict.fromkeys(named.values()))
-    store, options = encoder._store(), encoder._options()
-    rows = extract(as_column(images), specs, store, options)
-    ends = np.cumsum(embedding_dims(specs, store, options))
+    extraction = replace(extraction_of(encoder), specs=tuple(specs))
+    rows = extraction.embed(as_column(images))
+    ends = np.cumsum(extraction.dims())
     parts = dict(zip(specs, np.split(rows, ends[:-1], axis=1), strict=True))
     return {key: parts[spec] for key, spec in named.items()}
 
@@ -161,8 +161,7 @@ def specs_of_layers(
     specs = {}
     for layer in layers:
         for pooling in poolings:
-            at_layer = clone(encoder).set_params(layers=layer, pooling=pooling)
-            (spec,) = at_layer._specs()
+            spec = extraction_of(clone(encoder).set_params(layers=layer, pooling=pooling)).spec
             specs[layer, spec.pooling] = spec
     return specs
 
@@ -195,7 +194,7 @@ def _with_parameters(encoder: str | Encoder | ImageEncoder, parameters: dict[str
 
 
 def _fill(images: Any, encoder: ImageEncoder, layers: Any, poolings: Any) -> list[dict[str, Any]]:
-    store = _Counting(encoder._store())
+    store = _Counting(extraction_of(encoder).store)
     encoder = clone(encoder).set_params(cache=store)
     specs = specs_of_layers(encoder, layers, poolings)
     started = time.perf_counter()

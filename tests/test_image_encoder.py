@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.exceptions import DeviceError, InputError, ParameterError, StoreWarning, UnknownNameError, WeightsError
 
 
@@ -435,7 +436,7 @@ def test_a_reduced_precision_has_rows_of_its_own(tiny, crops, store):
 
 def test_runtimes_share_rows_in_float32_and_not_below(tiny):
     def fingerprint(**options):
-        (spec,) = featx.ImageEncoder(tiny, device="cpu", **options)._specs()
+        (spec,) = extraction_of(featx.ImageEncoder(tiny, device="cpu", **options)).specs
         return spec.fingerprint()
 
     assert fingerprint(runtime="torch") == fingerprint(runtime="openvino")
@@ -446,7 +447,7 @@ def test_a_precision_that_this_machine_lacks_is_no_matter_where_all_is_cached(ti
     reduced = featx.ImageEncoder(tiny, cache=store, runtime="torch", device="cpu", precision="bfloat16")
     rows = reduced.transform(crops[:3])
     keys = np.array([list(featx.images.load(crop)[0]) for crop in crops[:3]], np.uint8)
-    (half,) = featx.ImageEncoder(tiny, precision="float16", device="cuda:0")._specs()
+    (half,) = extraction_of(featx.ImageEncoder(tiny, precision="float16", device="cuda:0")).specs
     store.put_many(half.fingerprint(), keys, rows, {})
     cached = featx.ImageEncoder(tiny, cache=store, precision="float16", device="cuda:0")
     np.testing.assert_array_equal(cached.transform(crops[:3]), rows)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx._precompute import as_image_encoder
 from featx.auditing._calibration import Calibration, calibrate
 from featx.auditing._duplicates import group_alike, merge_groups
@@ -119,7 +119,7 @@ def audit(
     regression = is_regression([] if y is None else y, task, n_folds=cv, stacklevel=2)
     given = _user_groups(groups, n)
     encoder = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
-    encoder._options()
+    extraction_of(encoder)  # wrong parameters are refused before images are read
     seen = survey(column.sources, encoder.max_pixels, encoder.n_jobs)
     ok = np.array([not error for error in seen.errors])
     duplicates, calibration = _duplicates(seen, ok & ~seen.blank)

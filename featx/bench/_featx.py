@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx.bench._job import Job, images_per_second
 from featx.encoders import build_network
 from featx.images import DigestMemo, PixelPath, absolute
-from featx.runtimes import get_runtime
 
 _WARM_UP = 32  # images
 _HELD = 512  # decoded images that are kept for the encoder alone
@@ -33,11 +32,10 @@ class FeatxCandidate:
         self._paths = list(job.paths)
         encoder = self._encoder(cache=False)
         self._transform = encoder.transform
-        self._specs, options = encoder._specs(), encoder._options()
-        self._runtime = get_runtime(
-            self._specs, options.runtime, options.device, options.n_threads
-        )  # the very one that transform uses
-        self._batch_size = options.batch_size or self._runtime.batch_size
+        extraction = extraction_of(encoder)
+        self._specs = extraction.specs
+        self._runtime = extraction.runtime()  # the very one that transform uses
+        self._batch_size = extraction.options.batch_size or self._runtime.batch_size
         self._pixels = self._decode(self._paths[:_HELD])
         self._transform(self._paths[:_WARM_UP])
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx.compare._baselines import BASELINES, baseline_features
 from featx.encoders import Encoder
 from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
@@ -83,7 +83,7 @@ def has_untrained(encoder: ImageEncoder) -> bool:
 
 def untrained(encoder: ImageEncoder) -> ImageEncoder:
     """The same network with random weights and the same preprocessing."""
-    preprocess = encoder._specs()[0].preprocess
+    preprocess = extraction_of(encoder).spec.preprocess
     return clone(encoder).set_params(weights="random", preprocess=preprocess)
 
 

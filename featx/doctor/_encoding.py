@@ -9,13 +9,12 @@ from featx.doctor._finding import Finding
 
 _CODE = """
 import json, numpy
-from featx import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx._machine import count_threads
-from featx.runtimes import get_runtime
 encoder = ImageEncoder(cache=False, verbose=0)
 row = encoder.transform([numpy.zeros((32, 32, 3), "uint8")])
 assert numpy.isfinite(row).all(), "the embedding is not finite"
-runtime = get_runtime(encoder._specs())
+runtime = extraction_of(encoder).runtime()
 print(json.dumps([runtime.name, runtime.device, count_threads(None)]))
 """
 

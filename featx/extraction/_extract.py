@@ -67,6 +67,47 @@ class Options:
     verbose: int = 0
 
 
+@dataclass(frozen=True)
+class Extraction:
+    """What turns a column of images into embeddings: which layers of a network, where rows are kept, and how.
+
+    Attributes
+    ----------
+    specs : tuple of EncoderSpec
+        Layers of one network, in the order of the output's columns.
+    store : Store or None
+        Where rows are kept; None keeps nothing.
+    options : Options
+        How missing rows are encoded.
+    """
+
+    specs: tuple[EncoderSpec, ...]
+    store: Store | None
+    options: Options
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The first layer's spec; name, weights, preprocessing and precision are all layers' own."""
+        return self.specs[0]
+
+    def fingerprints(self) -> tuple[str, ...]:
+        """Name each layer's rows in a store."""
+        return tuple(spec.fingerprint() for spec in self.specs)
+
+    def embed(self, column: ImageColumn) -> np.ndarray:
+        """Embed images, as `extract` does: (n, sum of dims), float32."""
+        return extract(column, self.specs, self.store, self.options)
+
+    def dims(self) -> tuple[int, ...]:
+        """Length of each layer's embedding; the network is built only if neither specs nor store tell."""
+        table = Table(np.empty((0, DIGEST_BYTES), np.uint8), self.specs, self.store)
+        return table.dims() or self.runtime().dims
+
+    def runtime(self) -> Runtime:
+        """Load what runs the network, or find it loaded."""
+        return _runtime(self.specs, self.options)
+
+
 def extract(column: ImageColumn, specs: Sequence[EncoderSpec], store: Store | None, options: Options) -> np.ndarray:
     """Embed images, encoding only what the store does not know.
 
@@ -118,12 +159,6 @@ def extract(column: ImageColumn, specs: Sequence[EncoderSpec], store: Store | No
     )
     failures.settle(stored=table.stored)
     return embeddings
-
-
-def embedding_dims(specs: Sequence[EncoderSpec], store: Store | None, options: Options) -> tuple[int, ...]:
-    """Length of each layer's embedding; the network is built only if neither specs nor store tell."""
-    table = Table(np.empty((0, DIGEST_BYTES), np.uint8), specs, store)
-    return table.dims() or _runtime(specs, options).dims
 
 
 def _runtime(specs: Sequence[EncoderSpec], options: Options) -> Runtime:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx._optional import import_optional
 from featx.encoders import Encoder
 from featx.exceptions import InputError, ParameterError
@@ -243,9 +243,8 @@ class FineTuner(BaseEstimator):
                 f"Got {encoder!r}. Expected an ImageEncoder with layers=None and precision='float32': its own feature "
                 "is what a head is trained on."
             )
-        if encoder._specs()[0].graph is not None:
+        if extraction_of(encoder).spec.graph is not None:
             raise ParameterError(f"Got {encoder.encoder!r}, a graph in a file, whose weights cannot be tuned.")
-        encoder._options()
 
     def _task(self, X: Any, y: Any, sample_weight: Any = None, share: float = 1.0, class_weight: Any = None) -> Task:
         n = len(as_column(X))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx._precompute import embed_layers
 from featx.encoders import FEATURE
 from featx.exceptions import InputError
@@ -48,7 +48,8 @@ def read_inputs(
     node = tunable.node
     if node is None:
         column = as_column(images)
-        inputs, good = read_pixels(column, encoder._specs()[0], encoder._options())
+        extraction = extraction_of(encoder)
+        inputs, good = read_pixels(column, extraction.spec, extraction.options)
         Z = _embed(column, encoder, good) if probe else None
     else:
         layers = dict.fromkeys([FEATURE, node] if probe else [node])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx._machine import available_memory
 from featx.encoders import Encoder, EncoderSpec, identify_callable, to_node
 from featx.exceptions import ImageErrors, InputError
@@ -98,7 +98,8 @@ class Job:
     """
 
     def __init__(self, parameters: dict[str, Any], encoder: ImageEncoder, tasks: Sequence[Task], seed: int):
-        self.spec = encoder._specs()[0]
+        self._extraction = extraction_of(encoder)
+        self.spec = self._extraction.spec
         self.parameters = _settle(parameters, self.spec)
         self.tasks = tasks
         self.seed = seed
@@ -146,7 +147,7 @@ class Job:
         plain |= {"seed": self.seed, "fingerprint": self.spec.fingerprint(), "shares": [t.share for t in self.tasks]}
         arrays = [array for task in self.tasks for array in (task.labels.targets, task.weights)]
         columns = [as_column(task.images) for task in self.tasks]
-        return Checkpoint(folder, make_key(columns, arrays, plain, self._encoder._options().max_pixels))
+        return Checkpoint(folder, make_key(columns, arrays, plain, self._extraction.options.max_pixels))
 
     @cached_property
     def firsts(self) -> list[int]:

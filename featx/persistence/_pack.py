@@ -12,7 +12,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx.encoders import Encoder, EncoderSpec, GraphEncoder, hash_file, published_weights
 from featx.exceptions import ModelError
 from featx.persistence._published import keep_published
@@ -71,7 +71,7 @@ class Packer:
         )
 
     def _pack_image_encoder(self, encoder: ImageEncoder) -> ImageEncoder:
-        specs, changes = encoder._specs(), _without_this_machine(encoder)
+        specs, changes = extraction_of(encoder).specs, _without_this_machine(encoder)
         if isinstance(encoder.encoder, Encoder):
             changes["encoder"] = self._pack_encoder(encoder.encoder, specs)
         else:

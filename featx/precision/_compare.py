@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx._pipeline import image_pipeline
 from featx.auditing import warn_of_copies
 from featx.encoders import PRECISIONS, Encoder
@@ -26,7 +26,6 @@ from featx.exceptions import (
 from featx.extraction import decode_some, network_rate
 from featx.images import as_column
 from featx.precision._quantize import quantize_encoder
-from featx.runtimes import get_runtime
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +128,7 @@ def compare_precisions(
         y = check_y(y, n, regression)
         folds = make_folds(y, cv, groups, regression=regression)
     base = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
-    pixels = decode_some(base._specs()[0], images)
+    pixels = decode_some(extraction_of(base).spec, images)
     if not pixels:
         raise InputError("Got no readable image. Expected at least one, better a few hundred.")
     reference = _Candidate(base, "float32", images)
@@ -158,14 +157,15 @@ class _Candidate:
             self._encoder.set_params(
                 encoder=quantize_encoder(base, images), weights="default", runtime="openvino", device="cpu"
             )
-        specs, self._options = self._encoder._specs(), self._encoder._options()
+        extraction = extraction_of(self._encoder)
+        self._n_threads = extraction.options.n_threads
         # First, so that a precision that the device lacks is known before images are read.
-        self._runtime = get_runtime(specs, self._options.runtime, self._options.device, self._options.n_threads)
+        self._runtime = extraction.runtime()
         self.embeddings = np.asarray(self._encoder.transform(images))
 
     def rate(self, pixels: np.ndarray) -> float:
         """Images/s of the network alone."""
-        return network_rate(self._runtime, pixels, self._options.n_threads)
+        return network_rate(self._runtime, pixels, self._n_threads)
 
 
 def _rates(candidates: list[_Candidate], pixels: Sequence[np.ndarray]) -> list[float]:

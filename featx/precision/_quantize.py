@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx._optional import import_optional
 from featx.encoders import Encoder, GraphEncoder
 from featx.exceptions import InputError, ParameterError
@@ -63,7 +63,7 @@ def quantize_encoder(
     (20, 1280)
     """
     with_parameters = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
-    specs = with_parameters._specs()
+    specs = extraction_of(with_parameters).specs
     if len(specs) > 1 or specs[0].layer != "feature" or specs[0].weights.startswith("int8:"):
         raise ParameterError(f"Got {encoder!r}. Expected an encoder in float32, with layers=None: its own feature.")
     nncf = import_nncf("quantize_encoder")

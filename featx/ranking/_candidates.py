@@ -11,7 +11,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx.encoders import Encoder, Weights, list_encoders, published_weights
 from featx.exceptions import ParameterError
 from featx.images import Preprocess
@@ -128,7 +128,7 @@ def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Without those that do the same in the same way as an earlier one."""
     seen = {}
     for candidate in candidates:
-        rows = tuple(spec.fingerprint() for spec in candidate.encoder()._specs())
+        rows = extraction_of(candidate.encoder()).fingerprints()
         seen.setdefault((rows, *_traits(candidate).values()), candidate)
     return list(seen.values())
 
@@ -187,7 +187,7 @@ def _short(value: Any) -> str:
 
 def _network(encoder: Any) -> Network:
     encoder = clone(encoder) if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
-    specs = encoder._specs()
+    specs = extraction_of(encoder).specs
     layers, pooling = tuple(spec.layer for spec in specs), specs[0].pooling
     published = _published(encoder)
     return Network(

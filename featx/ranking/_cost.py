@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx.encoders import EncoderSpec, network_size
 from featx.extraction import decode_some, decoding_rate, network_rate
 from featx.ranking._candidates import Candidate
@@ -48,16 +48,14 @@ class Clock:
 
     def images_per_second(self, candidate: Candidate) -> float:
         """Rate of decoding and encoding together, each timed alone: 1 / (1/decode + 1/encode)."""
-        from featx.runtimes import get_runtime
-
-        encoder = candidate.encoder()
-        specs, options = encoder._specs(), encoder._options()
-        pixels, decoding = self._decode(specs, options.n_threads)
+        extraction = extraction_of(candidate.encoder())
+        n_threads = extraction.options.n_threads
+        pixels, decoding = self._decode(extraction.specs, n_threads)
         if not len(pixels):
             return float("nan")
-        runtime = get_runtime(specs, options.runtime, options.device, options.n_threads)
+        runtime = extraction.runtime()
         runtime.run(pixels[:1])
-        return 1 / (1 / decoding + 1 / network_rate(runtime, pixels, options.n_threads))
+        return 1 / (1 / decoding + 1 / network_rate(runtime, pixels, n_threads))
 
     def _decode(self, specs: Sequence[EncoderSpec], n_threads: int) -> tuple[np.ndarray, float]:
         """Some pixels, and the rate at which they come; networks of one preprocessing share both."""
@@ -71,7 +69,7 @@ class Clock:
 
 def size_of(candidate: Candidate) -> Size:
     """How large a candidate's network is, up to its layer."""
-    specs = candidate.encoder()._specs()
+    specs = extraction_of(candidate.encoder()).specs
     if specs[0].graph is not None:
         size = specs[0].graph.stat().st_size / _MB
         return Size(size, size)
@@ -82,4 +80,4 @@ def size_of(candidate: Candidate) -> Size:
 
 def has_logits(encoder: ImageEncoder) -> bool:
     """Whether a network has a classifier of its source's classes."""
-    return encoder._specs()[0].classifier is not None
+    return extraction_of(encoder).spec.classifier is not None

@@ -7,6 +7,7 @@ import torch
 from sklearn.datasets import load_sample_images
 
 import featx
+from featx._image_encoder import extraction_of
 from tests.encoders.test_efficientnet_lite import NAMES, normalise, pixels_of, reference_of
 
 
@@ -14,7 +15,7 @@ def main() -> None:
     photos = list(load_sample_images().images)
     for name in NAMES:
         reference = reference_of(name)
-        size = featx.ImageEncoder(name)._specs()[0].preprocess.size
+        size = extraction_of(featx.ImageEncoder(name)).spec.preprocess.size
         with torch.inference_mode():
             features = reference.extract_features(normalise(pixels_of(photos, size))).mean((2, 3)).numpy()
         rows = featx.ImageEncoder(name, cache=False, verbose=0).transform(photos)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.images import PixelPath
 from featx.runtimes import get_runtime
 from tests.benchmarks.photos import write_distinct
@@ -25,7 +26,7 @@ def main() -> None:
         model = featx.image_pipeline("logistic", cache=False, verbose=0)
         model.fit(paths[:40], np.arange(40) % 2)
         encoder = model.named_steps["encoder"]
-        (spec,) = encoder._specs()
+        (spec,) = extraction_of(encoder).specs
         pixel_path, runtime = PixelPath(spec.preprocess), get_runtime([spec])
         times: dict[str, list[float]] = {"predict": [], "decode": [], "encode": []}
         for path in paths:

@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.cli._encoder import add_encoder, encoder_parameters
 
 
@@ -57,4 +58,4 @@ def test_no_cache_and_a_cache_contradict(capsys):
 
 def test_layers_may_be_named_as_in_every_network():
     chosen = parameters("--encoder", "resnet18", "--layers", "early,late")
-    assert [spec.layer for spec in featx.ImageEncoder(**chosen)._specs()] == ["layer1", "layer3"]
+    assert [spec.layer for spec in extraction_of(featx.ImageEncoder(**chosen)).specs] == ["layer1", "layer3"]

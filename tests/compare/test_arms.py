@@ -3,6 +3,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.compare._arms import check_arms, embed_arms, good_rows, has_untrained, untrained
 from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
 from featx.images import as_column
@@ -32,7 +33,7 @@ def test_extra_arms_are_estimators_with_names_of_their_own():
 
 def test_the_untrained_network_sees_the_same_pixels():
     encoder = featx.ImageEncoder(preprocess="squash", cache=False)
-    (spec,), (random,) = encoder._specs(), untrained(encoder)._specs()
+    (spec,), (random,) = extraction_of(encoder).specs, extraction_of(untrained(encoder)).specs
     assert random.preprocess == spec.preprocess
     assert random.weights.startswith("random:0")
 

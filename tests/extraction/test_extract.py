@@ -9,8 +9,9 @@ from PIL import Image
 from sklearn.model_selection import cross_val_score
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.exceptions import ImageErrors, ImageWarning, NonFiniteEmbeddingError
-from featx.extraction import Options, _turns, embedding_dims, extract
+from featx.extraction import Extraction, Options, _turns, extract
 from featx.extraction import _extract as module
 from featx.images import as_column
 from tests.networks import Broken, Overflowing, tiny_encoder, wrap
@@ -36,7 +37,7 @@ def rows_in(store) -> int:
 def test_each_distinct_image_is_run_once(tiny, crops, store, caplog):
     caplog.set_level("INFO", "featx")
     column = as_column([*crops, *crops[:10]])
-    specs = featx.ImageEncoder(tiny)._specs()
+    specs = extraction_of(featx.ImageEncoder(tiny)).specs
     extract(column, specs, store, Options())
     assert "rows=50 hits=10 encoded=40 failed=0 seconds=" in caplog.text
     caplog.clear()
@@ -306,7 +307,7 @@ def test_a_broken_network_is_given_up_early(crops, store, monkeypatch):
 def test_the_length_of_an_embedding_is_told_by_the_store_without_the_network(tiny, crops, store):
     encoder = featx.ImageEncoder(tiny, layers="conv1", cache=store)
     encoder.transform(crops[:2])
-    assert embedding_dims(encoder._specs(), store, Options(device="cuda:99")) == (6,)
+    assert Extraction(extraction_of(encoder).specs, store, Options(device="cuda:99")).dims() == (6,)
 
 
 def test_two_encoders_in_one_store_never_mix(crops, store):

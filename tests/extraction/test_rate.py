@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.extraction import _rate, decode_some, decoding_rate, network_rate
 
 
 def spec(encoder):
-    return featx.ImageEncoder(encoder)._specs()[0]
+    return extraction_of(featx.ImageEncoder(encoder)).spec
 
 
 class Noting:

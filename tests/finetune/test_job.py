@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.exceptions import ImageErrors, InputError, ParameterError
 from featx.finetune import FineTuneClassifier, _job
 from featx.finetune._classes import Classes
@@ -119,6 +120,6 @@ def test_what_comes_out_is_an_encoder_with_the_first_tasks_head(crops, tiny):
 )
 def test_where_norms_follow_the_batches_no_probe_is_asked(given, settled):
     parameters = FineTuneClassifier("resnet18", **given).get_params(deep=False)
-    (spec,) = featx.ImageEncoder("resnet18", weights=parameters["weights"])._specs()
+    (spec,) = extraction_of(featx.ImageEncoder("resnet18", weights=parameters["weights"])).specs
     found = _settle(parameters, spec)
     assert (found["train_norms"], found["start"]) == settled

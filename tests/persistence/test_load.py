@@ -22,6 +22,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.exceptions import FeatxError, FeatxWarning, ModelError
 from featx.persistence._record import RECORD
 from featx.text import TextEncoder
@@ -200,7 +201,7 @@ def test_format_version_1_still_loads_and_predicts(tmp_path):
     model = featx.load(tmp_path / "model")
     assert model.predict(images).tolist() == labels
     fingerprints = json.loads((ARTIFACT / RECORD).read_text())["encoders"][0]["fingerprints"]
-    assert [spec.fingerprint() for spec in model[0]._specs()] == fingerprints
+    assert list(extraction_of(model[0]).fingerprints()) == fingerprints
 
 
 def test_what_is_written_today_is_still_format_version_1(tmp_path):

@@ -21,6 +21,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import __main__
 import featx
+from featx._image_encoder import extraction_of
 from featx.encoders import GraphEncoder, _timm
 from featx.encoders._registry import get_architecture
 from featx.exceptions import ConversionError, ModelError, ParameterError, WeightsError
@@ -54,7 +55,7 @@ def travel(model, folder: Path):
 
 
 def fingerprint(encoder: featx.ImageEncoder) -> str:
-    return encoder._specs()[0].fingerprint()
+    return extraction_of(encoder).spec.fingerprint()
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -65,13 +66,13 @@ def test_a_weights_file_comes_along_and_stays_the_same_encoder(suffix, state, tm
     else:
         save_file(torch.load(state), own)
     encoder = featx.ImageEncoder(NETWORK, weights=own, layers=["features.2", "features.9"], pooling="max")
-    expected = [spec.fingerprint() for spec in encoder._specs()]
+    expected = list(extraction_of(encoder).fingerprints())
     featx.save(encoder, tmp_path / "model")
     own.unlink()
     again = featx.load(tmp_path / "model")
     assert Path(again.weights).parent == tmp_path / "model" / "weights"
     assert Path(again.weights).suffix == suffix
-    assert [spec.fingerprint() for spec in again._specs()] == expected
+    assert list(extraction_of(again).fingerprints()) == expected
 
 
 def test_a_checkpoint_of_a_registered_network_comes_along(state, tmp_path, crops):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.encoders import Weights, _efficientnet_lite, _registry, hash_file, published_weights
 from featx.encoders._weights import read_state_dict
 from featx.exceptions import MissingDependencyError, WeightsError
@@ -91,5 +92,5 @@ def test_a_model_brings_them_along(tmp_path, monkeypatch, crops, store):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "there"))
     again = featx.load(tmp_path / "model")
     assert entry.is_local()
-    assert again._specs()[0].fingerprint() == encoder._specs()[0].fingerprint()
+    assert extraction_of(again).spec.fingerprint() == extraction_of(encoder).spec.fingerprint()
     torch.testing.assert_close(*map(torch.from_numpy, (again.transform(crops[:2]), rows)), rtol=1e-5, atol=1e-5)

@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.base import clone
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.encoders import list_layers
 from featx.exceptions import InputError, MissingDependencyError, ParameterError, WeightsError
 from featx.runtimes import _loading
@@ -64,7 +65,7 @@ def test_it_is_saved_with_its_file(made, crops, tmp_path):
     featx.save(encoder, tmp_path / "model")
     again = featx.load(tmp_path / "model")
     assert again.encoder.file.parent == tmp_path / "model" / "weights"
-    assert again._specs()[0].fingerprint() == encoder._specs()[0].fingerprint()
+    assert extraction_of(again).spec.fingerprint() == extraction_of(encoder).spec.fingerprint()
     np.testing.assert_array_equal(again.transform(crops[:3]), encoder.transform(crops[:3]))
 
 

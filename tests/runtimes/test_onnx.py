@@ -5,6 +5,7 @@ import onnxruntime
 import pytest
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.exceptions import ConversionError
 from featx.runtimes import _onnx
 from featx.runtimes._onnx import OPSET, to_onnx
@@ -17,13 +18,13 @@ def embed(model, pixels: np.ndarray) -> np.ndarray:
 
 
 def specs_of(encoder, **parameters):
-    return featx.ImageEncoder(encoder, **parameters)._specs()
+    return extraction_of(featx.ImageEncoder(encoder, **parameters)).specs
 
 
 def test_the_default_encoder_gives_its_own_numbers(crops):
     encoder = featx.ImageEncoder(cache=False, verbose=0)
-    pixels = np.stack([encoder._specs()[0].preprocess(_rgb(crop)) for crop in crops[:3]])
-    got, expected = embed(to_onnx(encoder._specs()), pixels), encoder.transform(crops[:3])
+    pixels = np.stack([extraction_of(encoder).spec.preprocess(_rgb(crop)) for crop in crops[:3]])
+    got, expected = embed(to_onnx(extraction_of(encoder).specs), pixels), encoder.transform(crops[:3])
     assert np.linalg.norm(got - expected) / np.linalg.norm(expected) < 1e-5
 
 
@@ -45,7 +46,7 @@ def test_layers_lie_side_by_side(tiny, crops):
     encoder = featx.ImageEncoder(tiny, layers=["conv1", "conv2"], cache=False, verbose=0)
     pixels = np.stack([TINY(_rgb(crop)) for crop in crops[:4]])
     np.testing.assert_allclose(
-        embed(to_onnx(encoder._specs()), pixels), encoder.transform(crops[:4]), rtol=1e-4, atol=1e-5
+        embed(to_onnx(extraction_of(encoder).specs), pixels), encoder.transform(crops[:4]), rtol=1e-4, atol=1e-5
     )
 
 

@@ -13,7 +13,9 @@ from featx.deploy._bundle import CARD, FORMAT, digest_card, digest_file
 # Byte for byte, at the same place in the package "predictor": their relative imports hold there too.
 COPIED = (
     "_machine.py",
+    "_manifest.py",
     "_trusted.py",
+    "_validate.py",
     "exceptions.py",
     "images/_accept.py",
     "images/_decode.py",

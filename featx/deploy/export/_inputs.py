@@ -13,7 +13,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx.encoders import EncoderSpec
 from featx.exceptions import ExportError
 
@@ -43,7 +43,7 @@ class ImageInput:
 
     @property
     def specs(self) -> tuple[EncoderSpec, ...]:
-        return in_float32(self.encoder)._specs()
+        return extraction_of(in_float32(self.encoder)).specs
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, extraction_of
 from featx.deploy.export._equivalent import equivalents
 from featx.deploy.export._inputs import ImageInput, ValueInput, join, unwrap, value_input, walk
 from featx.exceptions import ExportError
@@ -155,7 +155,7 @@ def _names(table: ColumnTransformer) -> list[str] | None:
 
 
 def _only_image(model: Any, encoders: Sequence[ImageEncoder]) -> list[ImageInput]:
-    if len({encoder._specs() for encoder in encoders}) > 1:
+    if len({extraction_of(encoder).specs for encoder in encoders}) > 1:
         raise ExportError(
             "Got several encoders on one column of images. Expected one: use layers=[...] of one encoder, or a "
             "ColumnTransformer with a column for each."

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from featx._image_encoder import extraction_of
 from featx.deploy._engine import as_tensor
 from featx.deploy.export._graph import EncoderGraph, assemble
 from featx.deploy.export._head import convert_head
@@ -26,7 +27,7 @@ def pixels():
 
 @pytest.fixture(scope="module")
 def network(encoder):
-    return lambda **parameters: to_onnx(encoder(**parameters)._specs())
+    return lambda **parameters: to_onnx(extraction_of(encoder(**parameters)).specs)
 
 
 def run(model, feeds):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import featx
+from featx._image_encoder import extraction_of
 from featx.deploy.export._shrink import shrink
 from featx.runtimes._onnx import to_onnx
 
@@ -29,7 +30,7 @@ def relative(got, expected):
 
 
 def test_float16_halves_the_default_encoder_and_moves_it_little():
-    specs = featx.ImageEncoder(cache=False)._specs()
+    specs = extraction_of(featx.ImageEncoder(cache=False)).specs
     whole, half = to_onnx(specs), shrink(to_onnx(specs), "float16", [])
     assert 0.49 < half.ByteSize() / whole.ByteSize() < 0.56
     pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
@@ -37,7 +38,7 @@ def test_float16_halves_the_default_encoder_and_moves_it_little():
 
 
 def test_small_weights_and_the_next_export_stay_as_they_are(encoder, pixels):
-    specs = encoder()._specs()
+    specs = extraction_of(encoder()).specs
     whole = run(to_onnx(specs), pixels)
     shrink(to_onnx(specs), "float16", [])
     np.testing.assert_array_equal(run(to_onnx(specs), pixels), whole)
@@ -46,7 +47,7 @@ def test_small_weights_and_the_next_export_stay_as_they_are(encoder, pixels):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_int8_is_near_the_whole_one_and_not_the_same(encoder, pixels):
     pytest.importorskip("nncf", reason="needs pip install 'featx[quantize]'")
-    specs = encoder()._specs()
+    specs = extraction_of(encoder()).specs
     expected = run(to_onnx(specs), pixels)
     model = shrink(to_onnx(specs), "int8", list(pixels))
     assert any(node.op_type == "QuantizeLinear" for node in model.graph.node)
