@@ -60,7 +60,7 @@ class ImageEncoder(ColumnEncoder):
         CUDA). It changes memory and speed, never an embedding.
     cache : bool, str, Path or Store, default=True
         True is ``$FEATX_CACHE`` or this user's cache folder; a path is that
-        folder; an object with get_many, put_many and turn is used as it is;
+        folder; an object with get_many, put_many and lock is used as it is;
         False keeps nothing.
     on_error : {"raise", "nan"}, default="raise"
         ``"raise"`` encodes every readable image, then raises one `ImageErrors`

@@ -176,7 +176,7 @@ class _Counting:
 
     def __init__(self, store: Store):
         self._store = store
-        self.get_many, self.turn = store.get_many, store.turn
+        self.get_many, self.lock = store.get_many, store.lock
         self.new: Counter[str] = Counter()
 
     def put_many(self, fingerprint: str, keys: np.ndarray, rows: np.ndarray, meta: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import featx
 from featx._precompute import embed_layers
 from featx.exceptions import ImageErrors, ImageWarning, ParameterError, UnknownNameError
-from featx.extraction import _encode
+from featx.extraction import _batches
 from tests.networks import TINY, TinyNet, make_tiny
 
 
@@ -35,13 +36,13 @@ def counting(store) -> featx.ImageEncoder:
 @pytest.fixture
 def decoded(monkeypatch) -> list:
     """What is decoded, source by source."""
-    sources, decode = [], _encode._decode
+    sources, decode = [], _batches._decode
 
     def noting(source, *arguments):
         sources.append(source)
         return decode(source, *arguments)
 
-    monkeypatch.setattr(_encode, "_decode", noting)
+    monkeypatch.setattr(_batches, "_decode", noting)
     return sources
 
 
@@ -75,7 +76,7 @@ def test_one_decode_and_one_forward_pass_serve_all_layers(counting, files, decod
     embed_layers(files[:1], encoder, LAYERS, ["avg", "gem"])
     decoded.clear()
     assert passes(lambda: embed_layers(files, encoder, LAYERS, ["avg", "gem"])) == len(files)
-    assert sorted(decoded) == sorted(files)
+    assert sorted(decoded) == sorted(Path(file).read_bytes() for file in files)
 
 
 def test_layers_that_are_known_are_read_and_not_encoded(counting, files, decoded):

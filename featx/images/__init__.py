@@ -8,7 +8,15 @@ from featx.images._note import BLANK, note_on
 from featx.images._pixel_path import PixelPath
 from featx.images._preprocess import FITS, Preprocess
 from featx.images._read import is_path, read_file, to_pixels
-from featx.images._source import DIGEST_BYTES, absolute, digest_many, load
+from featx.images._source import (
+    DIGEST_BYTES,
+    UnreadFile,
+    absolute,
+    digest_many,
+    digest_unread,
+    load,
+    read_in_parts,
+)
 
 __all__ = [
     "BLANK",
@@ -21,9 +29,11 @@ __all__ = [
     "ImageColumn",
     "PixelPath",
     "Preprocess",
+    "UnreadFile",
     "absolute",
     "as_column",
     "digest_many",
+    "digest_unread",
     "identify",
     "is_missing",
     "is_path",
@@ -31,5 +41,6 @@ __all__ = [
     "note_on",
     "open_header",
     "read_file",
+    "read_in_parts",
     "to_pixels",
 ]

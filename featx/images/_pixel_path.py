@@ -8,6 +8,7 @@ import numpy as np
 
 from featx.images._decode import MAX_PIXELS
 from featx.images._preprocess import Preprocess
+from featx.images._read import to_pixels
 from featx.images._source import load
 
 # A JPEG is decoded at a fraction of its size only where this many times the pixels that are needed are left:
@@ -51,6 +52,10 @@ class PixelPath:
         """
         digest, image = load(source, self.max_pixels, self.at_least)
         return digest, self.preprocess(image)
+
+    def pixels(self, source: object) -> np.ndarray:
+        """Only the pixels, where the digest is known."""
+        return self.preprocess(to_pixels(source, self.max_pixels, self.at_least))
 
     @property
     def at_least(self) -> int | None:

@@ -17,7 +17,7 @@ from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedS
 
 _MERGE_FILES = 64
 _SMALL_ROWS = 1024
-# Bounds the memory of one merge; the next turn goes on.
+# Bounds the memory of one merge; the next holder of the lock goes on.
 _MERGED_AT_ONCE = 2 * _MERGE_FILES
 # A folder that is merged faster than it is read costs an encoding, not a hang.
 _LISTINGS = 5
@@ -148,7 +148,7 @@ class Folder:
     def tidy(self) -> None:
         """Move damaged segments aside, merge small ones, remove what killed writers left.
 
-        Only for the holder of the turn.
+        Only for the holder of the lock.
         """
         with self._lock:
             self._sweep()

@@ -133,8 +133,8 @@ class EmbeddingStore:
             raise StoreError(f"The cache folder {folder.path} cannot be written: {error.strerror or error}.") from error
 
     @contextmanager
-    def turn(self, fingerprint: str) -> Iterator[None]:
-        """Take turns with the other processes; see `featx.store.Store.turn`."""
+    def lock(self, fingerprint: str) -> Iterator[None]:
+        """Take turns with the other processes; see `featx.store.Store.lock`."""
         folder = self._folder(fingerprint)
         lock = self._acquire(folder)
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from featx._warn_once import warn_once
 from featx.exceptions import FeatxWarning, InputError, NonFiniteEmbeddingError, list_rows
-from featx.extraction import Table, encode_in_turns, progress_bar
+from featx.extraction import Table, encode_missing, progress_bar
 from featx.images import DIGEST_BYTES, ImageColumn, is_missing
 from featx.store import Store
 from featx.text._accept import digest_texts
@@ -69,6 +69,7 @@ def embed(column: ImageColumn, spec: TextSpec, store: Store | None, options: Opt
         _settle_missing(column, options.on_missing)
     texts = [column.sources[i] for i in present]
     table = Table(digest_texts(texts), [spec], store)
+    table.look_up()
     encoded = 0 if table.known.all() else _encode_missing(texts, table, spec, options)
     if not table.known.all():
         odd = present[sorted(row for i in np.flatnonzero(~table.known) for row in table.rows_of(i))]
@@ -87,7 +88,9 @@ def embed(column: ImageColumn, spec: TextSpec, store: Store | None, options: Opt
 
 def embedding_dim(spec: TextSpec, store: Store | None, options: Options) -> int:
     """Length of an embedding; the model is loaded only if the store does not tell."""
-    return _dim(Table(np.empty((0, DIGEST_BYTES), np.uint8), [spec], store), spec, options)
+    table = Table(np.empty((0, DIGEST_BYTES), np.uint8), [spec], store)
+    table.look_up()
+    return _dim(table, spec, options)
 
 
 def _dim(table: Table, spec: TextSpec, options: Options) -> int:
@@ -96,7 +99,7 @@ def _dim(table: Table, spec: TextSpec, options: Options) -> int:
 
 
 def _encode_missing(texts: Sequence[str], table: Table, spec: TextSpec, options: Options) -> int:
-    """Encode, a chunk and a turn at a time; returns how many texts this process encoded."""
+    """Encode, chunk by chunk; returns how many texts this process encoded."""
     hits = int(table.counts()[table.known].sum())
     n = np.count_nonzero(~table.known)
 
@@ -112,7 +115,7 @@ def _encode_missing(texts: Sequence[str], table: Table, spec: TextSpec, options:
         return len(encoded)
 
     with progress_bar(n, hits=hits, description=spec.name, verbose=options.verbose, unit="text") as bar:
-        return encode_in_turns(table, work, bar)
+        return encode_missing(table, work, bar)
 
 
 def _settle_missing(column: ImageColumn, on_missing: str) -> None:

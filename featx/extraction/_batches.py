@@ -1,4 +1,4 @@
-"""Missing images -> pixels -> rows: threads that each decode a batch, then have it encoded."""
+"""Images -> pixels -> rows, batch by batch: threads that each decode a batch, then have it encoded."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CHANGED = "the file changed while it was read; run again"
 
 @dataclass
 class Batch:
-    """What became of a few images.
+    """A few images after they went through decoder and network.
 
     Attributes
     ----------
     positions : list of int
-        Those that are encoded.
+        The images that were encoded.
     rows : ndarray of shape (n, dim), float32, or None
-        Their embeddings; None where there are none.
+        Their embeddings; None if there are none.
     reasons : dict of int to str
-        Why the others have no pixels.
+        Why the other images have no pixels.
     """
 
     positions: list[int] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Batch:
 
 
 def encode_ahead(
-    images: Sequence[tuple[Any, bytes]],
+    images: Sequence[tuple[Any, bytes | None]],
     run: Callable[[np.ndarray], np.ndarray],
     *,
     path: PixelPath,
@@ -52,19 +52,22 @@ def encode_ahead(
     Parameters
     ----------
     images : sequence of (source, digest)
+        A source whose content has another digest by now is refused; None is not compared.
     run : callable
-        uint8 (n, size, size, 3) -> float32 (n, dim); called from the threads.
+        The network, uint8 (n, size, size, 3) -> float32 (n, dim); the threads call it.
     path : PixelPath
-        Source -> digest, pixels.
+        Turns a source into its digest and pixels.
     batch_size : int
+        Images of a batch; the last one may be smaller.
     pool : Executor
+        The threads.
     ahead : int
         How many batches may be under way.
 
     Yields
     ------
     Batch
-        In order. After an error or an interruption, what was begun still comes, then the error.
+        In order. After an error or an interruption the batches that were begun still come, then the error.
     """
 
     def work(start: int) -> Batch:
@@ -81,7 +84,7 @@ def encode_ahead(
             batch.rows = run(pixels[: len(batch.positions)])
         return batch
 
-    waiting = deque()
+    waiting: deque[Future[Batch]] = deque()
     try:
         for start in range(0, len(images), batch_size):
             waiting.append(pool.submit(work, start))
@@ -102,7 +105,7 @@ def encode_ahead(
 
 
 def rest(batches: Iterator[Batch], error: BaseException) -> Iterator[Batch]:
-    """What was begun of `encode_ahead` when its consumer was interrupted by an error."""
+    """Yield the batches that `encode_ahead` had begun when an error interrupted its consumer."""
     with suppress(type(error), StopIteration):
         batch = batches.throw(error)
         while True:
@@ -110,14 +113,16 @@ def rest(batches: Iterator[Batch], error: BaseException) -> Iterator[Batch]:
             batch = next(batches)
 
 
-def _next(waiting: deque[Future]) -> Batch:
+def _next(waiting: deque[Future[Batch]]) -> Batch:
     batch = waiting[0].result()  # it stays if this is interrupted
     waiting.popleft()
     return batch
 
 
-def _decode(source: Any, digest: bytes, path: PixelPath) -> np.ndarray | str:
+def _decode(source: Any, digest: bytes | None, path: PixelPath) -> np.ndarray | str:
     try:
+        if digest is None:
+            return path.pixels(source)
         fresh, pixels = path(source)
     except DecodeError as error:
         return str(error)

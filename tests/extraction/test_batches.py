@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featx.extraction._encode import CHANGED, encode_ahead, rest
+from featx.extraction._batches import CHANGED, encode_ahead, rest
 from featx.images import PixelPath, Preprocess, load
 
 SMALL = PixelPath(Preprocess(size=16))
