@@ -1,5 +1,4 @@
 from ._image_encoder import ImageEncoder
-from ._image_folder import check_images, read_image_folder
 from ._pipeline import image_pipeline
 from ._precompute import precompute
 from ._version import __version__
@@ -12,7 +11,7 @@ from .encoders import Encoder, list_encoders, list_layers
 from .exceptions import FeatxError, FeatxWarning, ImageErrors, NonFiniteEmbeddingError
 from .finetune import FineTuneClassifier, FineTuneRegressor
 from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
-from .images import Preprocess
+from .images import Preprocess, check_images, read_image_folder
 from .persistence import load, save
 from .precision import compare_precisions, quantize_encoder
 from .ranking import rank_encoders

@@ -194,7 +194,9 @@ def _with_parameters(encoder: str | Encoder | ImageEncoder, parameters: dict[str
 
 
 def _fill(images: Any, encoder: ImageEncoder, layers: Any, poolings: Any) -> list[dict[str, Any]]:
-    store = _Counting(extraction_of(encoder).store)
+    kept = extraction_of(encoder).store
+    assert kept is not None  # precompute refuses cache=False
+    store = _Counting(kept)
     encoder = clone(encoder).set_params(cache=store)
     specs = specs_of_layers(encoder, layers, poolings)
     started = time.perf_counter()

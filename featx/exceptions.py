@@ -279,7 +279,7 @@ def list_rows(rows: Sequence[tuple[int, Any, Any, str]]) -> list[str]:
     return lines
 
 
-def describe(source: object) -> str:
+def describe(source: Any) -> str:
     """Name an image source in a few words, never its content."""
     if isinstance(source, bytes):
         return f"<{len(source):,} bytes>"
@@ -299,7 +299,7 @@ def _as_table(rows: Sequence[tuple[int, Any, Any, str]]) -> pd.DataFrame:
     return table.astype({"position": "int64"})
 
 
-def _restore(cls: type, message: str) -> UnknownNameError:
+def _restore(cls: type[UnknownNameError], message: str) -> UnknownNameError:
     error = cls.__new__(cls, message)
     error.message = message
     return error

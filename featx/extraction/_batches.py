@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ def encode_ahead(
     batch_size: int,
     pool: Executor,
     ahead: int,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Decode and encode images in threads, a bounded number of batches ahead of the consumer.
 
     A thread that decodes its own batch before it encodes it keeps its processor
@@ -104,7 +104,7 @@ def encode_ahead(
             future.cancel()
 
 
-def rest(batches: Iterator[Batch], error: BaseException) -> Iterator[Batch]:
+def rest(batches: Generator[Batch, None, None], error: BaseException) -> Iterator[Batch]:
     """Yield the batches that `encode_ahead` had begun when an error interrupted its consumer."""
     with suppress(type(error), StopIteration):
         batch = batches.throw(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -292,7 +292,7 @@ class _Call:
             table.put(np.array(done, np.int64), meta)
         return len(done)
 
-    def _batches(self, part: _Part, table: Table, images: np.ndarray, runtime: Runtime) -> Iterator[Batch]:
+    def _batches(self, part: _Part, table: Table, images: np.ndarray, runtime: Runtime) -> Generator[Batch, None, None]:
         """Send the images through the threads; a few images are spread over all of them."""
         options, spec = self._extraction.options, self._extraction.spec
         batch_size = min(options.batch_size or runtime.batch_size, -(-len(images) // options.n_threads))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from featx._warn_once import warn_once
+from featx._warnings import warn_once
 from featx.exceptions import (
     ImageErrors,
     ImageWarning,
@@ -122,7 +122,6 @@ class Failures:
                 "\n".join([f"{len(rows):,} of {n:,} images became NaN rows:", *list_rows(rows)]),
                 ImageWarning,
                 {self._name(source, reason) for _, _, source, reason in rows},
-                stacklevel=5,
             )
 
     def _rows(self, reasons: dict[int, str]) -> list[tuple[int, Any, Any, str]]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from featx._warn_once import warn_once
+from featx._warnings import warn_once
 from featx.exceptions import StoreWarning
 from featx.store import Store
 
@@ -165,7 +165,7 @@ class Table:
     def _give_up(self, what: str, error: Exception) -> None:
         self.store = None
         message = f"The cache could not be {what}; embeddings are not kept. {error}"
-        warn_once(message, StoreWarning, {message}, stacklevel=6)
+        warn_once(message, StoreWarning, {message})
 
 
 def encode_missing(

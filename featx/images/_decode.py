@@ -26,9 +26,18 @@ import threading
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
 
-from ._formats import FORMATS, as_shipped, identify, open_plugin
 from ._jpeg import load_jpeg
-from ._limits import MAX_PIXELS, DecodeError, check_size, room_for, unlimited
+from ._pillow import (
+    FORMATS,
+    MAX_PIXELS,
+    DecodeError,
+    as_shipped,
+    check_size,
+    identify,
+    open_plugin,
+    room_for,
+    unlimited,
+)
 from ._tiff import mend_loaded, open_tiff
 from ._transparency import lay_on_plain, load_png
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from ._limits import DecodeError, room_for
+from ._pillow import DecodeError, room_for
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLORS = 254, 255, 256, 257, 258, 259, 262
 _FILL_ORDER, _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 266, 273, 274, 277, 278, 279, 284
@@ -367,7 +367,13 @@ def _as_bytes(data: bytes, page: Any, plane: int, planes: int, row: int, tile_ro
 
     tiled = _TILES in page
     height = _number(page, _HEIGHT, 0)
-    entries = {_WIDTH: (row,), _HEIGHT: (height,), _BITS: (8,), _COLORS: (1,), _SAMPLES: (1,)}
+    entries: dict[int, tuple[int, ...]] = {
+        _WIDTH: (row,),
+        _HEIGHT: (height,),
+        _BITS: (8,),
+        _COLORS: (1,),
+        _SAMPLES: (1,),
+    }
     entries |= {_COMPRESSION: (_number(page, _COMPRESSION),), _FILL_ORDER: (_number(page, _FILL_ORDER),)}
     if tiled:
         entries |= {_TILE_WIDTH: (tile_row,), _TILE_HEIGHT: (_number(page, _TILE_HEIGHT),)}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from featx._warnings import warn
 from featx.exceptions import ParameterError, StoreWarning
 from featx.store._index import Index, as_strings
 from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedSegmentError, Segment, write_segment
@@ -131,10 +131,9 @@ class Folder:
     def _skip(self, name: str, reason: str) -> None:
         if name not in self._skipped:
             self._skipped.add(name)
-            warnings.warn(
+            warn(
                 f"A damaged segment is skipped and its rows are encoded again: {self.path / name}: {reason}.",
                 StoreWarning,
-                stacklevel=4,
             )
 
     def put(self, keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, object]) -> None:

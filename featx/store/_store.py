@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from featx._cache_folder import default_location
 from featx._version import __version__
+from featx._warnings import warn
 from featx.exceptions import ParameterError, StoreError, StoreWarning
 from featx.store import _inventory
 from featx.store._folder import Folder
@@ -236,7 +236,7 @@ class EmbeddingStore:
         except FileNotFoundError:
             pass  # cleared meanwhile
         except (OSError, MemoryError) as error:
-            warnings.warn(f"The store {folder.path} could not be tidied: {error}", StoreWarning, stacklevel=4)
+            warn(f"The store {folder.path} could not be tidied: {error}", StoreWarning)
 
 
 def _checked_keys(keys: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import featx
-from featx._image_folder import find_images
 from featx.exceptions import ImageWarning, InputError, ParameterError
+from featx.images import find_images
 
 
 @pytest.fixture

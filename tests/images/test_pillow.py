@@ -12,7 +12,7 @@ import pytest
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 import featx
-from featx.images import DecodeError, _formats, open_header, to_pixels
+from featx.images import DecodeError, _pillow, open_header, to_pixels
 from tests.networks import tiny_encoder
 
 
@@ -263,9 +263,9 @@ def test_a_pillow_without_one_of_the_switches_reads_as_well(files_of_all_formats
     monkeypatch.delattr(BmpImagePlugin, "USE_RAW_ALPHA", raising=False)
     for format, data in files_of_all_formats.items():
         if format != "BMP":  # whose plugin asks for it
-            _formats._switches.cache_clear()
+            _pillow._switches.cache_clear()
             assert to_pixels(data).mode == "RGB"
-    _formats._switches.cache_clear()
+    _pillow._switches.cache_clear()
 
 
 def test_a_row_that_is_known_is_given_whatever_max_pixels_says(photo, tmp_path):

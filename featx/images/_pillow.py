@@ -1,4 +1,4 @@
-"""Which format an image file is in, by its first bytes, and Pillow's plugin that opens it.
+"""Pillow by featx's rules: the formats that it may open, its settings while it does, and how large an image may be.
 
 The plugins are asked by name, not through Pillow's registry, where other code may have put its own; and what
 other code told Pillow (to pass over truncated files, say) does not hold while featx reads. Like ``_decode.py``,
@@ -18,7 +18,10 @@ from typing import Any
 
 from PIL import Image
 
-from ._limits import DecodeError
+MAX_PIXELS = 89_000_000
+
+# One thread may ask again while it is lifted: a page of a TIFF that is read as several images.
+_PILLOWS_LIMIT = threading.RLock()
 
 # No format that runs a program (EPS), holds no single picture (PDF) or no 8-bit one (FITS).
 _PLUGINS = {
@@ -60,6 +63,10 @@ _WITHOUT_HEIF = (
 _READER = threading.local()
 _SWITCHED = threading.Lock()
 _readers = 0
+
+
+class DecodeError(ValueError):
+    """One image cannot be used; the message is the reason."""
 
 
 def identify(data: bytes) -> str:
@@ -168,3 +175,36 @@ def _switches() -> tuple[tuple[ModuleType, str, Any], ...]:
         (GifImagePlugin, "LOADING_STRATEGY", GifImagePlugin.LoadingStrategy.RGB_AFTER_FIRST),
     )
     return tuple(switch for switch in switches if hasattr(*switch[:2]))  # not every Pillow has all
+
+
+def check_size(image: Image.Image, max_pixels: int) -> None:
+    """Refuse an image without pixels, or with more than there may be."""
+    width, height = image.size
+    if width * height == 0:
+        raise DecodeError(f"the image is {width} x {height}: it has no pixels")
+    if width * height > max_pixels:
+        raise DecodeError(
+            f"the image has {width} x {height} = {width * height:,} pixels, more than max_pixels={max_pixels:,}"
+        )
+
+
+@contextmanager
+def room_for(pixels: int) -> Iterator[None]:
+    """Have Pillow load so many pixels, whatever its own limit."""
+    # None is also what another thread sees while it is lifted.
+    if pixels <= min(Image.MAX_IMAGE_PIXELS or MAX_PIXELS, MAX_PIXELS):
+        yield
+    else:
+        with unlimited():
+            yield
+
+
+@contextmanager
+def unlimited() -> Iterator[None]:
+    """Lift Pillow's limit, which is the whole process's, for one huge image at a time: TIFF asks it in load()."""
+    with _PILLOWS_LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

@@ -1,15 +1,15 @@
-"""Folder -> the image files in it, and the files that look like images but are left out, with the reason."""
+"""Folders -> the image files in them, and the files that look like images but are left out, with the reason."""
 
 from __future__ import annotations
 
 import os
 import re
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from featx.exceptions import ImageWarning
-from featx.images import DecodeError, identify
+from featx._warnings import warn
+from featx.exceptions import ImageWarning, InputError
+from featx.images._pillow import DecodeError, identify
 
 # Files of these names are images by their name alone, and are not opened.
 SUFFIXES = frozenset(
@@ -45,6 +45,7 @@ def list_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     Returns
     -------
     images : list of str
+        Their paths.
     left_out : dict of str to str
         Path -> why it is left out.
 
@@ -52,7 +53,7 @@ def list_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from featx._image_files import list_images
+    >>> from featx.images._files import list_images
     >>> folder = Path(tempfile.mkdtemp())
     >>> for name in ("a.jpg", "a.jpg.1"):
     ...     _ = (folder / name).write_bytes(b"\xff\xd8\xff\xe0")
@@ -60,7 +61,8 @@ def list_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     >>> [Path(image).name for image in images], list(left_out.values())
     (['a.jpg'], ["a backup or a variant of an image (suffix '.1')"])
     """
-    images, left_out = [], {}
+    images: list[str] = []
+    left_out: dict[str, str] = {}
     for path in _files(os.fspath(folder)):
         name = os.path.basename(path)
         suffix = os.path.splitext(name)[1]
@@ -73,13 +75,55 @@ def list_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     return images, left_out
 
 
-def warn_left_out(left_out: Mapping[str, str], stacklevel: int) -> None:
+def list_folder(root: Path, expected: str = "Expected a folder of images.") -> tuple[list[str], dict[str, str]]:
+    """List the images of a folder as `list_images` does; a folder without any is refused."""
+    if not root.is_dir():
+        raise InputError(f"{root.absolute()} is {'a file' if root.exists() else 'not there'}. {expected}")
+    images, left_out = list_images(root)
+    if not images:
+        beside = f", but {describe_left_out(left_out)}" if left_out else ""
+        raise InputError(f"{root.absolute()} holds no images ({', '.join(sorted(SUFFIXES))}){beside}.")
+    return images, left_out
+
+
+def find_images(sources: Sequence[str | Path]) -> tuple[list[str], dict[str, str]]:
+    """List the image files of folders, nested ones too, and of files; each once.
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        Folders, of which images are taken as `read_image_folder` does, and files, which are taken as they are.
+
+    Returns
+    -------
+    images : list of str
+        Their paths.
+    left_out : dict of str to str
+        The files of these folders that look like images and are left out, with the reason.
+
+    Raises
+    ------
+    InputError
+        If a source is not there, or a folder holds no images.
+    """
+    images: dict[str, None] = {}
+    left_out: dict[str, str] = {}
+    for source in (Path(source).expanduser() for source in sources):
+        if source.exists() and not source.is_dir():
+            images[os.fspath(source)] = None
+            continue
+        found, others = list_folder(source, "Expected a folder of images, or image files.")
+        images |= dict.fromkeys(found)
+        left_out |= others
+    return list(images), {file: reason for file, reason in left_out.items() if file not in images}
+
+
+def warn_left_out(left_out: Mapping[str, str]) -> None:
     """Warn once of the files that are left out, if there are any."""
     if left_out:
-        warnings.warn(
+        warn(
             f"Left out {describe_left_out(left_out)}. Rename those that are meant, or name them one by one.",
             ImageWarning,
-            stacklevel=stacklevel + 1,
         )
 
 

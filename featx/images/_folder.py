@@ -1,31 +1,18 @@
-"""Folders of images: read as a table, and checked."""
+"""A folder of images -> a table of images, labels and splits."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featx._image_files import SUFFIXES, describe_left_out, list_images, warn_left_out
-from featx._machine import count_threads
+from featx._warnings import warn
 from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
-from featx.images import (
-    MAX_PIXELS,
-    DecodeError,
-    as_column,
-    is_missing,
-    is_path,
-    load,
-    note_on,
-    open_header,
-    read_file,
-)
+from featx.images._files import list_folder, warn_left_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +94,7 @@ def read_image_folder(
     if split is not None and not isinstance(split, Mapping) and split != "auto":
         raise ParameterError(f"Got split={split!r}. Expected 'auto', None, or a mapping: {{'Training': 'train'}}.")
     root = Path(path).expanduser()
-    images, left_out = _list(root)
+    images, left_out = list_folder(root)
     parts = [Path(file).relative_to(root).parts for file in images]
     splits = _name_splits(parts, split, root)
     above = _below_splits(parts, splits)
@@ -121,111 +108,18 @@ def read_image_folder(
     except UnicodeEncodeError:  # a name that is not UTF-8, which pandas' str cannot hold
         table = pd.DataFrame(columns, dtype=object)
     table.attrs |= {"left_out": left_out, "splits": splits}
-    warn_left_out(left_out, stacklevel=2)
+    warn_left_out(left_out)
     if label is not None and split == "auto":
         _warn_of_splits([names[above:] for names in parts], root)
     return table
 
 
-def find_images(sources: Sequence[str | Path]) -> tuple[list[str], dict[str, str]]:
-    """List the image files of folders, nested ones too, and of files; each once.
-
-    Parameters
-    ----------
-    sources : sequence of str or Path
-        Folders, of which images are taken as `read_image_folder` does, and files, which are taken as they are.
-
-    Returns
-    -------
-    images : list of str
-    left_out : dict of str to str
-        The files of these folders that look like images and are left out, with the reason.
-
-    Raises
-    ------
-    InputError
-        If a source is not there, or a folder holds no images.
-    """
-    images, left_out = {}, {}
-    for source in (Path(source).expanduser() for source in sources):
-        if source.exists() and not source.is_dir():
-            images[os.fspath(source)] = None
-            continue
-        found, others = _list(source, "Expected a folder of images, or image files.")
-        images |= dict.fromkeys(found)
-        left_out |= others
-    return list(images), {file: reason for file, reason in left_out.items() if file not in images}
-
-
-def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | None = None) -> pd.DataFrame:
-    """Decode every image, and say which ones cannot be used and why.
-
-    Parameters
-    ----------
-    images : container of images
-        As for `ImageEncoder`.
-    max_pixels : int, default=89_000_000
-        Larger images are refused.
-    n_jobs : int, default=None
-        Threads; None and -1 are all processors, -2 all but one.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns image, ok, error ("" where it is ok), format, mode, width,
-        height, digest (hex; equal for equal content), note (what is odd about
-        an image that is ok: it is blank, all of one color, or so dark that it
-        may be 12-bit data in 16 bits; "" elsewhere); the index is that of
-        `images`. Width and height are those of the upright image.
-
-    Examples
-    --------
-    >>> import featx
-    >>> featx.check_images(["nowhere.jpg"])["error"].tolist()
-    ['no such file']
-    """
-    import pandas as pd
-
-    column = as_column(images)
-    with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
-        records = list(pool.map(lambda source: _check(source, max_pixels), column.sources))
-    columns = ["ok", "error", "format", "mode", "width", "height", "digest", "note"]
-    table = pd.DataFrame(records, columns=columns, index=column.index)
-    table.insert(0, "image", pd.Series(list(column.sources), table.index, dtype=object))
-    return table.astype({"ok": bool, "width": "Int64", "height": "Int64"})
-
-
-def _check(source: Any, max_pixels: int) -> tuple:
-    if is_missing(source):
-        return False, f"missing ({source!r})", None, None, None, None, None, ""
-    header = (None, None, None, None)
-    try:
-        data = read_file(source) if is_path(source) else source
-        image = open_header(data) if isinstance(data, bytes) else None
-        if image is not None:
-            header = (image.format, image.mode, *image.size)
-        digest, rgb = load(data, max_pixels)
-    except DecodeError as error:
-        return False, str(error), *header, None, ""
-    return True, "", header[0], header[1] or getattr(source, "mode", None), *rgb.size, digest.hex(), note_on(rgb)
-
-
-def _list(root: Path, expected: str = "Expected a folder of images.") -> tuple[list[str], dict[str, str]]:
-    if not root.is_dir():
-        raise InputError(f"{root.absolute()} is {'a file' if root.exists() else 'not there'}. {expected}")
-    images, left_out = list_images(root)
-    if not images:
-        beside = f", but {describe_left_out(left_out)}" if left_out else ""
-        raise InputError(f"{root.absolute()} holds no images ({', '.join(sorted(SUFFIXES))}){beside}.")
-    return images, left_out
-
-
 def split_of(name: str) -> str | None:
-    """Tell the split that a folder's name usually stands for; None if it is no usual name of one.
+    """Find the split that a folder's name usually stands for; None for another name.
 
     Examples
     --------
-    >>> from featx._image_folder import split_of
+    >>> from featx.images._folder import split_of
     >>> [split_of(name) for name in ("Training", "test_set", "val2017", "hold-out", "cat")]
     ['train', 'test', 'val', 'test', None]
     """
@@ -249,8 +143,9 @@ def _name_splits(parts: Sequence[tuple[str, ...]], split: str | Mapping[str, str
         if loose:
             raise InputError(f"{root.joinpath(*loose)} lies in no split's folder. Expected {root}/<split>/...")
         return {name: str(split[name]) for name in folders}
-    splits = {name: split_of(name) for name in folders}
-    if loose or None in splits.values():
+    usual = {name: split_of(name) for name in folders}
+    splits = {name: split for name, split in usual.items() if split is not None}
+    if loose or len(splits) < len(folders):
         return {}
     logger.info("splits=%s", splits)
     return splits
@@ -280,7 +175,7 @@ def _warn_of_splits(labelled: Sequence[tuple[str, ...]], root: Path) -> None:
         )
     else:
         return
-    warnings.warn(f"Took the folders {_some(inner)} of {root} for labels, {why}", ImageWarning, stacklevel=3)
+    warn(f"Took the folders {_some(inner)} of {root} for labels, {why}", ImageWarning)
 
 
 def _alike(one: set[str], other: set[str]) -> bool:
