@@ -8,7 +8,7 @@ from .compare import TransferReport, transfer_report
 from .deploy import Predictor
 from .deploy.export import export_bundle
 from .encoders import Encoder, list_encoders, list_layers
-from .exceptions import FeatxError, FeatxWarning, ImageErrors, NonFiniteEmbeddingError
+from .exceptions import FeatxError, FeatxWarning, ImageErrors, ImageReadError, NonFiniteEmbeddingError
 from .finetune import FineTuneClassifier, FineTuneRegressor
 from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
 from .images import Preprocess, check_images, read_image_folder
@@ -30,6 +30,7 @@ __all__ = [
     "FineTuneRegressor",
     "ImageEncoder",
     "ImageErrors",
+    "ImageReadError",
     "NonFiniteEmbeddingError",
     "OODDetector",
     "Predictor",

@@ -8,7 +8,7 @@ import pytest
 
 import featx
 from featx._precompute import embed_layers
-from featx.exceptions import ImageErrors, ImageWarning, ParameterError, UnknownNameError
+from featx.exceptions import ImageReadError, ImageWarning, ParameterError, UnknownNameError
 from featx.extraction import _batches
 from tests.networks import TINY, TinyNet, make_tiny
 
@@ -108,7 +108,7 @@ def test_an_image_encoder_brings_its_policies_along_and_not_its_layers(tiny, fil
     assert {key: array.shape for key, array in rows.items()} == {("feature", None): (13, 8), ("conv1", "avg"): (13, 6)}
     assert all(np.isnan(array).all(axis=1).tolist() == [False] * 12 + [True] for array in rows.values())
     assert (encoder.layers, encoder.pooling) == ("conv2", "max")
-    with pytest.raises(ImageErrors):
+    with pytest.raises(ImageReadError):
         embed_layers([*files, "nowhere.jpg"], encoder.set_params(on_error="raise"))
 
 

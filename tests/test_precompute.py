@@ -7,7 +7,7 @@ import pytest
 
 import featx
 from featx._precompute import precompute
-from featx.exceptions import ImageErrors, ImageWarning, ParameterError, UnknownNameError
+from featx.exceptions import ImageReadError, ImageWarning, ParameterError, UnknownNameError
 from featx.extraction import _batches
 from tests.networks import tiny_encoder
 
@@ -77,7 +77,7 @@ def test_images_that_cannot_be_read_have_no_row(tiny, files, store):
     with pytest.warns(ImageWarning):
         table = precompute(images, tiny, cache=store, on_error="nan", verbose=0)
     assert table[["rows", "encoded"]].to_numpy().tolist() == [[3, 2]]
-    with pytest.raises(ImageErrors):
+    with pytest.raises(ImageReadError):
         precompute(images, tiny, cache=store, verbose=0)
 
 

@@ -132,7 +132,7 @@ class Extraction:
 
         Raises
         ------
-        ImageErrors
+        ImageReadError
             If images are unusable and the options say "raise", or unreadable ones are plainly the rule; every good
             row is in the store by then.
         NonFiniteEmbeddingError

@@ -119,7 +119,7 @@ def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def _unread(image: Image.Image) -> bytes | None:
-    """The file of a PIL image, if that is what it still is."""
+    """Find the file of a PIL image, if the image is still the file's content."""
     if not isinstance(image, _TOLD_BY_THE_FILE) or not image.tile or image.tell() != 0:
         return None
     if getattr(image, "decoderconfig", ()):  # a draft, at a fraction of the size

@@ -151,7 +151,7 @@ def _files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
 
 
 def _why_left_out(path: str, suffix: str) -> str | None:
-    """The reason, "" for an image that is taken, None for what is no image."""
+    """Give the reason; "" for an image that is taken, None for another kind of file."""
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD_BYTES)

@@ -130,7 +130,7 @@ def split_of(name: str) -> str | None:
 
 
 def _name_splits(parts: Sequence[tuple[str, ...]], split: str | Mapping[str, str] | None, root: Path) -> dict[str, str]:
-    """What each folder directly below the root stands for; empty where these are labels."""
+    """Map each folder directly below the root to its split; empty if these folders are labels."""
     if split is None:
         return {}
     folders = list(dict.fromkeys(names[0] for names in parts if len(names) > 1))

@@ -103,7 +103,7 @@ class Preprocess:
         return np.asarray(image.resize((self.size, self.size), resample, box=self.box(*image.size)))
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """The part of the image that is used: left, upper, right, lower, in pixels of the image."""
+        """Give the part of the image that is used: left, upper, right, lower, in pixels of the image."""
         if self.fit == "pad":
             return 0.0, 0.0, float(width), float(height)
         sides = (width, height) if self.fit == "squash" else (min(width, height),) * 2

@@ -45,7 +45,7 @@ def digest_pixels(image: Image.Image) -> bytes:
 
 
 def absolute(path: str | Path) -> str:
-    """The path from the root, not normalised: it only has to name the same file every time."""
+    """Make a path absolute, not normalized: it only has to name the same file every time."""
     text = os.fspath(path)
     return text if os.path.isabs(text) else os.path.join(os.getcwd(), text)
 

@@ -143,7 +143,7 @@ def _choose(data: bytes, first: Any) -> Any:
 
 
 def _pages(data: bytes, first: Any) -> Iterator[Any]:
-    """The first page, those that follow it if it is a reduced one, and those below each."""
+    """Yield the first page, those that follow it if it is a reduced one, and those below each."""
     offsets = [first.offset]
     seen: set[int] = set()
     while offsets and len(seen) < _MOST_PAGES:
@@ -196,7 +196,7 @@ def _bits(page: Any) -> tuple[int, ...]:
 
 
 def _alpha(page: Any) -> str:
-    """What the sample behind the colors is, as in Pillow's modes: a is premultiplied, A is not, X is none."""
+    """Name the sample behind the colors as Pillow's modes do: a is premultiplied, A is not, X is none."""
     extra = _n_samples(page) - _N_COLORS[_number(page, _COLORS, 0)]
     default = 2 if extra == 1 and _number(page, _COLORS, 0) == 2 else 0
     return {1: "a", 2: "A", 999: "A"}.get(_number(page, _EXTRA, default), "X") if extra > 0 else ""
@@ -297,7 +297,7 @@ class _Page(Image.Image):
 
 
 def _read_samples(data: bytes, page: Any, kept: int) -> np.ndarray:
-    """Samples of the first bands as 8 bits, or a palette's colors: (height, width, bands)."""
+    """Read the first bands as 8 bits, or a palette's colors: (height, width, bands)."""
     width, height = _number(page, _WIDTH, 0), _number(page, _HEIGHT, 0)
     bits, samples, colors = _bits(page)[0], _n_samples(page), _number(page, _COLORS, 0)
     planes = samples if _number(page, _PLANAR) == 2 else 1

@@ -56,7 +56,7 @@ class TextSpec:
         return next(f"sha256:{digest}" for name, digest in self.files if name.endswith(_WEIGHTS))
 
     def identity(self) -> dict[str, Any]:
-        """What the fingerprint is taken over; device, batch size, the model's name and its folder are not in it."""
+        """Give what the fingerprint covers: not device, batch size, the model's name, or its folder."""
         return {"format": FORMAT, "content": "text", "files": dict(self.files), "dtype": "float32"}
 
     def fingerprint(self) -> str:
@@ -97,7 +97,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    """The files of each module, those at the top among them; exports for other runtimes lie elsewhere."""
+    """List the files of each module, those at the top included; exports for other runtimes lie elsewhere."""
     found = list(folder.iterdir())
     for module in _read_modules(folder):
         if module:

@@ -96,7 +96,7 @@ class TextEncoder(ColumnEncoder):
         Returns
         -------
         TextEncoder
-            Itself.
+            Fitted estimator.
 
         Raises
         ------

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import featx
 from featx._image_encoder import extraction_of
-from featx.exceptions import ImageErrors, ImageWarning, NonFiniteEmbeddingError
+from featx.exceptions import ImageReadError, ImageWarning, NonFiniteEmbeddingError
 from featx.extraction import Extraction, Options, _table
 from featx.extraction import _extract as module
 from featx.images import DigestMemo, as_column, digest_many
@@ -70,7 +70,7 @@ def test_new_images_among_known_ones_are_all_that_is_encoded(encoder, crops, cap
 
 def test_bad_images_are_listed_at_the_end_and_every_good_one_is_stored(encoder, files, truncated, store):
     images = pd.Series([files[0], "nowhere.jpg", files[1], truncated, None], index=list("abcde"))
-    with pytest.raises(ImageErrors) as raised:
+    with pytest.raises(ImageReadError) as raised:
         encoder.transform(images)
     table = raised.value.table
     assert table["position"].tolist() == [1, 3, 4]
@@ -92,7 +92,7 @@ def test_bad_images_may_become_nan_rows_with_one_warning(tiny, files, truncated)
 @pytest.mark.parametrize(("on_error", "on_missing", "raising"), [("raise", "nan", [1]), ("nan", "raise", [2])])
 def test_unreadable_and_missing_rows_have_policies_of_their_own(tiny, files, on_error, on_missing, raising):
     encoder = featx.ImageEncoder(tiny, cache=False, on_error=on_error, on_missing=on_missing)
-    with pytest.raises(ImageErrors) as raised:
+    with pytest.raises(ImageReadError) as raised:
         encoder.transform([files[0], "nowhere.jpg", float("nan")])
     assert raised.value.table["position"].tolist() == raising
 
@@ -107,7 +107,7 @@ def test_only_bad_images_still_give_rows_of_the_right_length(tiny):
 
 def test_a_bad_image_is_bad_in_every_row_that_shows_it(tiny, files, truncated):
     encoder = featx.ImageEncoder(tiny, cache=False)
-    with pytest.raises(ImageErrors) as raised:
+    with pytest.raises(ImageReadError) as raised:
         encoder.transform([truncated, files[0], truncated])
     assert raised.value.table["position"].tolist() == [0, 2]
 
@@ -132,7 +132,7 @@ def test_a_row_that_fails_in_one_layer_is_nan_in_all(tiny, remembered, store, mo
 
 def test_a_wrong_root_folder_stops_early_with_one_resolved_path(encoder, files, store, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ImageErrors, match="Stopped after") as raised:
+    with pytest.raises(ImageReadError, match="Stopped after") as raised:
         encoder.transform([*files, *(f"wrong/{i}.jpg" for i in range(9000))])
     assert raised.value.stopped_after < 9012
     assert str(tmp_path / "wrong" / "0.jpg") in str(raised.value)
@@ -141,7 +141,7 @@ def test_a_wrong_root_folder_stops_early_with_one_resolved_path(encoder, files, 
 @pytest.mark.parametrize("n", [5, 20, 542])
 def test_a_wrong_root_folder_stops_where_bad_rows_may_be_nan_too(tiny, n):
     encoder = featx.ImageEncoder(tiny, cache=False, on_error="nan", on_missing="nan")
-    with pytest.raises(ImageErrors, match=rf"{n} of them are unreadable.*another root folder") as raised:
+    with pytest.raises(ImageReadError, match=rf"{n} of them are unreadable.*another root folder") as raised:
         encoder.transform([*(f"wrong/{i}.jpg" for i in range(n)), None])
     assert len(raised.value.table) == n
 
@@ -167,7 +167,7 @@ def test_missing_cells_may_be_most_of_a_column(tiny, crops):
 
 
 def test_few_images_never_stop_early(encoder, files, store):
-    with pytest.raises(ImageErrors) as raised:
+    with pytest.raises(ImageReadError) as raised:
         encoder.transform([*(f"wrong/{i}.jpg" for i in range(100)), *files])
     assert raised.value.stopped_after is None
     assert rows_in(store) == 12
@@ -176,7 +176,7 @@ def test_few_images_never_stop_early(encoder, files, store):
 def test_undecodable_images_that_are_the_rule_stop_early_too(encoder, crops, store, monkeypatch):
     monkeypatch.setattr(_table, "_CHUNKS", (64, 64))
     junk = [b"no image %d" % i for i in range(2000)]
-    with pytest.raises(ImageErrors, match="Stopped after"):
+    with pytest.raises(ImageReadError, match="Stopped after"):
         encoder.transform([*crops, *junk])
     assert rows_in(store) == 40
 
@@ -190,7 +190,7 @@ def test_seven_bad_files_in_five_thousand_end_in_one_error_that_lists_seven(tiny
     for i in bad:
         images[i] = b"not an image %d" % i
     encoder = featx.ImageEncoder(tiny, cache=store, verbose=0, batch_size=256)
-    with pytest.raises(ImageErrors) as raised:
+    with pytest.raises(ImageReadError) as raised:
         encoder.transform(images)
     assert raised.value.table["position"].tolist() == bad
     assert str(raised.value).startswith("7 of 5,000 images unreadable; 4,993 embeddings stored.")
@@ -284,7 +284,7 @@ def test_a_file_that_changes_between_digest_and_decoding_gives_no_wrong_row(
         return result
 
     monkeypatch.setattr(module, "digest_unread", changing)
-    with pytest.raises(ImageErrors, match="changed while it was read"):
+    with pytest.raises(ImageReadError, match="changed while it was read"):
         featx.ImageEncoder(tiny, cache=store).transform(files[:2])
     monkeypatch.undo()
     fresh = featx.ImageEncoder(tiny, cache=store).transform(files[:2])
@@ -386,7 +386,7 @@ def test_parts_of_a_column_give_the_rows_of_the_whole(tiny, files, crops, store,
 def test_bad_files_of_any_part_are_listed_in_the_end(tiny, files, crops, truncated, store, small_parts):
     images = [crops[30], *files[:7], truncated, "nowhere.jpg", *files[7:], truncated, None]
     encoder = featx.ImageEncoder(tiny, cache=store, on_missing="nan")
-    with pytest.raises(ImageErrors) as raised:
+    with pytest.raises(ImageReadError) as raised:
         encoder.transform(images)
     assert raised.value.table["position"].tolist() == [8, 9, 15]
     assert rows_in(store) == 13
