@@ -202,6 +202,12 @@ def test_parameters_are_kept_as_they_are_and_clones_are_unfitted(tiny, crops, la
         copy.predict(crops)
 
 
+@pytest.mark.parametrize("estimator", [FineTuneClassifier, FineTuneRegressor])
+def test_every_parameter_arrives(estimator):
+    given = {name: object() for name in estimator().get_params(deep=False)}
+    assert estimator(**given).get_params(deep=False) == given
+
+
 def test_a_grid_search_goes_over_its_parameters(tiny, crops, labels):
     model = tuner(featx.ImageEncoder(tiny, verbose=0))
     grid = {"unfreeze": ["head", "conv2"], "encoder__preprocess": ["squash"]}
