@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from featx.encoders import resolve
 from featx.exceptions import ParameterError
-from featx.finetune import small_encoder
-from featx.finetune._order import order_of
+from featx.finetune import FineTuneClassifier, small_encoder
 
 
 def test_it_takes_small_images_and_has_few_weights():
@@ -28,8 +26,10 @@ def test_no_gpu_is_seeded(monkeypatch):
     small_encoder(16, 4)
 
 
-def test_each_convolution_is_a_block():
-    assert len(order_of(resolve(small_encoder(16, 4))[0]).blocks) == 6
+def test_each_convolution_is_a_block(digits):
+    X, y = digits
+    with pytest.raises(ParameterError, match="has 6 blocks"):
+        FineTuneClassifier(small_encoder(16, 4), unfreeze=7, verbose=0).fit(X, y)
 
 
 @pytest.mark.parametrize(("size", "channels"), [(4, 8), (28, 0)])
