@@ -191,9 +191,9 @@ def test_a_model_is_fitted_on_all_images_and_scored_on_folds(folder, parameters)
     assert trained.model.predict(table["image"]).tolist() == expected.predict(table["image"]).tolist()
     assert trained.labels == {"left": 6, "right": 6}
     assert (len(trained.folds), len(trained.splits), len(trained.bad), trained.notes) == (3, 0, 0, [])
-    X, y = expected[:-1].transform(table["image"]), table["label"].to_numpy()
+    X, y = expected["encoder"].transform(table["image"]), table["label"].to_numpy()
     folds = StratifiedKFold(3, shuffle=True, random_state=0)  # stratified, and the same ones at each call
-    np.testing.assert_allclose(trained.folds["accuracy"], cross_val_score(expected[-1], X, y, cv=folds))
+    np.testing.assert_allclose(trained.folds["accuracy"], cross_val_score(expected[1:], X, y, cv=folds))
 
 
 def test_each_image_is_encoded_once_without_a_cache_too(folder, tiny, caplog):
