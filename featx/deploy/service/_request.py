@@ -169,8 +169,10 @@ class Reader:
         ) as error:  # of python-multipart, which older versions of Starlette let through
             reason = str(getattr(error, "detail", error))
             # Starlette has one exception for a form that is malformed and one that has too many parts.
-            status = 413 if reason.startswith("Too many") else 422
-            raise Refusal(status, f"Got a form that cannot be read: {reason:.200}", unread=body.more) from None
+            if reason.startswith("Too many"):
+                text = f"Got a form of too many parts. Expected at most {self._limits.max_images} images, the limit."
+                raise Refusal(413, text, unread=body.more) from None
+            raise Refusal(422, f"Got a form that cannot be read: {reason:.200}", unread=body.more) from None
         return columns
 
     async def _of_field(self, name: str, value: str | UploadFile) -> Any:

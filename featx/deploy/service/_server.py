@@ -32,6 +32,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # How long open connections may still bring a request after the order to stop: one may be on its way.
 _GRACE = 0.3
 _BACKLOG = 2048
+_OPEN_FILES = 4096
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,6 +108,11 @@ def _listen(host: str, port: int) -> socket.socket:
     """Open the socket here, so that it can be closed before its connections are."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    with suppress(ImportError, ValueError, OSError):  # a shell's 1024 are few; beyond them asyncio floods the log
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
     shown = f"[{host}]" if ":" in host else host
     logging.getLogger(__name__).info("running on http://%s:%d (Ctrl-C to stop)", shown, listener.getsockname()[1])
     return listener
