@@ -62,10 +62,10 @@ OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
     "images/_jpeg.py": {"simplejpeg"},
     "deploy/_engine.py": {"onnxruntime", "pandas", "skops"},
-    "deploy/service/_form.py": {"python_multipart"},
+    "deploy/service/_app.py": {"fastapi", "starlette"},
     "deploy/service/_request.py": {"starlette"},
     "deploy/service/_schema.py": {"pydantic"},
-    "deploy/service/_service.py": {"fastapi", "starlette"},
+    "deploy/service/_server.py": {"uvicorn"},
 }
 
 

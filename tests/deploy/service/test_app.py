@@ -8,18 +8,17 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 import featx
-from featx.deploy.service._memory import share
+from featx.deploy.service._app import create_app
 from featx.deploy.service._request import Limits
-from featx.deploy.service._service import create_app
-from tests.deploy.service.serving import as_base64, as_form
-
-SHARES = share(1_000_000_000, 200_000_000, 2)
+from featx.deploy.service._schema import Embedding, Prediction, describe_body
+from tests.deploy.service.serving import as_base64, as_file, as_form
 
 
 def ask(app, path, method="POST", **body) -> httpx.Response:
@@ -37,7 +36,7 @@ def app(request):
     apps = []
 
     def make(bundle, **options):
-        apps.append(create_app(featx.Predictor(bundle, threads=1, **options), Limits(), SHARES))
+        apps.append(create_app(featx.Predictor(bundle, threads=1, **options), Limits(), n_jobs=2))
         return apps[-1]
 
     yield make
@@ -146,12 +145,38 @@ def test_the_page_allows_no_foreign_script(app, served_bundle):
     assert "default-src 'none'" in response.headers["content-security-policy"]
 
 
-def test_room_for_bodies_is_given_back_whatever_comes(app, served_bundle, jpegs):
+def test_places_in_the_queue_are_given_back_whatever_comes(app, served_bundle, jpegs):
     service = app(served_bundle)
     for body in ({"files": as_form(jpegs[0])}, {"files": as_form(b"bad")}, {"content": b"x"}, {"json": {"images": 1}}):
         ask(service, "/predict", **body)
-    bodies = service.state.service._bodies
-    assert bodies.free == bodies.size == SHARES.bodies
+    assert service.state.service.active == 0
+
+
+def test_answers_are_in_the_rows_order(app, served_bundle, jpegs):
+    expected = featx.Predictor(served_bundle).predict(jpegs[:32])
+    rows = ask(app(served_bundle), "/predict", files=as_form(*jpegs[:32])).json()["predictions"]
+    assert [row["label"] for row in rows] == expected.tolist()
+
+
+def test_a_bad_row_has_its_reason_and_no_label(app, served_bundle, jpegs):
+    images = [*as_base64(b"text", jpegs[0]), None, "*"]
+    rows = ask(app(served_bundle), "/predict", json={"images": images}).json()["predictions"]
+    assert [row["label"] is None for row in rows] == [True, False, True, True]
+    assert [row["error"].split(":")[0] for row in rows] == ["not an image", "", "missing (None)", "image"]
+
+
+def test_more_pixels_than_the_limit_are_too_large(app, served_bundle):
+    large = as_file(Image.new("1", (20_000, 20_000)), "PNG")
+    answer = ask(app(served_bundle, max_pixels=10_000_000), "/predict", files=as_form(large))
+    assert answer.status_code == 413
+    assert "400,000,000 pixels, more than the limit of 10,000,000" in answer.json()["error"]
+
+
+def test_a_damaged_photo_of_many_pixels_is_a_row(app, served_bundle):
+    broken = as_file(Image.effect_noise((2000, 1500), 50))[:20_000]
+    answer = ask(app(served_bundle), "/predict", files=as_form(broken, broken))
+    assert answer.status_code == 422
+    assert all("damaged" in row["error"] for row in answer.json()["predictions"])
 
 
 def test_labels_of_dates_are_text_as_their_probabilities_names_are(app, tiny, crops, jpegs, tmp_path):
@@ -181,3 +206,60 @@ def test_null_and_an_empty_field_are_the_missing_value_that_the_pipeline_was_fit
     for response in (as_json, form):
         assert list(response.json()["predictions"][0]["probabilities"].values()) == pytest.approx(expected[0], abs=1e-4)
     assert other.json()["predictions"][0]["probabilities"]["True"] < expected[0, 1] - 0.1
+
+
+IMAGE = {"name": "photo", "kind": "image"}
+PRICE = {"name": "price", "kind": "number", "missing": True, "known": None}
+SHOP = {"name": "shop", "kind": "category", "missing": False, "known": ["east", "west"]}
+
+
+def content_of(*inputs):
+    body = describe_body(inputs, 5)["requestBody"]
+    assert body["required"]
+    return {kind: content["schema"] for kind, content in body["content"].items()}
+
+
+def test_a_form_has_a_field_for_each_input():
+    form = content_of(IMAGE, PRICE, SHOP)["multipart/form-data"]
+    assert form["required"] == ["photo", "price", "shop"]
+    assert form["properties"]["photo"]["items"] == {"type": "string", "format": "binary"}
+    assert form["properties"]["photo"]["maxItems"] == 5
+
+
+def test_json_has_images_and_columns_of_their_types():
+    body = content_of(IMAGE, PRICE, SHOP)["application/json"]
+    assert body["properties"]["images"]["type"] == "array"
+    columns = body["properties"]["columns"]["properties"]
+    assert columns["price"]["items"] == {"type": ["number", "null"]}
+    assert columns["shop"]["items"] == {"type": "string", "enum": ["east", "west"]}
+
+
+def test_images_alone_need_no_columns():
+    assert list(content_of(IMAGE)["application/json"]["properties"]) == ["images"]
+
+
+def test_several_columns_of_images_are_named():
+    images = content_of(IMAGE, {"name": "back", "kind": "image"})["application/json"]["properties"]["images"]
+    assert images["required"] == ["photo", "back"]
+
+
+@pytest.fixture(scope="module")
+def described(served_bundle):
+    app = create_app(featx.Predictor(served_bundle, threads=1), Limits(), n_jobs=1)
+    yield app
+    app.state.service.close()
+
+
+def test_the_description_names_every_answer(described):
+    paths = ask(described, "/openapi.json", "GET").json()["paths"]
+    assert set(paths) == {"/predict", "/embed", "/health", "/metadata"}
+    answers = paths["/predict"]["post"]["responses"]
+    assert {"200", "408", "413", "415", "422", "429"} == set(answers)
+    assert answers["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Predictions")
+    assert {"200", "503"} == set(paths["/health"]["get"]["responses"])
+
+
+def test_answers_are_as_described(described, jpegs):
+    for path, key, model in (("/predict", "predictions", Prediction), ("/embed", "embeddings", Embedding)):
+        rows = ask(described, path, files=as_form(jpegs[0], b"bad")).json()[key]
+        assert all(model.model_validate(row, strict=True).model_dump() == row for row in rows)
