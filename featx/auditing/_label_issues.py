@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.evaluation import check_classes, check_embeddings, make_folds, way_out
+from featx.evaluation import check_classes, check_embeddings, make_folds, regression_hint
 from featx.exceptions import InputError
 
 
@@ -93,7 +93,7 @@ def find_label_issues(Z: Any, y: Any, *, groups: Any = None, cv: int = 5) -> Lab
     judged = counts >= 2
     if judged.sum() < 2:
         raise InputError(
-            f"Got {judged.sum()} classes with two images or more. Expected two such classes.{way_out(classes)}"
+            f"Got {judged.sum()} classes with two images or more. Expected two such classes.{regression_hint(classes)}"
         )
     rows = np.flatnonzero(judged[codes])
     n_folds = int(min(cv, counts[judged].min()))

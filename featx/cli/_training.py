@@ -17,7 +17,7 @@ from featx.cli._folder import read_labelled
 from featx.cli._readable import apply_to_readable
 from featx.cli._scores import cross_validate, score, split_folds
 from featx.cli._task import read_labels
-from featx.evaluation import is_regression, way_out
+from featx.evaluation import is_regression, regression_hint
 from featx.exceptions import InputError
 
 
@@ -131,7 +131,7 @@ def _possible_folds(n_folds: int, counts: pd.Series, trained: Trained) -> int:
     said = f"{fewest} folds instead of {n_folds}: {counts.idxmin()!r} has {fewest} readable images"
     if fewest < 2:
         said, fewest = f"no cross-validation: {counts.idxmin()!r} has one readable image", 0
-    if way_out(counts.index.tolist()):
+    if regression_hint(counts.index.tolist()):
         said += ". If these are numbers to predict, use --task regression"
     trained.notes.append(said)
     return fewest

@@ -8,10 +8,9 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_sample_weight
 
-from featx.evaluation import check_classes, has_fractions
+from featx.evaluation import check_classes, check_weights, has_fractions, hold_out
 from featx.exceptions import InputError
 from featx.finetune._probe import fit_probe
-from featx.heads import check_weights, hold_out
 
 # As image_pipeline("logistic") has it.
 _C = 0.01

@@ -15,12 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from featx._image_encoder import ImageEncoder, extraction_of
 from featx._optional import import_optional
 from featx.encoders import Encoder
+from featx.evaluation import check_weights
 from featx.exceptions import InputError, ParameterError
 from featx.finetune._check import check_parameters
 from featx.finetune._classes import Classes
 from featx.finetune._job import Job, Task, in_source
 from featx.finetune._numbers import Numbers
-from featx.heads import check_weights
 from featx.images import Preprocess, as_column
 from featx.store import Store
 

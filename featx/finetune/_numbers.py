@@ -8,9 +8,8 @@ import numpy as np
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from featx.evaluation import check_targets
+from featx.evaluation import check_targets, check_weights
 from featx.finetune._probe import fit_probe
-from featx.heads import check_weights
 
 # As image_pipeline("ridge") has it.
 _ALPHA = 1000.0

@@ -90,4 +90,4 @@ def in_words(
     low, high = fold_interval(folds[0] - folds[i], test_share)
     gain, half = (low + high) / 2, (high - low) / 2
     doubt = " (no more than chance explains: take the faster)" if gain < half else ""
-    return f"{labels[0]}: {unit.tell(gain, half)} for {rates[i] / rates[0]:.1f}x the time of {labels[i]}{doubt}"
+    return f"{labels[0]}: {unit.format(gain, half)} for {rates[i] / rates[0]:.1f}x the time of {labels[i]}{doubt}"

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from featx.evaluation import check_classes, check_embeddings, check_groups
+from featx.evaluation import check_classes, check_embeddings, check_groups, tied_accuracy
 from featx.exceptions import ParameterError
-from featx.scores._credit import mean_credit
 
 _BLOCK = 2**22  # similarities at a time
 _PAIRS = 2**8  # whose rows fit into a processor's cache
@@ -77,7 +76,7 @@ def knn_score(Z: Any, y: Any, k: int = 20, temperature: float = 0.07, *, groups:
         _votes(unit, rough, np.arange(first, min(first + size, len(Z))), groups, codes, len(classes), k, temperature)
         for first in range(0, len(Z), size)
     ]
-    return mean_credit(np.concatenate(votes), codes)
+    return tied_accuracy(np.concatenate(votes), codes)
 
 
 def _unit_rows(Z: np.ndarray) -> np.ndarray:

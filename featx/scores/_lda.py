@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from featx.evaluation import check_classes, check_embeddings, check_groups
-from featx.scores._credit import mean_credit
+from featx.evaluation import check_classes, check_embeddings, check_groups, tied_accuracy
 from featx.scores._shrinkage import shrunk_covariance
 
 _LEAST = 1e-6  # share of the identity in the covariance, which then has an inverse
@@ -72,7 +71,7 @@ def lda_score(Z: Any, y: Any, *, groups: Any = None) -> float:
     whitener, weight = _whitener(deviation)
     parts = deviation @ whitener, means @ whitener, codes, counts, weight
     alone = groups.max() == len(Z) - 1
-    return mean_credit(_evidence(*parts) if alone else _evidence_without_groups(*parts, groups), codes)
+    return tied_accuracy(_evidence(*parts) if alone else _evidence_without_groups(*parts, groups), codes)
 
 
 def _class_means(Z: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> np.ndarray:

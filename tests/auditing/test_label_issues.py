@@ -71,7 +71,7 @@ def test_a_rare_class_means_fewer_folds(digits):
         ([0, 0, 0, 0], "one class"),
         ([0, 1, 2, 2], "Got 1 classes with two images or more"),
         ([0, 1, 1], "for 4 rows"),
-        ([0.5, 1, 1, 1], "no classes"),
+        ([0.5, 1, 1, 1], "continuous values"),
         ([0, None, 1, 1], "no label in rows 1"),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import weightedtau
 
-from featx.evaluation._unit import unit_of
+from featx.evaluation import unit_of
 from featx.ranking._compare import agreement, in_words, on_frontier
 
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), min_size=1, max_size=12)

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import featx
-from featx.evaluation._folds import make_folds
+from featx.evaluation import make_folds
 from featx.exceptions import InputError, ParameterError
 from featx.ranking._candidates import cross, find_networks
 from featx.ranking._task import Task
