@@ -1,13 +1,16 @@
+"""LogME is the maximum of a density, found without computing that density."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
+from threadpoolctl import threadpool_info
 
 from featx.exceptions import FeatxWarning, InputError
 from featx.scores import logme_score
-from featx.scores._logme import log_evidence
+from featx.scores._logme import eigen, log_evidence
 
 SHAPES = [(12, 30), (60, 7), (20, 20)]
 
@@ -125,3 +128,17 @@ def test_scale_rotation_order_and_names_do_not_matter(seed, shape, scale):
 def test_a_column_of_zeros_to_predict_is_refused():
     with pytest.raises(InputError, match="zeros only in column 1"):
         logme_score(np.eye(3), np.array([[0.5, 0], [1.5, 0], [2.5, 0]]))
+
+
+@pytest.mark.parametrize("n", [1, 7, 50])
+def test_the_vectors_put_the_matrix_together_again(n):
+    half = np.random.default_rng(n).normal(size=(n, n))
+    values, vectors = eigen(half + half.T)
+    assert (np.diff(values) >= 0).all()
+    np.testing.assert_allclose(vectors * values @ vectors.T, half + half.T, atol=1e-12)
+
+
+def test_the_number_of_threads_is_what_it_was_before():
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    eigen(np.eye(3))
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
