@@ -54,7 +54,7 @@ def hscore(embeddings: Any, y: Any) -> float:
     Z = Z / (np.abs(Z).max() or 1.0)
     Z -= Z[0]  # constant columns become zero, not rounding errors of their mean
     Z -= Z.mean(axis=0)
-    covariance, shrinkage = ledoit_wolf(Z, assume_centered=True)
+    covariance, shrinkage = _shrunk_covariance(Z)
     counts = np.bincount(codes, minlength=len(classes))
     values, vectors = eigen(covariance)
     kept = values > values[-1] * len(values) * np.finfo(float).eps
@@ -125,6 +125,11 @@ def lda_score(embeddings: Any, y: Any, *, groups: Any = None) -> float:
     return tied_accuracy(_evidence(*parts) if alone else _evidence_without_groups(*parts, groups), codes)
 
 
+def _shrunk_covariance(centered: np.ndarray) -> tuple[np.ndarray, float]:
+    # In one block: scikit-learn's default, 1,000 columns at a time, takes 2.5 times as long for 1,280.
+    return ledoit_wolf(centered, assume_centered=True, block_size=centered.shape[1])
+
+
 def _class_means(Z: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return ((codes == np.arange(len(counts))[:, None]).astype(np.float64) @ Z) / counts[:, None]
 
@@ -132,7 +137,7 @@ def _class_means(Z: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> np.nda
 def _whitener(deviation: np.ndarray) -> tuple[np.ndarray, float]:
     """Compute W with W W^T the inverse of the shrunk covariance, and the weight of a row's outer product in it."""
     n, dim = deviation.shape
-    covariance, shrinkage = ledoit_wolf(deviation, assume_centered=True)
+    covariance, shrinkage = _shrunk_covariance(deviation)
     covariance[np.diag_indices(dim)] += (_LEAST * np.trace(covariance) / dim) or 1.0
     factor = np.linalg.cholesky(covariance)
     return solve_triangular(factor, np.eye(dim), lower=True).T, (1 - shrinkage) / n
