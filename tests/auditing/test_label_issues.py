@@ -1,3 +1,5 @@
+"""Flipped labels are found, and copies do not hide them."""
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits

@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_images
 
 import featx
 from featx.auditing import audit
-from featx.auditing._copies import WAYS, make_copies
+from featx.auditing._similarity import COPY_KINDS, make_copies
 from tests.benchmarks.fashion import DATA, read_fashion
 
 _N = 1820
@@ -47,7 +47,7 @@ def report(name: str, images: np.ndarray, true: np.ndarray, encoder: featx.Image
     rng = np.random.default_rng(0)
     of = rng.choice(len(images), n_copied, replace=False)
     copies = [np.asarray(copy) for i in of for copy in make_copies(Image.fromarray(images[i]).convert("RGB")).values()]
-    labels = np.concatenate([true, np.repeat(true[of], len(WAYS))])
+    labels = np.concatenate([true, np.repeat(true[of], len(COPY_KINDS))])
     flipped = rng.choice(len(labels), round(_FLIPPED * len(labels)), replace=False)
     labels[flipped] = (labels[flipped] + rng.integers(1, true.max() + 1, len(flipped))) % (true.max() + 1)
     encoder.transform([*images, *copies])
@@ -55,9 +55,9 @@ def report(name: str, images: np.ndarray, true: np.ndarray, encoder: featx.Image
     audited = audit([*images, *copies], labels, encoder=encoder, verbose=0)
     print(f"{name}: {len(labels):,} rows, {time.perf_counter() - started:.1f} s with known embeddings")
     print(f"  {audited.explanations[0]}")
-    groups, source = audited.groups, np.concatenate([np.arange(len(images)), np.repeat(of, len(WAYS))])
-    joined = groups[len(images) :].reshape(-1, len(WAYS)) == groups[of][:, None]
-    for way, share in zip(WAYS, joined.mean(axis=0), strict=True):
+    groups, source = audited.groups, np.concatenate([np.arange(len(images)), np.repeat(of, len(COPY_KINDS))])
+    joined = groups[len(images) :].reshape(-1, len(COPY_KINDS)) == groups[of][:, None]
+    for way, share in zip(COPY_KINDS, joined.mean(axis=0), strict=True):
         print(f"  copies {way:15} found {share:.2f}")
     same = np.triu(groups[:, None] == groups, 1)
     print(f"  pairs that are copies          {(same & (source[:, None] == source)).sum() / max(1, same.sum()):.2f}")
