@@ -43,7 +43,7 @@ def test_quality_is_low_where_labels_were_flipped(digits, found):
     assert np.quantile(found.quality[flipped], 0.9) < np.quantile(found.quality[~flipped], 0.1)
 
 
-def test_a_copy_does_not_vouch_for_its_own_wrong_label(digits):
+def test_a_copy_does_not_confirm_a_wrong_label(digits):
     pixels, given, _, flipped = digits
     rows = np.concatenate([np.arange(600), np.repeat(flipped[flipped < 600], 3)])
     quality = find_label_issues(pixels[rows], given[rows], groups=rows).quality

@@ -77,7 +77,7 @@ def test_copies_on_both_sides_of_a_fold_are_warned_of(labelled, tiny):
     assert not [w for w in caught if "copies" in str(w.message)]
 
 
-def test_a_precision_that_is_not_there_says_why_and_costs_nothing(crops, tiny):
+def test_an_unavailable_precision_has_its_reason_in_a_note(crops, tiny):
     encoder = featx.ImageEncoder(tiny, device="cpu")
     table = featx.compare_precisions(crops[:10], encoder, precisions=["float16", "float32"])
     assert "precision='float16'" in table.loc["float16", "note"]

@@ -128,7 +128,7 @@ def test_differences_of_grams_are_in_grams(shades):
     assert "neg_mean_absolute_error" in table.attrs["sentence"]
 
 
-def test_neighbours_of_the_same_group_do_not_count(shades, tiny):
+def test_neighbors_of_the_same_group_do_not_count(shades, tiny):
     images, _ = shades
     y, groups = np.arange(60) % 2, np.arange(60) % 20
     images = [images[group] for group in groups]

@@ -134,7 +134,7 @@ def test_groups_of_one_row_do_not_matter():
     assert lda_score(Z, y, groups=np.arange(300) * 2) == lda_score(Z, y)
 
 
-def test_copies_do_not_vouch_for_each_other():
+def test_copies_in_one_group_do_not_help():
     rng = np.random.default_rng(0)
     Z, y = rng.normal(size=(60, 100)), np.arange(60) % 2
     rows = np.tile(np.arange(60), 3)

@@ -81,7 +81,7 @@ def test_invalid_parameters_are_refused(parameters):
         knn_score(np.eye(4), [0, 0, 1, 1], **parameters)
 
 
-def test_rows_of_one_group_are_no_neighbors():
+def test_rows_of_one_group_do_not_vote():
     rng = np.random.default_rng(0)
     y, groups = rng.integers(0, 3, 80), rng.integers(0, 12, 80)
     Z = rng.normal(size=(80, 5)) + np.eye(5)[y] + 2 * rng.normal(size=(12, 5))[groups]
@@ -95,7 +95,7 @@ def test_rows_of_one_group_are_no_neighbors():
     assert knn_score(Z, y, 7, groups=groups) == pytest.approx(np.mean(right), abs=1e-12)
 
 
-def test_copies_do_not_vouch_for_each_other():
+def test_copies_in_one_group_do_not_help():
     rng = np.random.default_rng(0)
     Z, y = rng.normal(size=(50, 20)), np.arange(50) % 2
     rows = np.tile(np.arange(50), 2)

@@ -36,7 +36,7 @@ def best_density(Z, y):
 
 
 def make(n, dim, seed=0):
-    """Rows of which the first column tells the class, with noise."""
+    """Rows of which the first column shows the class, with noise."""
     rng = np.random.default_rng(seed)
     Z, y = rng.normal(size=(n, dim)), np.arange(n) % 3
     Z[:, 0] += y
@@ -77,14 +77,14 @@ def test_of_numbers_it_is_the_best_density_of_each_column(shape):
     assert logme_score(Z, Y[:, 0]) == pytest.approx(best_density(Z, Y[:, 0]) / len(Z), abs=1e-6)
 
 
-def test_few_whole_numbers_are_classes_unless_it_is_said_that_they_are_predicted():
+def test_few_whole_numbers_are_classes_unless_the_task_is_regression():
     Z, y = make(60, 7)
     numbers = logme_score(Z, y, task="regression")
     assert numbers == pytest.approx(best_density(Z, y.astype(float)) / len(Z), abs=1e-6)
     assert logme_score(Z, y) == logme_score(Z, y.astype(str)) != numbers
 
 
-def test_many_whole_numbers_are_predicted_unless_it_is_said_that_they_are_classes():
+def test_many_whole_numbers_are_predicted_unless_the_task_is_classification():
     Z, _ = make(60, 7)
     ages = np.arange(60) % 20 + 20
     with pytest.warns(FeatxWarning, match="taken for numbers to predict") as caught:
@@ -93,7 +93,7 @@ def test_many_whole_numbers_are_predicted_unless_it_is_said_that_they_are_classe
     assert logme_score(Z, ages, task="classification") == logme_score(Z, ages.astype(str))
 
 
-def test_embeddings_that_tell_nothing_leave_the_noise_alone():
+def test_uninformative_embeddings_leave_the_noise_alone():
     y = np.array([0.5, -1.0, 2.0, 0.25])
     expected = -0.5 * (np.log(2 * np.pi * (y**2).mean()) + 1)
     assert logme_score(np.zeros((4, 3)), y) == pytest.approx(expected, abs=1e-12)
