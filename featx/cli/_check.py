@@ -33,8 +33,7 @@ def run(parsed: argparse.Namespace) -> int:
     with replacing(parsed.output) if parsed.output else nullcontext() as file:
         import pandas as pd
 
-        from featx._image_folder import check_images, find_images
-        from featx.images import BLANK
+        from featx.images import BLANK, check_images, find_images
 
         images, left_out = find_images(parsed.paths)
         table = check_images(images)

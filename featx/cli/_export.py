@@ -65,7 +65,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 def _readable(paths: list[str]) -> list[str]:
     """The images to compare on; those that cannot be read are told, and left out."""
-    from featx._image_folder import check_images
+    from featx.images import check_images
 
     table = check_images(find_files(paths))
     if bad := int((~table["ok"]).sum()):

@@ -29,7 +29,7 @@ def add_folder(command: argparse.ArgumentParser) -> None:
 
 def read_labelled(folder: str, split: str | Mapping[str, str] | None = "auto") -> pd.DataFrame:
     """Read a folder; images without a label are left out, and counted."""
-    from featx._image_folder import read_image_folder
+    from featx.images import read_image_folder
 
     table = read_image_folder(folder, split=split)
     unlabeled = table["label"].isna()
@@ -40,11 +40,10 @@ def read_labelled(folder: str, split: str | Mapping[str, str] | None = "auto") -
 
 def find_files(paths: Sequence[str]) -> list[str]:
     """List the images of folders and files, and warn of those that are left out."""
-    from featx._image_files import warn_left_out
-    from featx._image_folder import find_images
+    from featx.images import find_images, warn_left_out
 
     images, left_out = find_images(paths)
-    warn_left_out(left_out, stacklevel=2)
+    warn_left_out(left_out)
     return images
 
 

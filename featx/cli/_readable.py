@@ -31,7 +31,7 @@ def apply_to_readable(function: Callable[[list[str]], Any], images: Sequence[str
             warnings.simplefilter("error", ImageWarning)
             return function(list(images)), {}
     except (ImageErrors, ImageWarning):
-        from featx._image_folder import check_images
+        from featx.images import check_images
 
         table = check_images(images)
         if table["ok"].all():

@@ -86,7 +86,7 @@ class Reader:
     def __init__(self, inputs: Sequence[Mapping[str, Any]], limits: Limits):
         self._inputs = {entry["name"]: entry for entry in inputs}
         self._images = [entry["name"] for entry in inputs if entry["kind"] == "image"]
-        self._limits = limits
+        self._pillow = limits
         self._parsing = asyncio.Lock()
 
     async def read(self, request: Request, lease: Lease) -> dict[str, list[Any]]:
@@ -114,7 +114,7 @@ class Reader:
             got = f"content encoded as {encoding!r:.100}" if encoding else f"content of type {kind!r:.100}"
             raise Refusal(415, f"Got {got}. Expected multipart/form-data or application/json as it is.", unread=True)
         if kind == "multipart/form-data":
-            form = FormReader(request.headers["content-type"], self._is_image, self._limits.max_images)
+            form = FormReader(request.headers["content-type"], self._is_image, self._pillow.max_images)
             await self._receive(request, form.write, lease)
             return self._checked(self._of_fields(_told(form.close)))
         body = bytearray()
@@ -124,12 +124,12 @@ class Reader:
 
     async def _receive(self, request: Request, write: Callable[[bytes], object], lease: Lease) -> None:
         """Hand a body on, chunk by chunk, as long as it keeps to the limits."""
-        limit, size, more = self._limits.max_bytes, 0, True
+        limit, size, more = self._pillow.max_bytes, 0, True
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
             raise Refusal(413, f"Got a body of {int(declared):,} bytes. Expected at most {limit:,}.", unread=True)
         try:
-            async with asyncio.timeout(self._limits.timeout):
+            async with asyncio.timeout(self._pillow.timeout):
                 while more:
                     message = await request.receive()
                     if message["type"] == "http.disconnect":
@@ -142,7 +142,7 @@ class Reader:
                         raise Refusal(429, "Got too many requests at once. Try again in a second.", unread=more)
                     _told(write, chunk, unread=more)
         except TimeoutError:
-            seconds = self._limits.timeout
+            seconds = self._pillow.timeout
             raise Refusal(408, f"Got no whole request within {seconds:g} seconds.", unread=True) from None
 
     def _is_image(self, name: str) -> bool:
@@ -191,7 +191,7 @@ class Reader:
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise Refusal(422, f"Got columns of different lengths: {lengths}. Expected a value a row in each.")
-        n, limit = lengths[self._images[0]], self._limits.max_images
+        n, limit = lengths[self._images[0]], self._pillow.max_images
         if n > limit:
             raise Refusal(413, f"Got {n} images. Expected at most {limit} a request.")
         return {name: columns[name] for name in self._inputs}

@@ -50,7 +50,7 @@ class Service:
     def __init__(self, predictor: Predictor, limits: Limits, shares: Shares):
         self.stopping = False
         self.active = 0
-        self._limits = limits
+        self._pillow = limits
         self._predictor = predictor
         self._bodies = Room(shares.bodies)
         self._reader = Reader(predictor.card["inputs"], limits)
@@ -79,7 +79,7 @@ class Service:
     async def metadata(self) -> dict[str, Any]:
         """Answer /metadata."""
         card = {key: value for key, value in self._predictor.card.items() if key not in ("files", "digest")}
-        return {**card, "limits": {**asdict(self._limits), "max_pixels": self._predictor.max_pixels}}
+        return {**card, "limits": {**asdict(self._pillow), "max_pixels": self._predictor.max_pixels}}
 
     async def _answer(self, request: Request, names: Sequence[str], key: str, told: Any) -> JSONResponse:
         started = time.perf_counter()
@@ -99,7 +99,7 @@ class Service:
         return JSONResponse(content)
 
     def _check_queue(self, *, unread: bool) -> None:
-        if self.active >= self._limits.queue:
+        if self.active >= self._pillow.queue:
             raise Refusal(429, f"Got more than {self.active} requests at once. Try again in a second.", unread=unread)
 
     def _prediction(self, answer: Answer) -> dict[str, Any]:
