@@ -128,7 +128,7 @@ def _blind_gain(outcomes: Outcomes, decision: Decision) -> str:
 
 def _points(gain: Difference, level: float) -> str:
     low, high = _ACCURACY.figure(gain.low), _ACCURACY.figure(gain.high)
-    return f"{_ACCURACY.tell(gain.mean)}, {100 * level:.3g} % interval {low} to {high}"
+    return f"{_ACCURACY.format(gain.mean)}, {100 * level:.3g} % interval {low} to {high}"
 
 
 def parameter_text(name: str, outcome: Outcome) -> str:

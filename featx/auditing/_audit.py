@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from sklearn.base import clone
 
 from featx._image_encoder import ImageEncoder, extraction_of
+from featx._machine import count_threads
 from featx._precompute import as_image_encoder
-from featx.auditing._calibration import Calibration, calibrate
 from featx.auditing._duplicates import group_alike, merge_groups
 from featx.auditing._label_issues import LabelIssues, find_label_issues
-from featx.auditing._look import Whitening, similarity
 from featx.auditing._ood import OODDetector
 from featx.auditing._result import Audit
-from featx.auditing._survey import Survey, survey
+from featx.auditing._similarity import (
+    SIGNATURE_SHAPE,
+    Calibration,
+    Whitening,
+    calibrate,
+    shrink,
+    signature,
+    similarity,
+)
 from featx.encoders import Encoder
 from featx.evaluation import is_regression
 from featx.exceptions import InputError
-from featx.images import as_column
+from featx.images import BLANK, DecodeError, as_column, is_missing, load, note_on
 
 _FENCE = 3.0
 _FEW = 20
+_AT_LEAST = 64
+_SAMPLED = 100
 
 
 def audit(
@@ -43,61 +56,49 @@ def audit(
     Parameters
     ----------
     X : container of images
-        n of them, as for `ImageEncoder`.
+        n images, as for `ImageEncoder`.
     y : array of shape (n,), default=None
-        Classes. A missing one (None, NaN) is an image without a label. Numbers to predict are not judged, as every
-        method here is of classes, and a note says so; copies with different numbers are in conflict all the same.
+        Classes; None and NaN mark images without a label. Numbers to predict are not checked, since all methods here
+        are for classes, and a note says so. Copies with different numbers are still reported as a conflict.
     groups : array of shape (n,), default=None
-        Rows that belong together for reasons of your own (a patient, a video); they are joined with the duplicates
-        in `Audit.groups`. A missing one belongs to none.
+        Rows that belong together for other reasons (a patient, a video). They are joined with the duplicates in
+        `Audit.groups`. A row whose group is missing belongs to no other.
     task : {"auto", "classification", "regression"}, default="auto"
-        Whether y holds classes or numbers. ``"auto"``: text, bools and categories are classes, numbers with fractions
-        are numbers; whole ones too if most values occur in fewer rows than there are folds, and a warning says so.
+        What y holds. With ``"auto"``, text, bools and categories are classes, and numbers with fractions are numbers to
+        predict. So are whole numbers if most of them occur in fewer rows than there are folds, and a warning reports
+        that.
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
-        Its embeddings tell wrong labels and outliers; they are kept in its store.
+        The encoder whose embeddings are used to find wrong labels and outliers; they are kept in its store.
     cv : int, default=5
-        Folds in which labels are judged; no group is on both sides of one.
+        Number of folds in which labels are checked; no group is on both sides of a fold.
     verbose : int, default=1
-        1 shows the encoder's progress.
+        1 shows the progress of the encoder.
 
     Returns
     -------
     Audit
+        The findings, image by image.
 
     Raises
     ------
     InputError
-        If X holds no images, or y or groups are of another length.
+        If X holds no images, or y or groups have another length.
     UnknownNameError
         If there is no such task.
 
     Notes
     -----
-    Near duplicates are told by 8 x 8 pixels, whitened and aligned (each image whole, and without 5 or 10 % around the
-    centre), from a similarity on that one image in 1,000 is expected to have to a different one, and no lower than 0.9.
-    Copies of up to 100 of the images (saved again as JPEG, halved, cropped) tell how many are missed:
-    `Audit.calibration` has the rates. Mirrored and turned copies, stronger crops, and crops of one side alone are not
-    found. Blank images, all of one color, are told apart and never called copies.
+    Near duplicates are recognized by 8 x 8 pixels, whitened and aligned (each image whole, and with 5 or 10 % cropped
+    around the center). Two images count as duplicates from a similarity that one image in 1,000 is expected to have to
+    a different one, and at least 0.9. Copies of up to 100 of the images (saved again as JPEG, halved, cropped) measure
+    how many are missed; `Audit.calibration` has the rates. Mirrored and rotated copies, stronger crops, and crops of
+    one side only are not found. Blank images, with one color throughout, are reported as such and never as copies.
 
-    Labels are judged by confident learning (`find_label_issues`). The outlier score is the distance to the tenth
-    nearest embedding (`OODDetector`); outliers are those that lie three interquartile ranges above the third quartile:
-    another kind of image, not an odd one of the same kind.
+    Labels are checked by confident learning (`find_label_issues`). The outlier score is the distance to the tenth
+    nearest embedding (`OODDetector`). Outliers lie more than three interquartile ranges above the third quartile: they
+    are images of another kind, not odd ones of the same kind.
 
-    On 2,000 images of Fashion-MNIST, 40 crops of photos and 120 tiles of them with planted faults
-    (``python -m tests.benchmarks.audit``):
-
-    ======================================  =======  ======  ======
-    found                                   Fashion   crops   tiles
-    ======================================  =======  ======  ======
-    copies saved again as JPEG                 1.00    1.00    0.75
-    copies of half the size                    1.00    1.00    1.00
-    copies cropped by 5 %                      0.98    1.00    1.00
-    pairs found that are copies                0.99    1.00    1.00
-    wrong labels                               0.72       -       -
-    labels suspected that are wrong            0.36       -       -
-    20 photos among Fashion, as outliers       1.00       -       -
-    outliers found that are photos             1.00       -       -
-    ======================================  =======  ======  ======
+    ``tests/benchmarks/RESULTS.md`` has the shares of planted faults that this finds on three sets of images.
 
     Examples
     --------
@@ -115,29 +116,82 @@ def audit(
     n = len(column)
     if n == 0:
         raise InputError("Got no images. Expected at least one.")
-    labels = _labels(y, n)
+    labels = _check_labels(y, n)
     regression = is_regression([] if y is None else y, task, n_folds=cv, stacklevel=2)
-    given = _user_groups(groups, n)
-    encoder = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
-    extraction_of(encoder)  # wrong parameters are refused before images are read
-    seen = survey(column.sources, encoder.max_pixels, encoder.n_jobs)
-    ok = np.array([not error for error in seen.errors])
-    duplicates, calibration = _duplicates(seen, ok & ~seen.blank)
+    given = _check_groups(groups, n)
+    used = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
+    extraction_of(used)  # refuses wrong parameters before images are read
+    found = scan(column.sources, used.max_pixels, used.n_jobs)
+    ok = np.array([not error for error in found.errors])
+    duplicates, calibration = _find_duplicates(found, ok & ~found.blank)
     together = merge_groups(duplicates, given)
-    Z = _embed(encoder, column.sources, ok)
-    judged, note = _judge(Z, labels, regression, ok, together, cv)
-    scores, outlier, far = _outliers(Z, duplicates[ok], ok)
+    embeddings = _embed(used, column.sources, ok)
+    issues, note = _check_label_issues(embeddings, labels, regression, ok, together, cv)
+    outliers = _find_outliers(embeddings, duplicates[ok], ok)
     return Audit(
-        _table(column, seen, ok, duplicates, labels, judged, scores, outlier),
+        _make_table(column, found, duplicates, labels, issues, outliers),
         together,
         calibration,
-        judged,
-        [text for text in (note, *_said_of(judged, cv), far) if text],
-        encoder,
+        issues,
+        [text for text in (note, *_notes_on(issues, cv), outliers.note) if text],
+        used,
     )
 
 
-def _labels(y: Any, n: int) -> np.ndarray | None:
+@dataclass(frozen=True)
+class Scan:
+    """What decoding every image once has shown.
+
+    Attributes
+    ----------
+    errors : list of str
+        Why an image cannot be used; "" for those that can.
+    digests : list of bytes
+        Equal for equal content; b"" for an unreadable image.
+    signatures : ndarray of shape (n, 3, 192), uint8
+        As made by `signature`; 0 for an unreadable image.
+    sample : dict of int to PIL.Image.Image
+        Up to 100 of the images, evenly spaced, small.
+    blank : ndarray of shape (n,), bool
+        Whether all pixels have one color.
+    """
+
+    errors: list[str]
+    digests: list[bytes]
+    signatures: np.ndarray
+    sample: dict[int, Image.Image]
+    blank: np.ndarray
+
+
+def scan(sources: Sequence[Any], max_pixels: int, n_jobs: int | None = None) -> Scan:
+    """Decode every image once, in threads."""
+    chosen = set(np.linspace(0, len(sources) - 1, min(_SAMPLED, len(sources))).astype(int).tolist())
+
+    def scan_one(i: int) -> tuple[str, bytes, np.ndarray, Image.Image | None, bool]:
+        try:
+            if is_missing(sources[i]):
+                raise DecodeError(f"missing ({sources[i]!r})")
+            # Large JPEGs are decoded at a fraction of their size, unless they are in the sample.
+            digest, image = load(sources[i], max_pixels, None if i in chosen else _AT_LEAST)
+        except DecodeError as error:
+            return str(error), b"", np.zeros(SIGNATURE_SHAPE, np.uint8), None, False
+        blank = note_on(image).startswith(BLANK)
+        return "", digest, signature(image), shrink(image) if i in chosen and not blank else None, blank
+
+    with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
+        errors, digests, signatures, images, blank = zip(*pool.map(scan_one, range(len(sources))), strict=True)
+    sample = {i: image for i, image in enumerate(images) if image is not None}
+    return Scan(list(errors), list(digests), np.array(signatures), sample, np.array(blank))
+
+
+@dataclass(frozen=True)
+class _Outliers:
+    scores: np.ndarray
+    marked: np.ndarray
+    note: str  # why none are marked
+
+
+def _check_labels(y: Any, n: int) -> np.ndarray | None:
     if y is None:
         return None
     labels = _as_array(y)
@@ -148,11 +202,12 @@ def _labels(y: Any, n: int) -> np.ndarray | None:
 
 
 def _as_array(values: Any) -> np.ndarray:
-    # Of ["a", nan] numpy alone makes the text "nan".
+    # numpy alone converts ["a", nan] to text.
     return np.asarray(pd.Series(values, dtype=object) if isinstance(values, list | tuple) else values)
 
 
-def _user_groups(groups: Any, n: int) -> np.ndarray:
+def _check_groups(groups: Any, n: int) -> np.ndarray:
+    """Encode the user's groups; one group for all rows is allowed."""
     if groups is None:
         return np.arange(n)
     groups = _as_array(groups)
@@ -162,25 +217,23 @@ def _user_groups(groups: Any, n: int) -> np.ndarray:
     return np.where(codes < 0, n + np.arange(n), codes)
 
 
-def _duplicates(seen: Survey, ok: np.ndarray) -> tuple[np.ndarray, Calibration | None]:
-    """A group for each row, and the similarity that decided; rows that are not ok stay alone."""
-    groups = np.arange(len(ok))
-    if not ok.any():
+def _find_duplicates(found: Scan, usable: np.ndarray) -> tuple[np.ndarray, Calibration | None]:
+    """Group duplicates, and measure the threshold; rows that are not usable stay alone."""
+    groups = np.arange(len(usable))
+    if not usable.any():
         return groups, None
-    rows = np.flatnonzero(ok)
-    whitening = Whitening(seen.looks[rows])
-    points = whitening(seen.looks[rows])
-    place = np.searchsorted(rows, list(seen.sample)) if seen.sample else np.empty(0, int)
-    calibration = calibrate(points, whitening, place, list(seen.sample.values())) if seen.sample else None
-    digests = [seen.digests[i] for i in rows]
+    rows = np.flatnonzero(usable)
+    whitening = Whitening(found.signatures[rows])
+    points = whitening(found.signatures[rows])
+    calibration = None
+    if found.sample:
+        place = np.asarray(np.searchsorted(rows, list(found.sample))).tolist()
+        calibration = calibrate(points, whitening, place, list(found.sample.values()))
+    digests = [found.digests[i] for i in rows]
     threshold = calibration.threshold if calibration else 2.0
-    groups[rows] = rows[_first_rows(group_alike(points, similarity, threshold, digests))]
+    numbers = group_alike(points, similarity, threshold, digests)
+    groups[rows] = rows[np.unique(numbers, return_index=True)[1][numbers]]  # the first row of each group
     return groups, calibration
-
-
-def _first_rows(groups: np.ndarray) -> np.ndarray:
-    """Of each row the first row of its group."""
-    return np.unique(groups, return_index=True)[1][groups]
 
 
 def _embed(encoder: ImageEncoder, sources: Any, ok: np.ndarray) -> np.ndarray:
@@ -188,96 +241,94 @@ def _embed(encoder: ImageEncoder, sources: Any, ok: np.ndarray) -> np.ndarray:
     return np.asarray(encoder.transform(readable), np.float64) if readable else np.empty((0, 1))
 
 
-def _judge(
-    Z: np.ndarray, labels: np.ndarray | None, regression: bool, ok: np.ndarray, groups: np.ndarray, cv: int
+def _check_label_issues(
+    embeddings: np.ndarray, labels: np.ndarray | None, regression: bool, ok: np.ndarray, groups: np.ndarray, cv: int
 ) -> tuple[LabelIssues | None, str]:
-    """What labels are worth, of all n rows; or why that cannot be told."""
+    """Check the labels of all n rows; if that is impossible, return the reason."""
     if labels is None:
         return None, ""
-    labelled = ~pd.isna(labels)
-    rows = np.flatnonzero(ok & labelled)
+    rows = np.flatnonzero(ok & ~pd.isna(labels))
     if len(rows) and regression:
         return None, "Labels are numbers to predict: they are not judged."
-    usable = np.isfinite(Z).all(axis=1)
-    rows = rows[usable[np.searchsorted(np.flatnonzero(ok), rows)]]
+    place = np.asarray(np.searchsorted(np.flatnonzero(ok), rows))
+    usable = np.isfinite(embeddings).all(axis=1)[place]
+    rows, place = rows[usable], place[usable]
     if not len(rows):
         return None, "No readable image has a label: labels are not judged."
-    chosen = np.array(labels[rows].tolist())
     try:
-        found = find_label_issues(Z[np.searchsorted(np.flatnonzero(ok), rows)], chosen, groups=groups[rows], cv=cv)
+        issues = find_label_issues(embeddings[place], np.array(labels[rows].tolist()), groups=groups[rows], cv=cv)
     except InputError as error:
         return None, f"Labels are not judged. {error}"
-    return found.spread(rows, len(ok)), ""
+    return issues.spread(rows, len(ok)), ""
 
 
-def _said_of(judged: LabelIssues | None, cv: int) -> list[str]:
-    if judged is None:
+def _notes_on(issues: LabelIssues | None, cv: int) -> list[str]:
+    if issues is None:
         return []
     notes = []
-    if judged.n_folds < cv:
-        notes.append(f"Labels are judged in {judged.n_folds} folds instead of {cv}: a class has no more images apart.")
-    if judged.unjudged:
-        names = ", ".join(map(str, judged.unjudged[:5])) + (", ..." if len(judged.unjudged) > 5 else "")
+    if issues.n_folds < cv:
+        notes.append(f"Labels are judged in {issues.n_folds} folds instead of {cv}: a class has no more images apart.")
+    if issues.unjudged:
+        names = ", ".join(map(str, issues.unjudged[:5])) + (", ..." if len(issues.unjudged) > 5 else "")
         notes.append(f"Classes with one image apart from copies are not judged: {names}.")
     return notes
 
 
-def _outliers(Z: np.ndarray, groups: np.ndarray, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Distances, outliers among them, and why there are none."""
-    scores, outlier = np.full(len(ok), np.nan), np.zeros(len(ok), bool)
-    usable = np.isfinite(Z).all(axis=1)
+def _find_outliers(embeddings: np.ndarray, groups: np.ndarray, ok: np.ndarray) -> _Outliers:
+    scores: np.ndarray = np.full(len(ok), np.nan)
+    marked: np.ndarray = np.zeros(len(ok), bool)
+    usable = np.isfinite(embeddings).all(axis=1)
+    # One image of each group: otherwise copies would make each other usual.
     first = np.flatnonzero(usable)[np.unique(groups[usable], return_index=True)[1]] if len(groups) else []
     if len(first) < 2:
-        return scores, outlier, "Outliers are not looked for: there is one image, apart from copies."
-    # One of each group: copies would vouch for each other.
-    detector = OODDetector("knn").fit(Z[first])
+        return _Outliers(scores, marked, "Outliers are not looked for: there is one image, apart from copies.")
+    detector = OODDetector("knn").fit(embeddings[first])
     rows = np.flatnonzero(ok)[usable]
-    scores[rows] = -detector.score_samples(Z[usable])
+    scores[rows] = -detector.score_samples(embeddings[usable])
     if len(first) < _FEW:
-        return scores, outlier, f"Outliers are scored, but not marked: there are {len(first)} images apart from copies."
+        note = f"Outliers are scored, but not marked: there are {len(first)} images apart from copies."
+        return _Outliers(scores, marked, note)
     low, high = np.quantile(scores[rows], [0.25, 0.75])
-    outlier[rows] = scores[rows] > high + _FENCE * (high - low)
-    return scores, outlier, ""
+    marked[rows] = scores[rows] > high + _FENCE * (high - low)
+    return _Outliers(scores, marked, "")
 
 
-def _table(
+def _make_table(
     column: Any,
-    seen: Survey,
-    ok: np.ndarray,
+    found: Scan,
     duplicates: np.ndarray,
     labels: np.ndarray | None,
-    judged: LabelIssues | None,
-    scores: np.ndarray,
-    outlier: np.ndarray,
+    issues: LabelIssues | None,
+    outliers: _Outliers,
 ) -> pd.DataFrame:
-    n = len(ok)
+    n = len(found.errors)
     several = np.bincount(duplicates, minlength=n)[duplicates] > 1
     columns = {
         "image": pd.Series(list(column.sources), dtype=object),
         "label": pd.Series(np.full(n, None) if labels is None else labels.tolist(), dtype=object),
-        "ok": ok,
-        "error": seen.errors,
-        "blank": seen.blank,
-        "duplicate_group": _numbered(duplicates, several),
-        "duplicate_label_conflict": _conflicts(duplicates, labels),
-        "suggested_label": np.full(n, None) if judged is None else judged.suggested,
-        "label_quality": np.full(n, np.nan) if judged is None else judged.quality,
-        "outlier": outlier,
-        "outlier_score": scores,
+        "ok": [not error for error in found.errors],
+        "error": found.errors,
+        "blank": found.blank,
+        "duplicate_group": _number(duplicates, several),
+        "duplicate_label_conflict": _find_conflicts(duplicates, labels),
+        "suggested_label": np.full(n, None) if issues is None else issues.suggested,
+        "label_quality": np.full(n, np.nan) if issues is None else issues.quality,
+        "outlier": outliers.marked,
+        "outlier_score": outliers.scores,
     }
     table = pd.DataFrame(columns)
     return table if column.index is None else table.set_axis(pd.Index(column.index), axis=0)
 
 
-def _numbered(duplicates: np.ndarray, several: np.ndarray) -> pd.Series:
-    """0, 1, ... for groups of two or more, missing for the others."""
+def _number(duplicates: np.ndarray, several: np.ndarray) -> pd.Series:
+    """Assign the numbers 0, 1, ... to groups of two or more; rows without duplicates get none."""
     numbers = pd.Series(pd.NA, index=range(len(several)), dtype="Int64")
     numbers[several] = pd.factorize(duplicates[several])[0]
     return numbers
 
 
-def _conflicts(duplicates: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """Rows of a group whose labels differ; numbers to predict are compared like classes."""
+def _find_conflicts(duplicates: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Mark the rows of groups whose labels differ; numbers to predict are compared like classes."""
     if labels is None:
         return np.zeros(len(duplicates), bool)
     names = pd.Series(pd.factorize(labels.astype(object))[0]).replace(-1, np.nan)

@@ -1,44 +1,50 @@
-"""Rows -> groups of duplicates."""
+"""Groups of duplicates, and a warning where they are on both sides of a fold."""
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from featx.auditing._similarity import Whitening, choose_threshold, signature, similarity
 from featx.evaluation import check_embeddings
-from featx.exceptions import InputError
+from featx.exceptions import ImageWarning, InputError
 
 _BLOCK = 256
+_SHARE = 0.01
 
 
-def duplicate_groups(Z: Any, threshold: float, digests: Any = None) -> np.ndarray:
-    """Number rows so that duplicates share a number.
+def duplicate_groups(embeddings: Any, threshold: float, digests: Any = None) -> np.ndarray:
+    """Assign numbers to rows so that duplicates share one.
 
-    Rows are duplicates of a representative, the earliest row that is none itself, that they resemble by `threshold`
-    or more: chains, in which each image resembles the next and the last no longer the first, do not become one group.
+    Rows are duplicates of a representative, the earliest row that is not a duplicate itself, if their similarity to it
+    is at least the threshold. Chains, in which each image resembles the next but the last does not resemble the first,
+    do not become one group.
 
     Parameters
     ----------
-    Z : array of shape (n, dim)
-        Embeddings; they are compared by cosine similarity. Centre them first where they share much.
+    embeddings : array of shape (n, dim)
+        Compared by cosine similarity. Center them first if they have much in common.
     threshold : float
-        Similarity from which two rows are the same image; above 1, only equal digests count.
+        Similarity from which two rows count as the same image; above 1, only equal digests count.
     digests : sequence of length n, default=None
         Rows of the same digest are duplicates whatever their embeddings.
 
     Returns
     -------
     ndarray of shape (n,), int64
-        0, 1, 2 ... in the order of their first rows; a row without duplicates has a number of its own.
+        0, 1, 2 ... in the order of their first rows; a row without duplicates has a number to itself.
 
     Raises
     ------
     InputError
-        If Z holds no embeddings, or there are not n digests.
+        If the embeddings cannot be used, or there are not n digests.
 
     Examples
     --------
@@ -46,23 +52,25 @@ def duplicate_groups(Z: Any, threshold: float, digests: Any = None) -> np.ndarra
     >>> duplicate_groups([[1, 0], [0, 1], [1, 0.01]], 0.99).tolist()
     [0, 1, 0]
     """
-    unit = unit_rows(check_embeddings(Z))
+    unit = _unit_rows(check_embeddings(embeddings))
     if digests is not None and len(digests) != len(unit):
         raise InputError(f"Got {len(digests):,} digests for {len(unit):,} rows. Expected one a row.")
     return group_alike(unit, lambda some, others: some @ others.T, threshold, digests)
 
 
 def group_alike(rows: Any, similarity: Callable[[Any, Any], np.ndarray], threshold: float, digests: Any) -> np.ndarray:
-    """As `duplicate_groups`, of rows that are compared in a way of their own.
+    """Assign numbers to rows as `duplicate_groups` does, with any measure of similarity.
 
     Parameters
     ----------
     rows : sequence of length n
-        It takes slices and arrays of positions.
+        It is indexed by slices and by arrays of positions.
     similarity : callable
-        Some rows, others -> an array of all their similarities.
+        Called with some rows and others; returns an array of all their similarities.
     threshold : float
+        As for `duplicate_groups`.
     digests : sequence of length n or None
+        As for `duplicate_groups`.
 
     Returns
     -------
@@ -71,7 +79,7 @@ def group_alike(rows: Any, similarity: Callable[[Any, Any], np.ndarray], thresho
     n = len(rows)
     exact = np.arange(n) if digests is None else np.unique(np.asarray(digests), return_inverse=True)[1]
     first = np.unique(exact, return_index=True)[1]
-    one_each = np.empty(n, np.int64)
+    one_each: np.ndarray = np.empty(n, np.int64)
     one_each[first] = first
     if threshold <= 1:
         distinct = np.sort(first)
@@ -80,7 +88,7 @@ def group_alike(rows: Any, similarity: Callable[[Any, Any], np.ndarray], thresho
 
 
 def number_groups(groups: np.ndarray) -> np.ndarray:
-    """The same groups as 0, 1, 2 ... in the order of their first rows.
+    """Renumber groups as 0, 1, 2 ... in the order of their first rows.
 
     Examples
     --------
@@ -94,7 +102,7 @@ def number_groups(groups: np.ndarray) -> np.ndarray:
 
 
 def merge_groups(*groups: Iterable[Any]) -> np.ndarray:
-    """Join groupings of the same rows: rows that any of them puts together, directly or over others, stay together.
+    """Join groupings of the same rows: rows that any of them connects, directly or through others, share a group.
 
     Examples
     --------
@@ -112,12 +120,12 @@ def merge_groups(*groups: Iterable[Any]) -> np.ndarray:
 
 
 def crossing_groups(groups: Any, folds: Iterable[tuple[Any, Any]]) -> int:
-    """Count the groups of duplicates that are on both sides of a fold: their scores are too good.
+    """Count the groups of duplicates that are on both sides of a fold, which makes scores too good.
 
     Parameters
     ----------
     groups : array of shape (n,)
-        As of `duplicate_groups`.
+        As returned by `duplicate_groups`.
     folds : iterable of (train, test)
         Positions.
 
@@ -136,30 +144,91 @@ def crossing_groups(groups: Any, folds: Iterable[tuple[Any, Any]]) -> int:
     return len(np.unique(np.concatenate(crossing))) if crossing else 0
 
 
-def unit_rows(Z: np.ndarray) -> np.ndarray:
-    """Rows of length one, float32; a row of zeros stays."""
-    lengths = np.linalg.norm(Z, axis=1, keepdims=True)
-    return (Z / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+def warn_of_copies(
+    embeddings: np.ndarray,
+    folds: Iterable[tuple[Any, Any]],
+    pixels: np.ndarray | None = None,
+    *,
+    stacklevel: int,
+    divided: str = "a fold",
+    advice: str = "Pass groups=featx.audit(X).groups, or leave copies out with featx.audit(X).clean().",
+) -> str:
+    """Warn if duplicates are split across a fold, and return the message.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, dim)
+        Equal images have equal embeddings. One such pair is enough for a warning.
+    folds : iterable of (train, test)
+        Positions.
+    pixels : ndarray of shape (n, height, width, 3), uint8, default=None
+        Small images, in which near copies are found as `audit` finds them. Since one image in 1,000 has a different one
+        that looks the same, near copies count only if there is a group of them for every 100 images.
+    stacklevel : int
+        As for `warnings.warn`, counted from the caller.
+    divided : str, default="a fold"
+        What the message calls the training and test rows together.
+    advice : str
+        The end of the message: what to do.
+
+    Returns
+    -------
+    str
+        The warning; "" if there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featx.auditing import warn_of_copies
+    >>> warn_of_copies(np.eye(4), [([0, 1], [2, 3]), ([2, 3], [0, 1])], stacklevel=1)
+    ''
+    """
+    folds = list(folds)
+    digests = [hashlib.blake2b(np.ascontiguousarray(row), digest_size=16).digest() for row in embeddings]
+    n_equal = n_groups = crossing_groups(number_groups(np.array(digests)), folds)
+    if pixels is not None:
+        n_near = crossing_groups(_near_groups(pixels, digests), folds)
+        n_groups = n_near if n_near >= _SHARE * len(embeddings) else n_equal
+    if not n_groups:
+        return ""
+    text = (
+        f"{n_groups:,} groups of copies ({n_equal:,} of equal content) are on both sides of {divided}: scores are too "
+        f"good. {advice}"
+    )
+    warnings.warn(text, ImageWarning, stacklevel=stacklevel + 1)
+    return text
+
+
+def _near_groups(pixels: np.ndarray, digests: list[bytes]) -> np.ndarray:
+    signatures = np.array([signature(Image.fromarray(image)) for image in pixels])
+    points = Whitening(signatures)(signatures)
+    return group_alike(points, similarity, choose_threshold(points)[0], digests)
+
+
+def _unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Scale rows to unit length, in float32; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def _representatives(rows: Any, similarity: Callable, threshold: float) -> np.ndarray:
-    """Of each row the position of the row that stands for it: its own, or an earlier one."""
+    """Return for each row the position of its representative: its own, or that of an earlier row."""
     leader = np.arange(len(rows))
-    best = np.full(len(rows), -np.inf)
-    for i, neighbours, similarities in _pairs(rows, similarity, threshold):
+    best: np.ndarray = np.full(len(rows), -np.inf)
+    for i, neighbors, similarities in _pairs(rows, similarity, threshold):
         if leader[i] == i:
-            closer = similarities > best[neighbours]
-            leader[neighbours[closer]] = i
-            best[neighbours[closer]] = similarities[closer]
+            closer = similarities > best[neighbors]
+            leader[neighbors[closer]] = i
+            best[neighbors[closer]] = similarities[closer]
     return leader
 
 
 def _pairs(rows: Any, similarity: Callable, threshold: float) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Of each row with any, the later rows that resemble it; a block at a time."""
+    """Yield each row that later rows resemble, with these rows and their similarities; one block at a time."""
     for start in range(0, len(rows), _BLOCK):
         alike = similarity(rows[start : start + _BLOCK], rows[start:])
-        # Rounding: a row and its twin differ in the last digits.
+        # Rounding: a row and its copy differ in the last digits.
         near = np.triu(alike >= threshold - 1e-6, 1)
-        for i in np.flatnonzero(near.any(axis=1)):
+        for i in np.flatnonzero(near.any(axis=1)).tolist():
             others = np.flatnonzero(near[i])
             yield start + i, start + others, alike[i, others]

@@ -1,78 +1,81 @@
-"""Embeddings unlike those that a model was trained on."""
+"""OODDetector: find embeddings unlike those that a model was trained on."""
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.covariance import ledoit_wolf
+from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx._array_api import refuse_tensors
-from featx.exceptions import ParameterError, UnknownNameError
+from featx._validate import check_choice, check_integer, check_number
 
 _METHODS = ("knn", "mahalanobis")
 _ITSELF = 1e-6
 
 
 class OODDetector(OutlierMixin, BaseEstimator):
-    """Tell embeddings that are unlike the training set's (out of distribution).
+    """Detect embeddings that are unlike the training set (out of distribution).
 
     Parameters
     ----------
     method : {"knn", "mahalanobis"}, default="knn"
-        ``"knn"``: the distance to the k-th nearest training row, all rows brought to length one (Sun et al. 2022,
-        arXiv:2204.06507). ``"mahalanobis"``: the distance to the nearest class, less that to the whole training set
-        (relative Mahalanobis; Ren et al. 2021, arXiv:2106.09022), with covariances shrunk as Ledoit and Wolf have it,
-        so that there may be fewer rows than columns; without y, the distance to the whole set.
-    k : int, default=10
-        Of ``"knn"``; at most the training rows less one.
+        ``"knn"`` is the distance to the last of the nearest training rows, where all rows are scaled to unit length
+        (Sun et al. 2022, arXiv:2204.06507). ``"mahalanobis"`` is the distance to the nearest class minus that to the
+        whole training set (relative Mahalanobis; Ren et al. 2021, arXiv:2106.09022), or without y the distance to the
+        whole set. Covariances are shrunk as by Ledoit and Wolf, so that there may be fewer rows than columns.
+    n_neighbors : int, default=10
+        Number of neighbors for ``"knn"``; all but one of the training rows if there are fewer.
     contamination : float, default=0.01
-        The share of training rows that `predict` takes for outliers, above 0 and up to 0.5.
+        Share of the training rows that `predict` marks as outliers, above 0 and up to 0.5.
 
     Attributes
     ----------
     offset_ : float
-        `score_samples` below it is an outlier.
+        Rows whose `score_samples` is below it are outliers.
     n_features_in_ : int
+        Length of an embedding.
 
     Notes
     -----
-    A row that equals a training row is not its own neighbour.
+    A row that equals a training row is not counted as its own neighbor.
 
     Examples
     --------
     >>> import numpy as np
     >>> from featx.auditing import OODDetector
-    >>> Z = np.random.default_rng(0).normal(size=(100, 4)) + [9, 0, 0, 0]
-    >>> OODDetector().fit(Z).predict([[9, 0, 0, 0], [-9, 0, 0, 0]]).tolist()
+    >>> X = np.random.default_rng(0).normal(size=(100, 4)) + [9, 0, 0, 0]
+    >>> OODDetector().fit(X).predict([[9, 0, 0, 0], [-9, 0, 0, 0]]).tolist()
     [1, -1]
     """
 
-    def __init__(self, method: str = "knn", *, k: int = 10, contamination: float = 0.01):
+    def __init__(self, method: str = "knn", *, n_neighbors: int = 10, contamination: float = 0.01):
         self.method = method
-        self.k = k
+        self.n_neighbors = n_neighbors
         self.contamination = contamination
 
     def fit(self, X: Any, y: Any = None) -> OODDetector:
-        """Learn what is usual.
+        """Learn the distribution of the training set.
 
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
         y : array of shape (n,), default=None
             Classes, for ``"mahalanobis"``.
 
         Returns
         -------
         OODDetector
-            Itself.
+            Fitted estimator.
 
         Raises
         ------
         ParameterError
-            If a parameter has a value that is not accepted.
+            If a parameter has an invalid value.
         """
         refuse_tensors(X=X, y=y)
         self._check_parameters()
@@ -82,32 +85,60 @@ class OODDetector(OutlierMixin, BaseEstimator):
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """How usual each row is: a distance, negated."""
+        """Score how usual each row is: the negated distance.
+
+        Parameters
+        ----------
+        X : array of shape (n, dim)
+            Embeddings.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Lower values are more unusual.
+        """
         check_is_fitted(self)
         refuse_tensors(X=X)
         return self._score(validate_data(self, X, dtype=np.float64, reset=False))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """`score_samples` less `offset_`: negative for outliers."""
+        """Compute `score_samples` minus `offset_`.
+
+        Parameters
+        ----------
+        X : array of shape (n, dim)
+            Embeddings.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Negative for outliers.
+        """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """1 for what is usual, -1 for outliers."""
+        """Mark outliers.
+
+        Parameters
+        ----------
+        X : array of shape (n, dim)
+            Embeddings.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            1 for usual rows, -1 for outliers.
+        """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def _check_parameters(self) -> None:
-        if self.method not in _METHODS:
-            raise UnknownNameError("method", self.method, _METHODS)
-        if not isinstance(self.k, Integral) or isinstance(self.k, bool) or self.k < 1:
-            raise ParameterError(f"Got k={self.k!r}. Expected a positive integer.")
-        if not isinstance(self.contamination, Real) or not 0 < self.contamination <= 0.5:
-            raise ParameterError(f"Got contamination={self.contamination!r}. Expected a share in (0, 0.5].")
+        check_choice("method", self.method, _METHODS)
+        check_integer("n_neighbors", self.n_neighbors)
+        check_number("contamination", self.contamination, 0, 0.5, closed="right")
 
     def _fit_knn(self, X: np.ndarray, y: Any) -> None:
-        from sklearn.neighbors import NearestNeighbors
-
-        self._k = min(self.k, len(X) - 1)
-        self._neighbours = NearestNeighbors(n_neighbors=self._k + 1, algorithm="brute").fit(_unit(X))
+        self._k = min(self.n_neighbors, len(X) - 1)
+        self._neighbors = NearestNeighbors(n_neighbors=self._k + 1, algorithm="brute").fit(_unit(X))
 
     def _fit_mahalanobis(self, X: np.ndarray, y: Any) -> None:
         self._whole = _gaussian(X, X.mean(axis=0, keepdims=True), np.zeros(len(X), int))
@@ -121,7 +152,7 @@ class OODDetector(OutlierMixin, BaseEstimator):
         if self.method == "mahalanobis":
             whole = _squared_distance(X, *self._whole)
             return -whole if self._classes is None else whole - _squared_distance(X, *self._classes)
-        distances = self._neighbours.kneighbors(_unit(X))[0]
+        distances = self._neighbors.kneighbors(_unit(X))[0]
         known = distances[:, 0] < _ITSELF
         return -np.where(known, distances[:, self._k], distances[:, self._k - 1])
 
@@ -132,14 +163,12 @@ def _unit(X: np.ndarray) -> np.ndarray:
 
 
 def _gaussian(X: np.ndarray, means: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and the inverse of the covariance that they share."""
-    from sklearn.covariance import ledoit_wolf
-
+    """Return the means and the inverse of the covariance that they share."""
     covariance = ledoit_wolf(X - means[codes], assume_centered=True)[0]
     return means, np.linalg.pinv(covariance, hermitian=True)
 
 
 def _squared_distance(X: np.ndarray, means: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """To the nearest mean."""
+    """Compute the squared distance to the nearest mean."""
     distances = [np.einsum("ij,jk,ik->i", X - mean, precision, X - mean, optimize=True) for mean in means]
     return np.min(distances, axis=0)

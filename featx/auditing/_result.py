@@ -1,40 +1,55 @@
-"""Audit: what was found, row by row, and what to train on."""
+"""Audit: what was found, image by image, what to train on, and a page that shows it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from featx._image_encoder import ImageEncoder
-from featx.auditing._calibration import Calibration
+from featx._validate import check_integer
 from featx.auditing._label_issues import LabelIssues
+from featx.auditing._similarity import Calibration
+from featx.exceptions import describe
+from featx.images import is_path
+from featx.pages import thumbnail, write_page
+
+_TEMPLATE = Path(__file__).with_name("audit.html")
+_SIDE = 160
+_MOST_IN_GROUP = 12
 
 
 @dataclass(frozen=True, repr=False)
 class Audit:
-    """What `audit` found.
+    """Result of `audit`.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        A row an image, in the order and with the index of X: image, label, ok, error ("" where it is ok),
-        blank (all pixels are of one color; no duplicate), duplicate_group (a number that duplicates share; missing
-        for an image without any), duplicate_label_conflict (duplicates with different labels), suggested_label (of a
-        label that is likely wrong; None elsewhere), label_quality (0 to 1; NaN where it was not judged), outlier,
-        outlier_score (NaN for unreadable images).
+        One row per image, in the order and with the index of X, with the columns
+
+        - ``image``, ``label``
+        - ``ok``; ``error``: why the image cannot be read, "" if it can
+        - ``blank``: whether all pixels have one color; such images never count as duplicates
+        - ``duplicate_group``: a number that duplicates share; missing for an image without any
+        - ``duplicate_label_conflict``: whether duplicates have different labels
+        - ``suggested_label``: for a label that is likely wrong; None elsewhere
+        - ``label_quality``: 0 to 1; NaN if the label was not checked
+        - ``outlier``; ``outlier_score``: NaN for unreadable images
     groups : ndarray of shape (n,), int64
-        For GroupKFold: duplicates, and what the user's groups join, share a number.
+        For GroupKFold: duplicates, and the rows that the user's groups join, share a number.
     calibration : Calibration or None
-        The similarity that duplicates are told by, and how well it tells; None without a readable image.
+        The similarity from which images count as duplicates, and its error rates; None if no image can be read.
     labels : LabelIssues or None
-        How labels were judged; None if they were not.
+        Details of the check of labels; None if they were not checked.
     notes : list of str
-        What could not be told, and why.
+        What could not be checked, and why.
     encoder : ImageEncoder
-        That was used.
+        The encoder that was used.
     """
 
     table: pd.DataFrame
@@ -46,17 +61,17 @@ class Audit:
 
     @property
     def threshold(self) -> float:
-        """Similarity from which images are duplicates; NaN without a readable image."""
+        """Similarity from which images count as duplicates; NaN if no image can be read."""
         return float("nan") if self.calibration is None else self.calibration.threshold
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many of each were found.
+        """Numbers of what was found.
 
         Returns
         -------
         dict
-            images, unreadable, blank, duplicate_groups, copies (images beside the first of each group),
+            images, unreadable, blank, duplicate_groups, copies (images other than the first of each group),
             conflicting_groups, label_issues, outliers.
         """
         table, conflict = self.table, self.table["duplicate_label_conflict"]
@@ -74,7 +89,7 @@ class Audit:
 
     @property
     def summary(self) -> str:
-        """The counts in words, how they were made, and what could not be told."""
+        """Text with the counts, how they were obtained, and what could not be checked."""
         counts = self.counts
         lines = [
             f"{counts['images']:,} images",
@@ -89,19 +104,19 @@ class Audit:
 
     @property
     def explanations(self) -> list[str]:
-        """Sentences: the threshold with its rates, and the notes."""
+        """Sentences: the threshold with its error rates, and the notes."""
         calibration = self.calibration
         if calibration is None:
             return self.notes
-        missed = ", ".join(f"{share:.0%} {way}" for way, share in calibration.missed.items())
+        missed = ", ".join(f"{share:.0%} {kind}" for kind, share in calibration.missed.items())
         text = (
-            f"Copies are told from a similarity of {calibration.threshold:.4f} on. Of {calibration.n_sampled} images "
-            f"copied to measure it, it misses {missed}; "
+            f"Images count as copies from a similarity of {calibration.threshold:.4f} on. On copies of "
+            f"{calibration.n_sampled} images this misses {missed}; "
         )
         if calibration.measured:
-            text += f"it is expected to take {calibration.false_share:.2%} of images for a copy of another one."
+            text += f"about {calibration.false_share:.2%} of images are expected to be called a copy by mistake."
         else:
-            text += "there are too few images to measure how often it errs."
+            text += "there are too few images to measure how often it is wrong."
         return [text, *self.notes]
 
     def clean(
@@ -109,20 +124,20 @@ class Audit:
     ) -> pd.DataFrame:
         """Choose the rows to train on; nothing is deleted on disk.
 
-        Unreadable images are always left out. Likely wrong labels and outliers stay unless asked for: to look at them
-        is better, since a model that is often wrong suspects many right labels.
+        Unreadable images are always left out. Likely wrong labels and outliers are kept by default: it is better to
+        look at them, since a model that is often wrong suspects many correct labels.
 
         Parameters
         ----------
         duplicates : bool, default=True
-            Keep the first of each group.
+            Whether to keep only the first image of each group.
         conflicts : bool, default=True
-            Leave out all images of a group with different labels, as nobody knows which is right. False keeps the
-            first of each label.
+            Whether to leave out all images of a group with different labels, since it is unknown which is right. False
+            keeps the first image of each label.
         labels : bool, default=False
-            Leave out labels that are likely wrong.
+            Whether to leave out images whose label is likely wrong.
         outliers : bool, default=False
-            Leave out outliers.
+            Whether to leave out outliers.
 
         Returns
         -------
@@ -138,28 +153,23 @@ class Audit:
         if outliers:
             kept &= ~table["outlier"].to_numpy()
         if duplicates:
-            kept[np.flatnonzero(kept)[self._repeated(table[kept])]] = False
+            kept[np.flatnonzero(kept)[_repeated(table[kept])]] = False
         return table.loc[kept, ["image", "label"]]
 
-    def _repeated(self, table: pd.DataFrame) -> np.ndarray:
-        """Rows whose group has an earlier one, of the same label where labels differ."""
-        label = pd.factorize(table["label"])[0] * table["duplicate_label_conflict"].to_numpy()
-        both = pd.DataFrame({"group": table["duplicate_group"].to_numpy(), "label": label})
-        return (both["group"].notna() & both.duplicated()).to_numpy(bool)
-
     def to_html(self, path: str | Path, *, most: int = 60) -> Path:
-        """Write a page that shows what was found, with its pictures inside.
+        """Write a self-contained page that shows what was found.
 
         Parameters
         ----------
         path : str or Path
+            The file; an existing one is replaced.
         most : int, default=60
-            Groups and images shown of each kind; the page says how many there are.
+            Maximum number of groups and images shown of each kind; the page says how many there are.
 
         Returns
         -------
         Path
-            Where it is.
+            The path of the page.
 
         Raises
         ------
@@ -168,9 +178,74 @@ class Audit:
         MissingDependencyError
             If the extra ``report`` is not installed.
         """
-        from featx.auditing._page import write_audit
-
-        return write_audit(self, path, most)
+        check_integer("most", most, 0)
+        table = self.table
+        suspects = table[table["suggested_label"].notna()].sort_values("label_quality", kind="stable")
+        outliers = table[table["outlier"]].sort_values("outlier_score", ascending=False, kind="stable")
+        return write_page(
+            path,
+            _TEMPLATE,
+            title="Audit of images" if table["label"].isna().all() else "Audit of images and labels",
+            counts=self.counts,
+            labels_checked=self.labels is not None,
+            encoder=str(getattr(self.encoder.encoder, "name", self.encoder.encoder)),
+            explanations=self.explanations,
+            most=most,
+            groups=_group_tiles(table, most),
+            issues=_tiles(suspects, most, _issue_lines),
+            outliers=_tiles(outliers, most, _outlier_lines),
+            unreadable=[[_name(i, row), row["error"]] for i, row in table[~table["ok"]].head(most).iterrows()],
+            blank=[[_name(i, row)] for i, row in table[table["blank"]].head(most).iterrows()],
+        )
 
     def __repr__(self) -> str:
         return self.summary
+
+
+def _repeated(table: pd.DataFrame) -> np.ndarray:
+    """Find rows whose group has an earlier one, with the same label if labels differ."""
+    label = pd.factorize(table["label"])[0] * table["duplicate_label_conflict"].to_numpy()
+    both = pd.DataFrame({"group": table["duplicate_group"].to_numpy(), "label": label})
+    return (both["group"].notna() & both.duplicated()).to_numpy(bool)
+
+
+def _group_tiles(table: pd.DataFrame, most: int) -> list[dict[str, Any]]:
+    """List groups of duplicates, those with different labels first, then the larger ones."""
+    rows = table.assign(position=range(len(table)))[table["duplicate_group"].notna().to_numpy()]
+    groups = [group for _, group in rows.groupby("duplicate_group")]
+    groups.sort(key=lambda group: (not group["duplicate_label_conflict"].iloc[0], -len(group)))
+    return [
+        {
+            "conflict": bool(group["duplicate_label_conflict"].iloc[0]),
+            "size": len(group),
+            "tiles": _tiles(group, _MOST_IN_GROUP, _label_lines),
+        }
+        for group in groups[:most]
+    ]
+
+
+def _tiles(
+    rows: pd.DataFrame, most: int, lines: Callable[[pd.Series], Iterable[str]]
+) -> list[tuple[str, list[str], str]]:
+    return [
+        (thumbnail(row["image"], _SIDE), [*lines(row), Path(_name(index, row)).name], _name(index, row))
+        for index, row in rows.head(most).iterrows()
+    ]
+
+
+def _label_lines(row: pd.Series) -> list[str]:
+    return [] if pd.isna(row["label"]) else [f"{row['label']}"]
+
+
+def _issue_lines(row: pd.Series) -> list[str]:
+    return [f"given: {row['label']}", f"suggested: {row['suggested_label']}", f"quality {row['label_quality']:.2f}"]
+
+
+def _outlier_lines(row: pd.Series) -> list[str]:
+    return [*_label_lines(row), f"score {row['outlier_score']:.2f}"]
+
+
+def _name(index: Any, row: pd.Series) -> str:
+    """Name an image by its path, or by its index if it has none."""
+    source = row["image"]
+    return str(source) if is_path(source) else f"row {index}" if row["ok"] else f"row {index}: {describe(source)}"

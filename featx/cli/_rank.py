@@ -37,10 +37,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="NODE,NODE",
         help="feature, early, middle, late, last or nodes; default: the network's own feature",
     )
-    add_("--poolings", default="avg", metavar="NAME,NAME", help="of layers: avg, max, gem, flatten; default: avg")
+    add_("--pooling", default="avg", metavar="NAME,NAME", help="of layers: avg, max, gem, flatten; default: avg")
     add_("--scores", default="knn,logme,hscore,probe", metavar="NAME,NAME", help="default: %(default)s")
     add_("--cv", type=int, default=5, metavar="N", help="folds; default: %(default)s")
-    add_("--budget", metavar="TIME", help="such as 10min: encoders that cannot win are dropped early")
+    add_("--budget", metavar="TIME", help="such as 10min: candidates that cannot win are dropped early")
     add_("--csv", metavar="FILE", help="write the whole table")
     add_task(command)
     add_json(command)
@@ -58,7 +58,7 @@ def run(parsed: argparse.Namespace) -> None:
         read_labels(labels, parsed.task == "regression"),
         _encoders(parsed),
         layers=parsed.layers.split(",") if parsed.layers else None,
-        poolings=parsed.poolings.split(","),
+        pooling=parsed.pooling.split(","),
         scores=parsed.scores.split(","),
         cv=parsed.cv,
         task=parsed.task,

@@ -28,7 +28,7 @@ from sklearn.pipeline import Pipeline
 from featx._pipeline import image_pipeline
 from featx.auditing import warn_of_copies
 from featx.cli._files import apply_to_readable, read_labelled, read_labels
-from featx.evaluation import is_regression, way_out
+from featx.evaluation import is_regression, regression_hint
 from featx.exceptions import InputError
 
 
@@ -188,7 +188,7 @@ def _possible_folds(n_folds: int, counts: pd.Series) -> tuple[int, str]:
     note = f"{fewest} folds instead of {n_folds}: {counts.idxmin()!r} has {fewest} readable images"
     if fewest < 2:
         note, fewest = f"no cross-validation: {counts.idxmin()!r} has one readable image", 0
-    if way_out(counts.index.tolist()):
+    if regression_hint(counts.index.tolist()):
         note += ". If these are numbers to predict, use --task regression"
     return fewest, note
 

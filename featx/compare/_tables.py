@@ -106,7 +106,7 @@ def say(outcomes: Outcomes, decision: Decision, unit: ScoreUnit) -> str:
     level = decision.corrected_level if corrected else decision.level
     text = (
         f"{word}: {unit.name} {scores[PRETRAINED]:.3f} against {scores[rival]:.3f} for {rival} with {size:,} labels "
-        f"({unit.tell(gain.mean)}, {100 * level:.3g} % interval {unit.figure(gain.low)} to {unit.figure(gain.high)})"
+        f"({unit.format(gain.mean)}, {100 * level:.3g} % interval {unit.figure(gain.low)} to {unit.figure(gain.high)})"
     )
     if word == HELPS:
         needed, n = labels_text(efficiency_table(outcomes)[rival]).split(" for ")

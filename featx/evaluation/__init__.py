@@ -1,24 +1,38 @@
-"""What every comparison stands on: labels that are checked, folds, a score's unit, and how sure a mean is."""
+"""What every comparison builds on: checked inputs, the kind of task, folds, intervals, and the unit of a metric."""
 
-from featx.evaluation._check import check_classes, check_embeddings, check_groups, check_targets, check_y, way_out
-from featx.evaluation._folds import Folds, make_folds
-from featx.evaluation._interval import fold_interval
-from featx.evaluation._task import has_fractions, has_rare_numbers, is_regression
-from featx.evaluation._unit import ScoreUnit, unit_of
+from featx.evaluation._folds import Folds, fold_interval, hold_out, make_folds
+from featx.evaluation._metric import ScoreUnit, tied_accuracy, unit_of
+from featx.evaluation._targets import (
+    as_labels,
+    check_classes,
+    check_embeddings,
+    check_groups,
+    check_targets,
+    check_weights,
+    check_y,
+    has_fractions,
+    has_rare_numbers,
+    is_regression,
+    regression_hint,
+)
 
 __all__ = [
     "Folds",
     "ScoreUnit",
+    "as_labels",
     "check_classes",
     "check_embeddings",
     "check_groups",
     "check_targets",
+    "check_weights",
     "check_y",
     "fold_interval",
     "has_fractions",
     "has_rare_numbers",
+    "hold_out",
     "is_regression",
     "make_folds",
+    "regression_hint",
+    "tied_accuracy",
     "unit_of",
-    "way_out",
 ]

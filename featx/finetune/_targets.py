@@ -9,9 +9,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import compute_sample_weight
 
-from featx.evaluation import check_classes, check_targets, has_fractions
+from featx.evaluation import check_classes, check_targets, check_weights, has_fractions, hold_out
 from featx.exceptions import InputError
-from featx.heads import check_weights, hold_out
 
 # As image_pipeline("logistic") and image_pipeline("ridge") have them.
 _C = 0.01

@@ -1,4 +1,4 @@
-"""A classifier that is a matrix: classes are told apart by weighted sums of an embedding."""
+"""The base class of linear classifiers of embeddings."""
 
 from __future__ import annotations
 
@@ -13,28 +13,34 @@ from featx._array_api import refuse_tensors
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
-    """What linear classifiers of embeddings share, once they are fitted.
+    """Predict by weighted sums of an embedding; subclasses fit the weights.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        The class labels.
     coef_ : ndarray of shape (n_classes, dim)
-        Of two classes (1, dim), the second one's against the first one's; as scikit-learn has it.
+        Weights. For two classes its shape is (1, dim), for the second class as in scikit-learn.
     intercept_ : ndarray of shape (n_classes,)
-        Of two classes (1,).
+        Added to the sums; of shape (1,) for two classes.
     """
 
+    classes_: np.ndarray
+    coef_: np.ndarray
+    intercept_: np.ndarray
+
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores of the classes.
+        """Compute a score for each class.
 
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
 
         Returns
         -------
         ndarray of shape (n, n_classes)
-            Of two classes (n,): above 0 for the second.
+            For two classes its shape is (n,), with values above 0 for the second class.
         """
         check_is_fitted(self)
         refuse_tensors(X=X)
@@ -42,29 +48,33 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: Any) -> np.ndarray:
-        """The class of the highest score.
+        """Predict the class with the highest score.
 
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
 
         Returns
         -------
         ndarray of shape (n,)
+            Class labels.
         """
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities of the classes: the softmax of their scores.
+        """Estimate the probability of each class: the softmax of the scores.
 
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
 
         Returns
         -------
         ndarray of shape (n, n_classes)
+            Probabilities, in the order of `classes_`.
         """
         scores = self.decision_function(X)
         if scores.ndim == 1:
@@ -72,4 +82,5 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return softmax(scores, axis=1)
 
     def _prepare(self, X: np.ndarray) -> np.ndarray:
+        """Transform rows before the weights are applied."""
         return X

@@ -1,10 +1,9 @@
-"""LinearProbe: logistic regression whose regularisation is chosen on the usual grid, on a validation split."""
+"""LinearProbe: logistic regression with regularization chosen on the usual grid, on a validation split."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -18,27 +17,26 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from featx._array_api import refuse_tensors
+from featx._validate import check_integer, check_number, is_integer
+from featx.evaluation import as_labels, check_weights, hold_out
 from featx.exceptions import InputError, ParameterError
-from featx.heads._hold_out import hold_out
-from featx.heads._labels import as_labels
 from featx.heads._linear import LinearHead
-from featx.heads._weights import check_weights
 
 _PATH_ITERATIONS = 100
 
 
 def linear_probe(**parameters: Any) -> Pipeline:
-    """Build the usual judge of embeddings: StandardScaler and LinearProbe.
+    """Build the usual classifier by which embeddings are evaluated: StandardScaler and LinearProbe.
 
     Parameters
     ----------
     **parameters
-        Of `LinearProbe`.
+        Parameters of `LinearProbe`.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``scaler`` and ``head``.
+        Pipeline with the steps ``scaler`` and ``head``.
 
     Examples
     --------
@@ -53,48 +51,51 @@ def linear_probe(**parameters: Any) -> Pipeline:
 
 
 class LinearProbe(LinearHead):
-    r"""Logistic regression, its strength of L2 chosen on a validation split, then refitted on all rows.
+    r"""Logistic regression whose L2 strength is chosen on a validation split, then refitted on all rows.
 
-    The protocol by which embeddings are compared [1]_ [2]_: the minimum of
+    This is the protocol by which embeddings are compared [1]_ [2]_. It minimizes
 
     .. math:: \frac{1}{2} \lVert W \rVert^2 + C \sum_i -\log p(y_i \mid x_i)
 
-    for each C of a path from strong to weak regularisation, each solution the start of the next; the C of the highest
-    validation accuracy is taken (among equals that of the lower log loss, then the smaller one).
+    for each C of a path from strong to weak regularization, and each solution is the start of the next. The C with the
+    highest validation accuracy is chosen; ties are broken by the lower log loss, then by the smaller C.
 
     Parameters
     ----------
     Cs : int or sequence of float, default=45
-        An int: so many values, evenly spaced by their logarithms from 1e-5 to 1e6, the grid of [1]_. Or the values.
+        The grid. An int is a number of values, spaced evenly on a log scale from 1e-5 to 1e6, as in [1]_.
     validation_fraction : float, default=0.2
-        Of each class, at least one row and at most all but one: a class of one row is trained on, and not validated.
-        Where all classes are such there is nothing to choose by, and the middle value of the grid is taken.
+        Share of each class in the validation split, at least one row and at most all but one. A class with a single
+        row is in the training part only. If every class is like that, the middle value of the grid is used.
     max_iter : int, default=1000
-        Iterations of the last fit.
+        Maximum number of iterations of the final fit.
     random_state : int, RandomState or None, default=0
-        Draws the split.
+        Controls the split. The default is an int so that two fits on the same data agree.
 
     Attributes
     ----------
     C_ : float
         The chosen value.
     Cs_ : ndarray of shape (n_values,)
-        The grid, rising.
+        The grid, in ascending order.
     scores_ : ndarray of shape (n_values,)
-        The validation accuracy of each; NaN where there was nothing to choose by.
+        Validation accuracy of each value; NaN if there was no validation split.
     classes_ : ndarray of shape (n_classes,)
+        The class labels.
     coef_, intercept_ : ndarray
-        As LogisticRegression has them.
+        As in `sklearn.linear_model.LogisticRegression`.
     n_iter_ : int
-        Iterations of the last fit.
+        Number of iterations of the final fit.
     n_features_in_ : int
+        Length of an embedding.
 
     Notes
     -----
-    It wants columns of one scale: `linear_probe` puts a StandardScaler before it. float32 stays float32, though it is
-    trained in float64, and the last fit starts from zero: of one C, one BLAS thread and many give the same
-    probabilities within 1e-5. Validation scores of the path may differ by single rows, and so may C where two values
-    are that close. To stop the path early would save nothing: where C no longer matters, a start is a solution.
+    Columns should have similar scales: `linear_probe` puts a StandardScaler before it. The output has the input's
+    dtype, though fitting is in float64, and the final fit starts from zero: for a given C, the probabilities with one
+    BLAS thread and with many agree within 1e-5. Validation scores on the path may differ by single rows, and so may C
+    if two values are that close. Stopping the path early would save nothing: where C no longer matters, the start is
+    already the solution.
 
     References
     ----------
@@ -126,31 +127,33 @@ class LinearProbe(LinearHead):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearProbe:
-        """Choose C, and fit with it.
+        """Choose C and fit with it.
 
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
         y : array of shape (n,)
+            Classes.
         sample_weight : array of shape (n,), default=None
-            Of the losses, and in the validation accuracy. A row of weight zero is as one left out.
+            Weights of the losses and in the validation accuracy. Rows of weight zero are ignored.
 
         Returns
         -------
         LinearProbe
-            Itself.
+            Fitted estimator.
 
         Raises
         ------
         ParameterError
-            If a parameter has a value that is not accepted.
+            If a parameter has an invalid value.
         InputError
-            If there is one class, a label is missing, or weights are none.
+            If there is one class, a label is missing, or weights cannot be used.
 
         Warns
         -----
         ConvergenceWarning
-            scikit-learn's, if ``max_iter`` is too small for the last fit.
+            As scikit-learn does, if ``max_iter`` is too small for the final fit.
         """
         self.Cs_ = self._check_parameters()
         refuse_tensors(X=X, y=y)
@@ -166,28 +169,26 @@ class LinearProbe(LinearHead):
         X = X.astype(np.float64)  # in float32 the result would depend on the order of sums, so on BLAS's threads
         held_out = hold_out(codes, self.validation_fraction, check_random_state(self.random_state))
         self._choose(X, codes, weights, held_out)
-        # From zero: a start from the path would hand on its rounding, which each of its fits makes larger.
+        # From zero: starting from the path would carry over its rounding errors, which each of its fits amplifies.
         model = LogisticRegression(C=self.C_, max_iter=self.max_iter).fit(X, codes, weights)
         self.coef_, self.intercept_ = model.coef_.astype(dtype), model.intercept_.astype(dtype)
         self.n_iter_ = int(model.n_iter_[0])
         return self
 
     def _check_parameters(self) -> np.ndarray:
-        """The grid, rising."""
-        if not _is_count(self.max_iter):
-            raise ParameterError(f"Got max_iter={self.max_iter!r}. Expected a positive integer.")
-        fraction = self.validation_fraction
-        if not isinstance(fraction, Real) or not 0 < fraction < 1:
-            raise ParameterError(f"Got validation_fraction={fraction!r}. Expected a number between 0 and 1.")
-        grid = np.logspace(-5, 6, self.Cs) if _is_count(self.Cs) else np.sort(np.ravel(self.Cs))
+        """Check the parameters and return the grid, in ascending order."""
+        check_integer("max_iter", self.max_iter)
+        check_number("validation_fraction", self.validation_fraction, 0, 1, closed="neither")
+        Cs: Any = self.Cs
+        grid = np.logspace(-5, 6, Cs) if is_integer(Cs) and Cs > 0 else np.sort(np.ravel(Cs))
         if not len(grid) or grid.dtype.kind not in "fiu" or not ((grid > 0) & np.isfinite(grid)).all():
             raise ParameterError(f"Got Cs={self.Cs!r}. Expected a positive integer, or positive numbers.")
         return grid
 
     def _choose(self, X: np.ndarray, codes: np.ndarray, weights: np.ndarray | None, held_out: np.ndarray) -> None:
-        """Walk the path, and keep the best C."""
+        """Follow the path and keep the best C."""
         model = LogisticRegression(warm_start=True, max_iter=_PATH_ITERATIONS)
-        self.scores_ = np.full(len(self.Cs_), np.nan)
+        self.scores_: np.ndarray = np.full(len(self.Cs_), np.nan)
         if not held_out.any():
             self.C_ = float(self.Cs_[len(self.Cs_) // 2])
             return
@@ -203,15 +204,11 @@ class LinearProbe(LinearHead):
 
 
 def _score(model: LogisticRegression, train: tuple, validation: tuple) -> tuple[float, float]:
-    """Fit, from where the model is; accuracy and negative log loss."""
+    """Continue to fit a model; return its validation accuracy and its negative log loss."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the next value goes on from here
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the next value continues from here
         model.fit(*train)
     X, y, weights = validation
     probabilities = model.predict_proba(X)
     accuracy = float(np.average(model.classes_[probabilities.argmax(axis=1)] == y, weights=weights))
     return accuracy, -log_loss(y, probabilities, sample_weight=weights, labels=model.classes_)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0

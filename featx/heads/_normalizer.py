@@ -1,4 +1,4 @@
-"""EmbeddingNormalizer: embeddings of length one, after a step that makes directions comparable."""
+"""EmbeddingNormalizer: scale embeddings to unit length, after a step that makes directions comparable."""
 
 from __future__ import annotations
 
@@ -11,51 +11,52 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx._array_api import refuse_tensors
-from featx.exceptions import UnknownNameError
+from featx._validate import check_choice
 
 METHODS = ("cl2n", "power", "whiten")
 _FLOATS = (np.float64, np.float32)
 
 
 class EmbeddingNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    r"""Bring embeddings to length one, so that cosine and Euclidean distances agree.
+    r"""Scale embeddings to unit length, so that cosine and Euclidean distances agree.
 
-    Networks give features that are positive and far from centred, whose lengths say more of contrast than of content:
-    a classifier of few images does better without these.
+    Most networks give features that are positive and far from centered, and whose length depends more on contrast than
+    on content. Classifiers trained on few images do better without these effects.
 
     Parameters
     ----------
     method : {"cl2n", "power", "whiten"}, default="cl2n"
-        ``"cl2n"``: less the training mean, over the length [1]_,
+        ``"cl2n"`` subtracts the training mean, then divides by the length [1]_,
 
         .. math:: z = (x - \mu) / \lVert x - \mu \rVert_2
 
-        ``"power"``: the signed square root, over the length [2]_,
+        ``"power"`` takes the signed square root, then divides by the length [2]_,
 
         .. math:: z = r / \lVert r \rVert_2, \quad r_i = \operatorname{sign}(x_i) \sqrt{\lvert x_i \rvert}
 
-        which makes the skewed distributions of rectified features more like Gaussian ones. Features of networks that
-        do not end in a rectifier may be negative, where a root is none: the sign keeps their side.
+        which makes the skewed distributions of rectified features closer to Gaussian ones. Features of networks that
+        do not end in a rectifier may be negative; they keep their sign.
 
-        ``"whiten"``: less the mean, times the inverse root of the covariance, over the length,
+        ``"whiten"`` subtracts the mean, multiplies by the inverse root of the covariance, then divides by the length,
 
         .. math:: z = w / \lVert w \rVert_2, \quad w = \Sigma^{-1/2} (x - \mu), \quad
            \Sigma = (1 - \rho) S + \rho \frac{\operatorname{tr} S}{d} I
 
-        where S is the sample covariance and :math:`\rho` is Ledoit and Wolf's [3]_, so that fewer rows than
-        dimensions suffice.
+        where S is the sample covariance and :math:`\rho` is the shrinkage of Ledoit and Wolf [3]_, with which fewer
+        rows than dimensions suffice.
 
     Attributes
     ----------
     mean_ : ndarray of shape (dim,)
-        Unless ``"power"``.
+        The training mean, unless the method is ``"power"``.
     whitening_ : ndarray of shape (dim, dim)
-        The symmetric :math:`\Sigma^{-1/2}`, of ``"whiten"`` alone.
+        The symmetric :math:`\Sigma^{-1/2}`, if the method is ``"whiten"``.
     n_features_in_ : int
+        Length of an embedding.
 
     Notes
     -----
-    float32 stays float32. What has length zero before the division stays zero.
+    The output has the dtype of the input, float32 or float64. Rows of length zero stay zero.
 
     References
     ----------
@@ -76,30 +77,30 @@ class EmbeddingNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         self.method = method
 
     def fit(self, X: Any, y: Any = None) -> EmbeddingNormalizer:
-        """Learn the mean, and the covariance where the method asks for it.
+        """Learn the mean, and the covariance if the method needs it.
 
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
         y : None
             Ignored.
 
         Returns
         -------
         EmbeddingNormalizer
-            Itself.
+            Fitted estimator.
 
         Raises
         ------
         UnknownNameError
-            If the method is not known.
+            If there is no such method.
         """
-        if self.method not in METHODS:
-            raise UnknownNameError("method", self.method, METHODS)
+        check_choice("method", self.method, METHODS)
         refuse_tensors(X=X)
         X = validate_data(self, X, dtype=_FLOATS)
         for attribute in ("mean_", "whitening_"):
-            vars(self).pop(attribute, None)
+            self.__dict__.pop(attribute, None)
         if self.method != "power":
             self.mean_ = X.mean(axis=0, dtype=np.float64)
         if self.method == "whiten":
@@ -107,24 +108,25 @@ class EmbeddingNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Normalise embeddings.
+        """Normalize embeddings.
 
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
 
         Returns
         -------
         ndarray of shape (n, dim)
-            Rows of length one, or zero.
+            Rows of unit length, or zero.
         """
         check_is_fitted(self)
         refuse_tensors(X=X)
         X = validate_data(self, X, dtype=_FLOATS, reset=False)
         if self.method == "power":
             return normalize(np.sign(X) * np.sqrt(np.abs(X)))
-        centred = X - self.mean_
-        return normalize(centred @ self.whitening_ if self.method == "whiten" else centred).astype(X.dtype)
+        centered = X - self.mean_
+        return normalize(centered @ self.whitening_ if self.method == "whiten" else centered).astype(X.dtype)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -136,9 +138,9 @@ class EmbeddingNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
 
 
 def _inverse_root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric inverse root; a direction in which nothing varies becomes zero."""
+    """Compute the symmetric inverse root; directions without variance become zero."""
     values, vectors = np.linalg.eigh(covariance)
     varies = values > len(values) * np.finfo(float).eps * max(values[-1], np.finfo(float).tiny)
-    roots = np.zeros_like(values)
+    roots: np.ndarray = np.zeros_like(values)
     roots[varies] = values[varies] ** -0.5
     return (vectors * roots) @ vectors.T

@@ -1,8 +1,7 @@
-"""PrototypeClassifier: an image belongs to the class whose mean embedding is nearest."""
+"""PrototypeClassifier: predict the class whose mean embedding is nearest."""
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
 from featx._array_api import refuse_tensors
-from featx.exceptions import InputError, ParameterError, UnknownNameError
-from featx.heads._labels import as_labels
+from featx._validate import check_choice, check_number
+from featx.evaluation import as_labels, check_weights
+from featx.exceptions import InputError
 from featx.heads._linear import LinearHead
-from featx.heads._weights import check_weights
 
 METRICS = ("cosine", "euclidean")
 
@@ -22,39 +21,42 @@ METRICS = ("cosine", "euclidean")
 class PrototypeClassifier(LinearHead):
     r"""Classify by the nearest prototype, the mean embedding of a class [1]_.
 
-    Nothing is optimised, so one image a class suffices and a new image costs an addition (`partial_fit`).
+    Nothing is optimized, so one image per class suffices, and adding an image is cheap (`partial_fit`).
 
     Parameters
     ----------
     metric : {"cosine", "euclidean"}, default="cosine"
-        How far a row is from a prototype :math:`c_k`: with ``"cosine"`` rows and prototypes are brought to length one
-        and :math:`d_k = 1 - \cos(x, c_k)`, with ``"euclidean"`` :math:`d_k = \lVert x - c_k \rVert^2`.
+        Distance between a row and a prototype :math:`c_k`. With ``"cosine"``, rows and prototypes are scaled to unit
+        length and :math:`d_k = 1 - \cos(x, c_k)`. With ``"euclidean"``, :math:`d_k = \lVert x - c_k \rVert^2`.
     temperature : float, default=0.1
-        Larger is less certain:
+        Larger values give less certain probabilities,
 
         .. math:: p(k \mid x) = \frac{\exp(-d_k / T)}{\sum_j \exp(-d_j / T)}
 
-        The label does not depend on it. Euclidean distances have the scale of the embeddings, and want a temperature
-        of that scale; or normalise the embeddings first, by `EmbeddingNormalizer`.
+        and the same labels. Euclidean distances have the scale of the embeddings and need a temperature of that
+        scale, or normalize the embeddings first with `EmbeddingNormalizer`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        The class labels.
     prototypes_ : ndarray of shape (n_classes, dim)
+        The mean embedding of each class.
     class_count_ : ndarray of shape (n_classes,)
-        Rows seen of each class, or the sum of their weights; one of which none was seen has the probability zero.
+        Number of rows seen of each class, or the sum of their weights. A class without any has the probability zero.
     coef_, intercept_ : ndarray
-        The same classifier as a linear one.
+        Weights of the equivalent linear classifier.
     n_features_in_ : int
+        Length of an embedding.
 
     Notes
     -----
-    Distances to several points differ by what is linear in x, so this is a linear classifier of the rows (brought to
-    length one, for the cosine). `decision_function` is how much nearer than the average a prototype is,
+    Squared distances to two points differ by a linear function of x, so this is a linear classifier of the rows (of
+    unit length, for the cosine). `decision_function` is how much nearer than the average a prototype is,
 
     .. math:: s_k(x) = (\bar d - d_k) / T
 
-    and of two classes :math:`s_1 - s_0`. The softmax of these is `predict_proba`.
+    and :math:`s_1 - s_0` for two classes. `predict_proba` is the softmax of these scores.
 
     References
     ----------
@@ -80,49 +82,55 @@ class PrototypeClassifier(LinearHead):
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
         y : array of shape (n,)
+            Classes.
         sample_weight : array of shape (n,), default=None
-            Prototypes are weighted means.
+            Weights of the rows in the means.
 
         Returns
         -------
         PrototypeClassifier
-            Itself.
+            Fitted estimator.
 
         Raises
         ------
         UnknownNameError, ParameterError
-            If a parameter has a value that is not accepted.
+            If a parameter has an invalid value.
         InputError
             If there is one class.
         """
-        vars(self).pop("classes_", None)
+        self.__dict__.pop("classes_", None)
         return self.partial_fit(X, y, sample_weight=sample_weight)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> PrototypeClassifier:
-        """Add rows to those seen; in which order and in which parts they come does not matter.
+        """Add rows; their order and how they are divided into batches do not matter.
 
         Parameters
         ----------
         X : array of shape (n, dim)
+            Embeddings.
         y : array of shape (n,)
+            Classes.
         classes : array of shape (n_classes,), default=None
-            All that will come, for the first call; None is those in `y`.
+            All classes that will occur, for the first call. None is those in `y`.
         sample_weight : array of shape (n,), default=None
+            Weights of the rows in the means.
 
         Returns
         -------
         PrototypeClassifier
-            Itself.
+            Fitted estimator.
 
         Raises
         ------
         UnknownNameError, ParameterError
-            If a parameter has a value that is not accepted.
+            If a parameter has an invalid value.
         InputError
-            If a label is none of the classes, or missing, there is one class, or weights are none.
+            If a label is missing or not among the classes, there is one class, or weights cannot be used.
         """
-        self._check_parameters()
+        check_choice("metric", self.metric, METRICS)
+        check_number("temperature", self.temperature, 0, closed="neither")
         first = not hasattr(self, "classes_")
         refuse_tensors(X=X, y=y)
         X, y = validate_data(self, X, as_labels(y), dtype=(np.float64, np.float32), reset=first)
@@ -142,18 +150,12 @@ class PrototypeClassifier(LinearHead):
         self._solve()
         return self
 
-    def _check_parameters(self) -> None:
-        if self.metric not in METRICS:
-            raise UnknownNameError("metric", self.metric, METRICS)
-        if not isinstance(self.temperature, Real) or not 0 < self.temperature < np.inf:
-            raise ParameterError(f"Got temperature={self.temperature!r}. Expected a number above 0.")
-
     def _begin(self, classes: np.ndarray) -> None:
         if len(classes) < 2:
             raise InputError(f"Got 1 class, {classes.tolist()[0]!r}. Expected two or more.")
         self.classes_ = classes
-        self.class_count_ = np.zeros(len(classes))
-        self.sums_ = np.zeros((len(classes), self.n_features_in_))
+        self.class_count_: np.ndarray = np.zeros(len(classes))
+        self.sums_: np.ndarray = np.zeros((len(classes), self.n_features_in_))
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
@@ -161,17 +163,17 @@ class PrototypeClassifier(LinearHead):
                 f"Got the label {unknown[0]!r}. Expected one of {self.classes_.tolist()}: pass all that will come as "
                 "classes=[...] to the first partial_fit."
             )
-        return np.searchsorted(self.classes_, y)
+        return np.asarray(np.searchsorted(self.classes_, y))
 
     def _prepare(self, X: np.ndarray) -> np.ndarray:
         return normalize(X) if self.metric == "cosine" else X
 
     def _solve(self) -> None:
-        """The linear form of the distances to the prototypes."""
+        """Compute the prototypes, and the linear form of the distances to them."""
         seen = self.class_count_ > 0
         means = self.sums_ / np.where(seen, self.class_count_, 1)[:, None]
         self.prototypes_ = self._prepare(means)
-        # Half the squared distance is 1 - cos where both have length one, up to what all classes share.
+        # For unit vectors half the squared distance is 1 - cos, up to a term that all classes share.
         factor = (1 if self.metric == "cosine" else 2) / self.temperature
         coef = factor * (self.prototypes_ - self.prototypes_[seen].mean(axis=0))
         squares = (self.prototypes_**2).sum(axis=1) / self.temperature * (self.metric == "euclidean")

@@ -1,4 +1,4 @@
-"""Less than float32: what it costs, what it gains, and encoders of 8-bit integers."""
+"""Lower precision than float32: what it costs, what it gains, and encoders in 8-bit integers."""
 
 from featx.precision._compare import compare_precisions
 from featx.precision._quantize import import_nncf, quantize_encoder, quantize_graph

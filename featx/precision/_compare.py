@@ -1,16 +1,18 @@
-"""compare_precisions: what less than float32 costs and gains, on the user's images and labels."""
+"""compare_precisions: what lower precision than float32 costs and gains, on the user's images and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from featx._image_encoder import ImageEncoder, extraction_of
 from featx._pipeline import image_pipeline
+from featx._validate import check_choice
 from featx.auditing import warn_of_copies
 from featx.encoders import PRECISIONS, Encoder
 from featx.evaluation import Folds, check_y, is_regression, make_folds
@@ -21,20 +23,16 @@ from featx.exceptions import (
     MissingDependencyError,
     NonFiniteEmbeddingError,
     ParameterError,
-    UnknownNameError,
 )
 from featx.extraction import decode_some, network_rate
 from featx.images import as_column
 from featx.precision._quantize import quantize_encoder
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _INT8 = "int8"
 _ALL = (*PRECISIONS, _INT8)
 _COLUMNS = ("cosine", "relative_l2", "relative_l2_worst", "images_per_second", "score", "score_std", "note")
 _RUNS = 5
-# Of one precision, while others go on.
+# Errors that concern one precision only: the comparison goes on with the others.
 _CANNOT = (
     ConversionError,
     DeviceError,
@@ -46,7 +44,7 @@ _CANNOT = (
 
 
 def compare_precisions(
-    images: Any,
+    X: Any,
     encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
     y: Any = None,
     *,
@@ -61,39 +59,38 @@ def compare_precisions(
 
     Parameters
     ----------
-    images : container of images
-        n of them, as for `ImageEncoder`. For ``"int8"``, which is calibrated on
-        up to 300 of them, at least 10.
+    X : container of images
+        n images, as for `ImageEncoder`. ``"int8"`` is calibrated on up to 300 of them and needs at least 10.
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
-        An ImageEncoder brings its device, store and preprocessing along.
+        The device, store and preprocessing of an ImageEncoder are used.
     y : array of length n, default=None
-        Classes, or numbers to predict; with them each precision is cross-validated.
+        Classes, or numbers to predict. If given, each precision is cross-validated.
     precisions : sequence of str
-        Of float32, tf32, bfloat16, float16 and int8; default: all.
+        Some of float32, tf32, bfloat16, float16 and int8. The default is all.
     head : {"logistic", "svm", "ridge", "probe", "prototype"} or estimator, default=None
-        As for `image_pipeline`; None is logistic regression, or ridge for numbers.
+        As for `image_pipeline`. None is logistic regression, or ridge for numbers.
     task : {"auto", "classification", "regression"}, default="auto"
-        What y holds. ``"auto"``: the head decides, where one is given. Without one, text, bools and categories are
-        classes, numbers with fractions are to be predicted; whole ones too if most values occur in fewer rows than
-        there are folds, and a warning says so.
+        What y holds. With ``"auto"``, the head decides if one is given. Without one, text, bools and categories are
+        classes, and numbers with fractions are numbers to predict. So are whole numbers if most of them occur in fewer
+        rows than there are folds, and a warning reports that.
     cv : int, splitter or iterable of (train, test), default=5
-        A number of folds is shuffled with a fixed seed; each gets its share of each class.
+        An int is the number of folds, which are stratified and shuffled with a fixed seed.
     scoring : str or callable, default=None
-        As for scikit-learn's `cross_val_score`; a score is in its own unit, and higher is better.
+        As for `sklearn.model_selection.cross_val_score`. Scores have the unit of the metric; higher is better.
     groups : array of shape (n,), default=None
-        Images of one group stay on one side of a fold. If images of equal content do not, a warning says so.
+        Images of one group stay on one side of each fold. A warning reports images of equal content on both sides.
 
     Returns
     -------
     DataFrame
-        A row for each precision, in the order given, with the columns
+        One row per precision, in the given order, with the columns
 
-        - ``cosine``: mean cosine of an embedding with its float32 one
-        - ``relative_l2``: median of |z - z32| / |z32|; ``relative_l2_worst`` its maximum
-        - ``images_per_second``: of the network alone, pixels in memory; median of
-          runs in turns
-        - ``score``, ``score_std``: cross-validated, over the folds (with `y`)
-        - ``note``: why a precision is not there on this machine, else ""
+        - ``cosine``: mean cosine of an embedding with the one in float32
+        - ``relative_l2``: median of |z - z32| / |z32|; ``relative_l2_worst`` is its maximum
+        - ``images_per_second``: rate of the network alone, with pixels in memory; median of several runs, in which
+          precisions alternate
+        - ``score``, ``score_std``: mean and standard deviation over the folds, if `y` is given
+        - ``note``: why a precision is not available on this machine, else ""
 
     Raises
     ------
@@ -102,7 +99,8 @@ def compare_precisions(
     ParameterError
         If the head is for the other task, or cv gives no folds.
     InputError
-        If y has not the images' length, no image can be read, or a class or the groups are too few for so many folds.
+        If y has another length than X, no image can be read, or a class has too few images, or there are too few
+        groups, for so many folds.
 
     Examples
     --------
@@ -113,12 +111,9 @@ def compare_precisions(
     >>> float(table.loc["float32", "relative_l2"])
     0.0
     """
-    import pandas as pd
-
     for precision in precisions:
-        if precision not in _ALL:
-            raise UnknownNameError("precision", precision, _ALL)
-    n, folds = len(as_column(images)), []
+        check_choice("precision", precision, _ALL)
+    n, folds = len(as_column(X)), []
     if y is not None:
         if len(y) != n:
             raise InputError(f"Got {len(y)} labels for {n} images. Expected one label an image.")
@@ -128,17 +123,13 @@ def compare_precisions(
         y = check_y(y, n, regression)
         folds = make_folds(y, cv, groups, regression=regression)
     base = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
-    pixels = decode_some(extraction_of(base).spec, images)
+    pixels = decode_some(extraction_of(base).spec, X)
     if not pixels:
         raise InputError("Got no readable image. Expected at least one, better a few hundred.")
-    reference = _Candidate(base, "float32", images)
+    reference = _Candidate(base, "float32", X)
     _warn_of_copies(reference.embeddings, folds)
-    candidates, rows = {}, {precision: {"note": ""} for precision in precisions}
-    for precision in precisions:
-        try:
-            candidates[precision] = reference if precision == "float32" else _Candidate(base, precision, images)
-        except _CANNOT as error:
-            rows[precision]["note"] = str(error)
+    candidates, notes = _make_candidates(reference, base, precisions, X)
+    rows: dict[str, dict[str, Any]] = {precision: {"note": notes.get(precision, "")} for precision in precisions}
     rates = _rates(list(candidates.values()), pixels)
     for (precision, candidate), rate in zip(candidates.items(), rates, strict=True):
         rows[precision] |= {**_distances(candidate.embeddings, reference.embeddings), "images_per_second": rate}
@@ -148,28 +139,41 @@ def compare_precisions(
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("precision")
 
 
-class _Candidate:
-    """An encoder in one precision, and what it makes of the images."""
+def _make_candidates(
+    reference: _Candidate, base: ImageEncoder, precisions: Sequence[str], X: Any
+) -> tuple[dict[str, _Candidate], dict[str, str]]:
+    """Embed the images in each precision; return the candidates, and for the other precisions the reason."""
+    candidates, notes = {}, {}
+    for precision in precisions:
+        try:
+            candidates[precision] = reference if precision == "float32" else _Candidate(base, precision, X)
+        except _CANNOT as error:
+            notes[precision] = str(error)
+    return candidates, notes
 
-    def __init__(self, base: ImageEncoder, precision: str, images: Any):
+
+class _Candidate:
+    """An encoder in one precision, and its embeddings of the images."""
+
+    def __init__(self, base: ImageEncoder, precision: str, X: Any):
         self._encoder = clone(base).set_params(precision="float32" if precision == _INT8 else precision)
         if precision == _INT8:
             self._encoder.set_params(
-                encoder=quantize_encoder(base, images), weights="default", runtime="openvino", device="cpu"
+                encoder=quantize_encoder(base, X), weights="default", runtime="openvino", device="cpu"
             )
         extraction = extraction_of(self._encoder)
         self._n_threads = extraction.options.n_threads
-        # First, so that a precision that the device lacks is known before images are read.
+        # First, so that a precision that the device lacks fails before images are read.
         self._runtime = extraction.runtime()
-        self.embeddings = np.asarray(self._encoder.transform(images))
+        self.embeddings = np.asarray(self._encoder.transform(X))
 
     def rate(self, pixels: np.ndarray) -> float:
-        """Images/s of the network alone."""
+        """Measure the images per second of the network alone."""
         return network_rate(self._runtime, pixels, self._n_threads)
 
 
 def _rates(candidates: list[_Candidate], pixels: Sequence[np.ndarray]) -> list[float]:
-    """Medians of runs in turns, after one to warm up."""
+    """Compute the medians of alternating runs, after one to warm up."""
     stacked = np.stack(pixels)
     runs = [[candidate.rate(stacked) for candidate in candidates] for _ in range(1 + _RUNS)]
     return np.median(runs[1:], axis=0).tolist()
@@ -185,7 +189,7 @@ def _distances(embeddings: np.ndarray, reference: np.ndarray) -> dict[str, float
 
 
 def _warn_of_copies(embeddings: np.ndarray, folds: Folds) -> None:
-    good = np.isfinite(embeddings).all(axis=1)  # unreadable images are all the same
+    good = np.isfinite(embeddings).all(axis=1)  # unreadable images would all be copies
     place = np.cumsum(good) - 1
     kept = [tuple(place[part[good[part]]] for part in fold) for fold in folds]
     warn_of_copies(embeddings[good], kept, stacklevel=3)

@@ -1,4 +1,4 @@
-"""quantize_encoder: float32 -> int8, calibrated on the user's own images."""
+"""quantize_encoder: float32 -> int8, calibrated on the user's images."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from featx.encoders import Encoder, GraphEncoder
 from featx.exceptions import InputError, ParameterError
 from featx.extraction import decode_some
 
-_CALIBRATION = 300  # images: NNCF's own default
+_CALIBRATION = 300  # images: the default of NNCF
 _FEWEST = 10
 
 
 def quantize_encoder(
     encoder: str | Encoder | ImageEncoder, images: Any, *, path: str | Path | None = None
 ) -> GraphEncoder:
-    """Turn an encoder's float32 into int8: 1.6 times as fast on a processor, a quarter of the size, less exact.
+    """Convert an encoder from float32 to int8: faster on a CPU, a quarter of the size, less exact.
 
-    Ranges are calibrated on up to 300 of the images given, spread over them.
-    Whether the loss matters, `compare_precisions` tells on labels.
+    Ranges are calibrated on up to 300 of the images, evenly spaced. `compare_precisions` measures on labels whether the
+    loss matters.
 
     Parameters
     ----------
     encoder : str, Encoder or ImageEncoder
-        An ImageEncoder brings its weights and its preprocessing along.
+        The weights and the preprocessing of an ImageEncoder are used.
     images : container of images
-        Such as the encoder will see; as for `ImageEncoder`. At least 10 must be readable.
+        Images like those that the encoder will get; as for `ImageEncoder`. At least 10 must be readable.
     path : str or Path, default=None
-        Where the graph is written; None is the user's cache folder, named by its content.
+        Where the graph is written. None is the user's cache folder, with a name from its content.
 
     Returns
     -------
     Encoder
-        For ``ImageEncoder(encoder=...)``; with its own file, digest and fingerprint. It runs on the CPU, in OpenVINO.
+        For ``ImageEncoder(encoder=...)``. It has a separate file, digest and fingerprint, and runs on the CPU, in
+        OpenVINO.
 
     Raises
     ------
     MissingDependencyError
-        If NNCF is not installed; the message names the extra.
+        If NNCF is not installed. The message names the extra.
     InputError
         If fewer than 10 images can be read.
     ParameterError
-        If the encoder is in int8 already, or more than its own feature was asked for.
+        If the encoder is already in int8, or has layers other than its feature.
     ConversionError
-        If OpenVINO cannot take the network.
+        If OpenVINO cannot convert the network.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def quantize_encoder(
     if len(pixels) < _FEWEST:
         raise InputError(f"Got {len(pixels)} readable images. Expected at least {_FEWEST}, better {_CALIBRATION}.")
     quantized = quantize_graph(nncf, load_graph(specs), [image[None] for image in pixels])
-    # Named by its content, it needs no name of the user's; two ways to one content are one file.
+    # A name from its content needs none from the user, and equal graphs are one file.
     file = graphs_folder() / "int8" if path is None else Path(path).expanduser().absolute()
     file, digest = write_graph(file, quantized, name_by_content=path is None)
     own = replace(specs[0], name=f"{specs[0].name}-int8", weights=f"int8:{digest}")
@@ -81,7 +82,7 @@ def quantize_encoder(
 
 
 def import_nncf(purpose: str) -> ModuleType:
-    """NNCF, without its telemetry."""
+    """Import NNCF, without its telemetry."""
     from featx.runtimes import no_telemetry
 
     with no_telemetry():
@@ -89,7 +90,7 @@ def import_nncf(purpose: str) -> ModuleType:
 
 
 def quantize_graph(nncf: ModuleType, graph: Any, feeds: Sequence[Any]) -> Any:
-    """Quantise an OpenVINO or ONNX graph to int8, calibrated on what it is fed."""
+    """Quantize an OpenVINO or ONNX graph to int8, calibrated on the given inputs."""
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
     from featx.runtimes import no_telemetry
@@ -101,7 +102,7 @@ def quantize_graph(nncf: ModuleType, graph: Any, feeds: Sequence[Any]) -> Any:
             nncf.Dataset(feeds),
             subset_size=len(feeds),
             preset=nncf.QuantizationPreset.MIXED,
-            fast_bias_correction=False,  # slower to make, and the worst image is nearer
-            # Processors without VNNI add products in 16 bits: unless weights keep to 7, sums saturate.
+            fast_bias_correction=False,  # slower to make, but with a smaller worst error
+            # Processors without VNNI add products in 16 bits, which saturate unless weights have 7 bits.
             advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
         )

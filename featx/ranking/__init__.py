@@ -1,4 +1,4 @@
-"""Which encoder, which layer: candidates tried on the user's task."""
+"""Which encoder and which layer: candidates compared on the user's images and labels."""
 
 from featx.ranking._rank import rank_encoders
 

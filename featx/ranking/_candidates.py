@@ -1,24 +1,28 @@
-"""A user's encoders, layers and poolings -> the candidates of a ranking."""
+"""The candidates of a ranking: encoders, layers and poolings, their names, and what they cost."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 
 from featx._image_encoder import ImageEncoder, extraction_of
-from featx.encoders import Encoder, Weights, list_encoders, published_weights
+from featx.encoders import FEATURE, Encoder, EncoderSpec, Weights, list_encoders, network_size, published_weights
 from featx.exceptions import ParameterError
+from featx.extraction import decode_some, decoding_rate, network_rate
 from featx.images import Preprocess
 
-FEATURE = "feature"
 LOGITS = "logits"
-_SAID = ("encoder", "weights", "layers", "pooling")  # in words of their own
+_NAMED = ("encoder", "weights", "layers", "pooling")  # parts of a candidate's name without "parameter="
+_TIMED = 64  # images
+_BYTES = 4  # per float32
+_MB = 1e6
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,11 @@ class Candidate:
     Attributes
     ----------
     network : Network
+        The network.
     layers : tuple of str
         ``"feature"``, or nodes or portable names as the user gave them.
     pooling : str or None
-        None of the feature, which is a vector already.
+        How layers are pooled; None for the feature, which is a vector already.
     """
 
     network: Network
@@ -40,12 +45,12 @@ class Candidate:
 
     @property
     def layer(self) -> str:
-        """For people."""
+        """Name of the layers, for people."""
         return "+".join(self.layers)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Of an `ImageEncoder` that gives this candidate's embeddings."""
+        """Parameters of an `ImageEncoder` that gives the embeddings of this candidate."""
         own = self.layers == (FEATURE,)
         return {
             **self.network.encoder.get_params(deep=False),
@@ -54,7 +59,7 @@ class Candidate:
         }
 
     def encoder(self) -> ImageEncoder:
-        """Such an `ImageEncoder`."""
+        """Make an `ImageEncoder` that gives the embeddings of this candidate."""
         return ImageEncoder(**self.parameters)
 
 
@@ -65,16 +70,19 @@ class Network:
     Attributes
     ----------
     encoder : ImageEncoder
+        The encoder, without layers and pooling.
     name, weights : str
-        For people.
+        Names for people.
     top1 : float
-        ImageNet top-1 in percent; NaN where none was published.
+        ImageNet top-1 accuracy in percent; NaN if none was published.
     licence : str
+        License of the weights.
     download : bool
-        Whether its weights were not on this machine.
+        Whether the weights were not on this machine.
     layers : tuple of str
+        Layers of the encoder that the user gave.
     pooling : str or None
-        Which the encoder had; `encoder` is without.
+        Pooling of the encoder that the user gave.
     """
 
     encoder: ImageEncoder
@@ -93,12 +101,16 @@ def find_networks(encoders: Any) -> list[Network]:
     Parameters
     ----------
     encoders : "installed", or sequence of str, Encoder or ImageEncoder
-        ``"installed"``: every registered network whose weights are on this machine.
+        ``"installed"`` stands for every registered network whose weights are on this machine.
+
+    Returns
+    -------
+    list of Network
 
     Raises
     ------
     ParameterError
-        If it is none of these, or an encoder's parameters are not accepted.
+        If it is none of these, or parameters of an encoder are invalid.
     """
     if isinstance(encoders, str) and encoders == "installed":
         here = list_encoders().query("local")[["name", "weights"]]
@@ -114,7 +126,7 @@ def find_networks(encoders: Any) -> list[Network]:
 
 
 def cross(network: Network, layers: Sequence[str] | None, poolings: Sequence[str]) -> list[Candidate]:
-    """Every layer with every pooling; without layers what the encoder itself has, its feature mostly."""
+    """Combine every layer with every pooling; without layers return the encoder's layers, by default its feature."""
     if layers is None:
         return [Candidate(network, network.layers, network.pooling)]
     return [
@@ -125,8 +137,8 @@ def cross(network: Network, layers: Sequence[str] | None, poolings: Sequence[str
 
 
 def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Without those that do the same in the same way as an earlier one."""
-    seen = {}
+    """Drop candidates that do the same as an earlier one, with the same parameters."""
+    seen: dict[tuple, Candidate] = {}
     for candidate in candidates:
         rows = extraction_of(candidate.encoder()).fingerprints()
         seen.setdefault((rows, *_traits(candidate).values()), candidate)
@@ -134,17 +146,19 @@ def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def name_candidates(candidates: Sequence[Candidate]) -> list[str]:
-    """Name each so that no two are the same, and no longer than that takes.
+    """Give candidates distinct names, as short as possible.
 
     Parameters
     ----------
     candidates : sequence of Candidate
+        The candidates of one ranking.
 
     Returns
     -------
     list of str
-        The network, and what differs between the candidates of this network: weights, layer and pooling by their
-        values, other parameters of the `ImageEncoder` as ``preprocess=squash``; a number where nothing of it does.
+        The name of the network, followed by what differs between the candidates with this network: weights, layer and
+        pooling by their values, and other parameters of the `ImageEncoder` as in ``preprocess=squash``. Names that are
+        still equal get a number.
     """
     alike: dict[str, list[int]] = {}
     for i, candidate in enumerate(candidates):
@@ -152,10 +166,10 @@ def name_candidates(candidates: Sequence[Candidate]) -> list[str]:
     names = [candidate.network.name for candidate in candidates]
     for rows in alike.values():
         traits = [_traits(candidates[i]) for i in rows]
-        told = [key for key in traits[0] if len({trait[key] for trait in traits}) > 1]
+        different = [key for key in traits[0] if len({trait[key] for trait in traits}) > 1]
         for i, trait in zip(rows, traits, strict=True):
-            names[i] = " ".join(filter(None, [names[i], *(trait[key] for key in told)]))
-    for name, n in Counter(names).items():  # two networks of one's own, with one name
+            names[i] = " ".join(filter(None, [names[i], *(trait[key] for key in different)]))
+    for name, n in Counter(names).items():  # two of the user's networks, with one name
         if n > 1:
             numbers = count(1)
             names = [f"{other} #{next(numbers)}" if other == name else other for other in names]
@@ -163,9 +177,9 @@ def name_candidates(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def _traits(candidate: Candidate) -> dict[str, str]:
-    """What may differ between candidates of one network, in words."""
+    """Describe what may differ between candidates of one network."""
     network = candidate.network
-    others = {key: value for key, value in candidate.parameters.items() if key not in _SAID}
+    others = {key: value for key, value in candidate.parameters.items() if key not in _NAMED}
     return {
         "weights": network.weights,
         "layer": candidate.layer,
@@ -212,3 +226,69 @@ def _weights_name(encoder: ImageEncoder, published: Weights | None) -> str:
     if isinstance(encoder.weights, Path) or Path(encoder.weights).suffix:
         return Path(encoder.weights).name
     return "own" if isinstance(encoder.encoder, Encoder) else encoder.weights
+
+
+@dataclass(frozen=True)
+class Size:
+    """Megabytes (10^6 bytes) in float32.
+
+    Attributes
+    ----------
+    memory_mb : float
+        Weights, and the two largest maps of an image that are in memory at once.
+    bundle_mb : float
+        Weights up to the layer, which a bundle holds.
+    """
+
+    memory_mb: float
+    bundle_mb: float
+
+
+def size_of(candidate: Candidate) -> Size:
+    """Compute the size of a candidate's network, up to its layer."""
+    specs = extraction_of(candidate.encoder()).specs
+    if specs[0].graph is not None:
+        file_mb = specs[0].graph.stat().st_size / _MB
+        return Size(file_mb, file_mb)
+    size = network_size(specs)
+    weights = size.parameters * _BYTES / _MB
+    return Size(weights + size.activations * _BYTES / _MB, weights)
+
+
+def has_logits(encoder: ImageEncoder) -> bool:
+    """Check whether a network has a classifier for the classes of its source."""
+    return extraction_of(encoder).spec.classifier is not None
+
+
+@dataclass
+class Clock:
+    """Measure the speed of decoding and of the networks on the user's images.
+
+    Attributes
+    ----------
+    images : container of images
+        The images, of which some are decoded.
+    """
+
+    images: Any
+    _decoded: dict[tuple, tuple[np.ndarray, float]] = field(default_factory=dict)
+
+    def images_per_second(self, candidate: Candidate) -> float:
+        """Compute the rate of decoding and encoding together, 1 / (1/decode + 1/encode), from separate timings."""
+        extraction = extraction_of(candidate.encoder())
+        n_threads = extraction.options.n_threads
+        pixels, decoding = self._decode(extraction.specs, n_threads)
+        if not len(pixels):
+            return float("nan")
+        runtime = extraction.runtime()
+        runtime.run(pixels[:1])
+        return 1 / (1 / decoding + 1 / network_rate(runtime, pixels, n_threads))
+
+    def _decode(self, specs: Sequence[EncoderSpec], n_threads: int) -> tuple[np.ndarray, float]:
+        """Decode some images and time it, once for all networks with the same preprocessing."""
+        key = (specs[0].preprocess, specs[0].decode)
+        if key not in self._decoded:
+            some = decode_some(specs[0], self.images, _TIMED)
+            rate = decoding_rate(specs[0], self.images, n_threads, _TIMED) if some else float("nan")
+            self._decoded[key] = (np.stack(some) if some else np.empty(0), rate)
+        return self._decoded[key]

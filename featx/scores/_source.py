@@ -1,4 +1,4 @@
-"""leep_score and nce_score: how far a source model's own classes tell the new ones."""
+"""LEEP and NCE: how well the classes of a source model predict the new ones."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import numpy as np
 from featx.evaluation import check_classes, check_embeddings
 from featx.exceptions import InputError
 
-_SUM_TOLERANCE = 0.01  # a thousand probabilities in half precision
+_SUM_TOLERANCE = 0.01  # enough for a thousand probabilities in half precision
 
 
 def leep_score(P: Any, y: Any) -> float:
-    r"""Log expected empirical prediction of the labels from source-class probabilities (LEEP).
+    r"""Compute the log expected empirical prediction of the labels from source probabilities (LEEP).
 
     .. math:: \frac 1n \sum_i \log \sum_z \hat P(y_i | z) \, \theta(x_i)_z, \quad
               \hat P(y, z) = \frac 1n \sum_{i: y_i = y} \theta(x_i)_z
 
-    where :math:`\theta(x)_z` is the source model's probability of its class z
-    (Nguyen et al. 2020, arXiv:2002.12462).
+    where :math:`\theta(x)_z` is the probability that the source model gives to its class z (Nguyen et al. 2020,
+    arXiv:2002.12462).
 
     Parameters
     ----------
     P : array of shape (n, n_source)
-        Probabilities: the softmax of the source model's logits.
+        Probabilities of the source classes: the softmax of the source model's logits.
     y : array of shape (n,)
         Classes.
 
     Returns
     -------
     float
-        0 at most, higher is better.
+        At most 0, higher is better.
 
     Raises
     ------
     InputError
-        If the rows of P are no probabilities, or y is no classes.
+        If the rows of P do not hold probabilities, or y does not hold classes.
 
     Examples
     --------
@@ -52,28 +52,28 @@ def leep_score(P: Any, y: Any) -> float:
 
 
 def nce_score(P: Any, y: Any) -> float:
-    r"""Negative conditional entropy of the labels, given the source model's label (NCE).
+    r"""Compute the negative conditional entropy of the labels, given the label of the source model (NCE).
 
     .. math:: -H(Y | Z) = \frac 1n \sum_i \log \hat P(y_i | z_i), \quad z_i = \arg\max_z \theta(x_i)_z
 
-    (Tran et al. 2019, arXiv:1908.08142). Of equal probabilities the first class is taken.
+    (Tran et al. 2019, arXiv:1908.08142). If probabilities are tied, the first class is taken.
 
     Parameters
     ----------
     P : array of shape (n, n_source)
-        Probabilities: the softmax of the source model's logits.
+        Probabilities of the source classes: the softmax of the source model's logits.
     y : array of shape (n,)
         Classes.
 
     Returns
     -------
     float
-        0 at most, higher is better.
+        At most 0, higher is better.
 
     Raises
     ------
     InputError
-        If the rows of P are no probabilities, or y is no classes.
+        If the rows of P do not hold probabilities, or y does not hold classes.
 
     Examples
     --------
@@ -94,8 +94,9 @@ def _check(P: Any, y: Any) -> tuple[np.ndarray, np.ndarray, int]:
     if len(bad):
         i = bad[0]
         raise InputError(
-            f"Got P with {len(bad):,} of {len(P):,} rows that are no probabilities (row {i}: least {P[i].min():.3g}, "
-            f"sum {sums[i]:.3g}). Expected no number below 0 and a sum of 1: apply softmax to logits first."
+            f"Got P with {len(bad):,} of {len(P):,} rows that do not hold probabilities (row {i}: least "
+            f"{P[i].min():.3g}, sum {sums[i]:.3g}). Expected no number below 0 and a sum of 1: apply softmax to logits "
+            "first."
         )
     codes, classes = check_classes(y, len(P))
     return P, codes, len(classes)

@@ -1,3 +1,5 @@
+"""An audit finds what was planted, changes nothing, and says what it could not check."""
+
 import io
 
 import numpy as np
@@ -9,8 +11,10 @@ from sklearn.model_selection import GroupKFold
 
 from featx import ImageEncoder
 from featx.auditing import audit, crossing_groups
-from featx.auditing._copies import WAYS, make_copies
+from featx.auditing._audit import scan
+from featx.auditing._similarity import COPY_KINDS, make_copies
 from featx.exceptions import FeatxWarning, InputError
+from featx.images import MAX_PIXELS
 
 
 @pytest.fixture
@@ -42,14 +46,14 @@ def test_copies_share_a_number_and_other_images_have_none(run, planted):
     assert not table["duplicate_label_conflict"][[0, 2, 40, 42]].any()
 
 
-def test_every_way_of_copying_photos_is_found_and_no_other_pair(run, crops):
+def test_every_kind_of_copy_of_photos_is_found_and_no_other_pair(run, crops):
     images = crops[:27]
     copies = [np.asarray(copy) for i in range(0, 27, 3) for copy in make_copies(Image.fromarray(crops[i])).values()]
     groups = run([*images, *copies]).groups
-    assert groups.tolist() == [*range(27), *np.repeat(range(0, 27, 3), len(WAYS))]
+    assert groups.tolist() == [*range(27), *np.repeat(range(0, 27, 3), len(COPY_KINDS))]
 
 
-def test_blank_images_are_told_and_are_no_copies(run, crops):
+def test_blank_images_are_reported_and_never_as_copies(run, crops):
     colors = [(0, 0, 0), (255, 255, 255), (200, 30, 30)]
     blank = [Image.new("RGB", (80, 60), color) for color in colors]
     transparent = [Image.new("RGBA", (80, 60), (color, 0, 0, 0)) for color in range(3)]
@@ -74,7 +78,7 @@ def test_nearly_flat_images_are_copies_if_their_color_is_the_same(run, crops):
         assert run([*others, *flat, *again]).groups[n:].tolist() == [*range(n, n + 5)] * 2
 
 
-def test_white_icons_on_transparency_are_no_copies_of_each_other(run):
+def test_white_icons_on_transparency_are_not_copies_of_each_other(run):
     icons = []
     for box in ((8, 8, 24, 24), (2, 2, 12, 30), (16, 4, 30, 12), (4, 20, 28, 30)):
         icon = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
@@ -144,7 +148,7 @@ def test_an_image_without_a_label_is_not_judged(run, crops):
     assert table["label_quality"][1:].notna().all()
 
 
-def test_a_missing_label_is_no_conflict(run, crops):
+def test_a_missing_label_is_not_a_conflict(run, crops):
     table = run([crops[0], crops[0], crops[9]], ["a", np.nan, "b"]).table
     assert not table["duplicate_label_conflict"].any()
 
@@ -156,11 +160,11 @@ def test_whole_numbers_to_predict_are_not_judged_as_classes(run, crops):
     assert len(caught) == 1
     assert audited.counts["label_issues"] == 0
     assert "Labels are numbers to predict: they are not judged." in repr(audited)
-    said = run(crops, kilojoules, task="regression")  # a warning would be an error
-    assert said.notes == audited.notes
+    explicit = run(crops, kilojoules, task="regression")  # a warning would be an error
+    assert explicit.notes == audited.notes
 
 
-def test_few_whole_numbers_are_judged_and_all_where_it_is_said(run, crops):
+def test_few_whole_numbers_are_judged_and_all_if_the_task_is_classification(run, crops):
     assert run(crops, [float(i % 2) for i in range(40)]).labels is not None
     assert run(crops, np.arange(40) // 2, task="classification").labels is not None
     assert run(crops, [i % 2 for i in range(40)], task="regression").labels is None
@@ -176,14 +180,14 @@ def test_few_whole_numbers_are_judged_and_all_where_it_is_said(run, crops):
         (list("123456"), 'numbers to predict, pass task="regression"'),
     ],
 )
-def test_labels_that_cannot_be_judged_are_said(run, crops, labels, reason):
+def test_labels_that_cannot_be_judged_are_noted(run, crops, labels, reason):
     audited = run(crops[:6], labels)
     assert audited.labels is None
     assert reason in audited.summary
     assert audited.table["label_quality"].isna().all()
 
 
-def test_a_class_of_one_image_is_said(run, crops):
+def test_a_class_of_one_image_is_noted(run, crops):
     assert "not judged: alone" in run(crops, ["a", "b"] * 19 + ["a", "alone"]).summary
 
 
@@ -201,7 +205,7 @@ def test_all_the_same_is_one_group(run, crops):
     assert audited.clean().empty
 
 
-def test_all_bad_is_told(run):
+def test_all_bad_is_reported(run):
     audited = run([None, b"", b"x"], ["a", "b", "a"])
     assert audited.counts["unreadable"] == 3
     assert np.isnan(audited.threshold)
@@ -231,3 +235,50 @@ def test_other_lengths_are_refused(run, crops, arguments, message):
 def test_no_images_are_refused(run):
     with pytest.raises(InputError, match="no images"):
         run([])
+
+
+@pytest.fixture
+def audited(run, crops):
+    images = [*crops, crops[0], None]
+    labels = ["a", "b"] * 21
+    return run(images, labels)
+
+
+def test_the_summary_has_the_counts_and_the_rates(audited):
+    text = repr(audited)
+    assert "42 images" in text
+    assert "1 unreadable" in text
+    assert f"{audited.threshold:.4f}" in text
+    assert "saved as JPEG" in text
+
+
+def test_counts_agree_with_the_table(audited):
+    counts, table = audited.counts, audited.table
+    assert counts["unreadable"] == (~table["ok"]).sum() == 1
+    assert counts["copies"] + counts["duplicate_groups"] == table["duplicate_group"].notna().sum()
+    assert counts["label_issues"] == table["suggested_label"].notna().sum()
+
+
+def test_clean_rows_are_readable_and_each_image_is_there_once(audited):
+    clean = audited.clean()
+    groups = audited.groups[clean.index]
+    assert len(np.unique(groups)) == len(groups)
+    assert audited.table.loc[clean.index, "ok"].all()
+
+
+def test_one_scan_finds_errors_digests_and_signatures(files):
+    found = scan([files[0], None, files[1], "nowhere.jpg", files[0]], MAX_PIXELS)
+    assert found.errors == ["", "missing (None)", "", "no such file", ""]
+    assert found.digests[0] == found.digests[4] != found.digests[2]
+    assert found.signatures.any(axis=(1, 2)).tolist() == [True, False, True, False, True]
+    assert sorted(found.sample) == [0, 2, 4]
+
+
+def test_the_sample_is_spread_evenly(crops):
+    found = scan(crops * 5, MAX_PIXELS)
+    assert len(found.sample) == 100
+    assert (np.diff(sorted(found.sample)) <= 3).all()
+
+
+def test_too_large_an_image_has_its_reason(crops):
+    assert "pixels" in scan(crops[:1], 100).errors[0]

@@ -1,3 +1,5 @@
+"""Flipped labels are found, and copies do not hide them."""
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -41,7 +43,7 @@ def test_quality_is_low_where_labels_were_flipped(digits, found):
     assert np.quantile(found.quality[flipped], 0.9) < np.quantile(found.quality[~flipped], 0.1)
 
 
-def test_a_copy_does_not_vouch_for_its_own_wrong_label(digits):
+def test_a_copy_does_not_confirm_a_wrong_label(digits):
     pixels, given, _, flipped = digits
     rows = np.concatenate([np.arange(600), np.repeat(flipped[flipped < 600], 3)])
     quality = find_label_issues(pixels[rows], given[rows], groups=rows).quality
@@ -71,7 +73,7 @@ def test_a_rare_class_means_fewer_folds(digits):
         ([0, 0, 0, 0], "one class"),
         ([0, 1, 2, 2], "Got 1 classes with two images or more"),
         ([0, 1, 1], "for 4 rows"),
-        ([0.5, 1, 1, 1], "no classes"),
+        ([0.5, 1, 1, 1], "continuous values"),
         ([0, None, 1, 1], "no label in rows 1"),
     ],
 )

@@ -1,3 +1,5 @@
+"""Rows of other classes score lower than rows of the known ones."""
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -23,7 +25,7 @@ def digits():
 
 
 @pytest.mark.parametrize(("method", "least"), [("knn", 0.9), ("mahalanobis", 0.85)])
-def test_digits_that_were_not_there_are_told(digits, method, least):
+def test_unknown_digits_are_detected(digits, method, least):
     known, labels, unknown = digits
     detector = OODDetector(method).fit(known[::2], labels[::2])
     scores = np.concatenate([detector.score_samples(known[1::2]), detector.score_samples(unknown)])
@@ -55,13 +57,15 @@ def test_the_share_of_outliers_is_the_one_asked_for(digits, method):
     assert found.mean() == pytest.approx(0.1, abs=0.005)
 
 
-def test_a_training_row_is_not_its_own_neighbour(digits):
+def test_a_training_row_is_not_its_own_neighbor(digits):
     known = digits[0][:200]
-    detector = OODDetector(k=1).fit(known)
+    detector = OODDetector(n_neighbors=1).fit(known)
     assert (detector.score_samples(known) < -0.01).mean() > 0.99
 
 
-@pytest.mark.parametrize("parameters", [{"method": "nn"}, {"k": 0}, {"contamination": 0}, {"contamination": 0.6}])
+@pytest.mark.parametrize(
+    "parameters", [{"method": "nn"}, {"n_neighbors": 0}, {"contamination": 0}, {"contamination": 0.6}]
+)
 def test_wrong_parameters_are_refused(digits, parameters):
     with pytest.raises(ParameterError, match=r"Expected|Unknown"):
         OODDetector(**parameters).fit(digits[0])

@@ -1,3 +1,5 @@
+"""The page shows what the audit found, and stands alone."""
+
 from __future__ import annotations
 
 import shutil
@@ -24,7 +26,7 @@ def path(audited, tmp_path):
     return audited.to_html(tmp_path / "audit.html")
 
 
-def test_the_page_says_what_the_audit_says(audited, path):
+def test_the_page_reports_what_the_audit_reports(audited, path):
     text = path.read_text()
     assert f"{audited.threshold:.4f}" in text
     assert "no such file" in text
@@ -43,7 +45,7 @@ def test_conflicts_come_first(audited, path):
     assert 0 < text.index("Different labels") < text.index('<div class="group">', text.index("</style>"))
 
 
-def test_nothing_found_is_said(tiny, crops, tmp_path):
+def test_nothing_found_is_reported(tiny, crops, tmp_path):
     audited = audit([crops[0], crops[30]], encoder=ImageEncoder(tiny, cache=False), verbose=0)
     text = audited.to_html(tmp_path / "audit.html").read_text()
     assert text.count("None were found.") == 2

@@ -16,7 +16,6 @@ from sklearn.datasets import load_digits, load_sample_images
 from sklearn.model_selection import train_test_split
 
 import featx
-from featx.ranking._task import take
 from tests.benchmarks.fashion import read_fashion
 
 SCORES = ("knn", "logme", "hscore", "lda", "leep", "nce", "probe")
@@ -37,7 +36,9 @@ def main() -> None:
         tables = []
         for rows in (most, rest):
             layers = arguments.layers.split(",")
-            tables.append(featx.rank_encoders(take(images, rows), y[rows], encoders, layers=layers, scores=SCORES))
+            tables.append(
+                featx.rank_encoders([images[i] for i in rows], y[rows], encoders, layers=layers, scores=SCORES)
+            )
         table, truth = tables
         taus[name] = table.attrs["agreement"]
         print(f"\n{name}: {len(most):,} images\n{table.drop(columns=['licence', 'download']).to_string(index=False)}")

@@ -11,7 +11,7 @@ from featx.compare._tables import (
     say,
     summary_table,
 )
-from featx.evaluation._unit import unit_of
+from featx.evaluation import unit_of
 
 
 def outcomes_of(**shares):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from featx.evaluation._interval import fold_interval
+from featx.evaluation import fold_interval
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_order_and_parts_do_not_matter(metric, seed, parts):
 
 @of_each
 @pytest.mark.parametrize("n_classes", [2, 10])
-def test_a_class_that_was_not_seen_yet_has_no_probability(metric, n_classes):
+def test_a_class_without_rows_has_the_probability_zero(metric, n_classes):
     head = PrototypeClassifier(metric)
     for known in (0, 1) if n_classes == 2 else (0,):
         head = PrototypeClassifier(metric).partial_fit(X[y == known], y[y == known], classes=range(n_classes))
@@ -80,7 +80,7 @@ def test_one_image_a_class_suffices_and_fit_begins_anew():
     assert head.predict(X[:2]).tolist() == ["digit 0", "digit 1"]
 
 
-def test_what_is_wrong_is_said():
+def test_invalid_input_is_refused():
     with pytest.raises(UnknownNameError, match=r"metric 'cosin'\. Did you mean 'cosine'"):
         PrototypeClassifier("cosin").fit(X, y)
     for temperature in (0, -1, np.inf, "hot"):

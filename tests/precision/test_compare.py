@@ -44,15 +44,15 @@ def test_the_score_is_that_of_cross_validating_the_pipeline(labelled, tiny):
     assert table.loc["float32", "score_std"] == pytest.approx(expected.std(), abs=1e-5)
 
 
-def test_whole_numbers_are_predicted_and_it_is_said_once(crops, tiny):
+def test_whole_numbers_are_predicted_with_one_warning(crops, tiny):
     kilojoules = [int(crop.mean() * 37) for crop in crops]
     options = {"precisions": ["float32"], "cv": 4}
     with pytest.warns(FeatxWarning, match='Pass task="regression"') as caught:
         table = featx.compare_precisions(crops, tiny, kilojoules, **options)
     assert [w.filename for w in caught] == [__file__]
     ridge = featx.compare_precisions(crops, tiny, kilojoules, head="ridge", **options)  # a warning would be an error
-    said = featx.compare_precisions(crops, tiny, kilojoules, task="regression", **options)
-    assert table["score"].tolist() == ridge["score"].tolist() == said["score"].tolist()
+    explicit = featx.compare_precisions(crops, tiny, kilojoules, task="regression", **options)
+    assert table["score"].tolist() == ridge["score"].tolist() == explicit["score"].tolist()
     with pytest.raises(InputError, match=r'of class .* pass task="regression"'):
         featx.compare_precisions(crops, tiny, kilojoules, task="classification", **options)
     with pytest.raises(ParameterError, match="Got task='regression' with the head"):
@@ -66,16 +66,18 @@ def test_copies_on_both_sides_of_a_fold_are_warned_of(labelled, tiny):
     groups = [*range(40), *range(9), 98, 99]
     with pytest.warns(ImageWarning) as caught:
         featx.compare_precisions(images, encoder, y, precisions=["float32"], cv=4)
-    (said,) = [w for w in caught if "copies" in str(w.message)]
-    # Unreadable images, whose rows are all NaN, are no copies.
-    assert re.match(r"([1-9]) groups of copies \(\1 of equal content\) are on both sides of a fold", str(said.message))
-    assert said.filename == __file__
+    (warning,) = [w for w in caught if "copies" in str(w.message)]
+    # Unreadable images, whose rows are all NaN, do not count as copies.
+    assert re.match(
+        r"([1-9]) groups of copies \(\1 of equal content\) are on both sides of a fold", str(warning.message)
+    )
+    assert warning.filename == __file__
     with pytest.warns(ImageWarning) as caught:
         featx.compare_precisions(images, encoder, y, precisions=["float32"], cv=4, groups=groups)
     assert not [w for w in caught if "copies" in str(w.message)]
 
 
-def test_a_precision_that_is_not_there_says_why_and_costs_nothing(crops, tiny):
+def test_an_unavailable_precision_has_its_reason_in_a_note(crops, tiny):
     encoder = featx.ImageEncoder(tiny, device="cpu")
     table = featx.compare_precisions(crops[:10], encoder, precisions=["float16", "float32"])
     assert "precision='float16'" in table.loc["float16", "note"]

@@ -1,4 +1,4 @@
-"""An encoder in int8: a file of its own, near the float32 one, and an Encoder like any other."""
+"""An encoder in int8 is a separate file, close to float32, and an Encoder like any other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_default_encoder_in_int8_is_near_float32_smaller_and_not_the_same(ph
     assert small.file.stat().st_size < 5e6  # 13.6 MB in float32
 
 
-def test_it_is_an_encoder_with_a_fingerprint_of_its_own(made, tiny, crops, store):
+def test_it_is_an_encoder_with_another_fingerprint(made, tiny, crops, store):
     assert isinstance(made, featx.Encoder)
     assert clone(featx.ImageEncoder(made)).encoder is made
     for encoder in (tiny, made):
@@ -93,7 +93,7 @@ def test_a_damaged_or_missing_file_is_an_error_that_names_it(made, crops, tmp_pa
         featx.ImageEncoder(broken, cache=False).transform(crops[:1])
 
 
-def test_what_an_integer_graph_cannot_do_is_said(made, crops):
+def test_what_an_integer_graph_cannot_do_is_refused(made, crops):
     encoder = featx.ImageEncoder(made, cache=False)
     for layer in ("logits", "late"):
         with pytest.raises(ParameterError, match="its own feature alone"):

@@ -1,3 +1,5 @@
+"""Candidates are distinct, have short names, and cost what is measured."""
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ import featx
 from featx._image_encoder import extraction_of
 from featx.exceptions import ParameterError, UnknownNameError
 from featx.images import Preprocess
-from featx.ranking._candidates import cross, distinct, find_networks, name_candidates
+from featx.ranking._candidates import Clock, cross, distinct, find_networks, has_logits, name_candidates, size_of
 from tests.networks import TINY, make_tiny
 
 NETWORK = "efficientnet_lite0"
@@ -24,7 +26,7 @@ def test_installed_are_those_whose_weights_are_here():
     assert not any(network.download for network in find_networks("installed"))
 
 
-def test_a_network_says_its_weights_licence_and_top1():
+def test_a_network_has_its_weights_licence_and_top1():
     (network,) = find_networks(["efficientnet_lite0"])
     assert network.weights == featx.list_encoders().set_index("name").loc["efficientnet_lite0", "weights"]
     assert network.licence == "Apache-2.0"
@@ -58,7 +60,7 @@ def test_an_image_encoder_keeps_its_layers_if_none_are_asked_for():
 
 
 @pytest.mark.parametrize("encoders", [[], 7, None])
-def test_no_encoders_are_refused(encoders):
+def test_an_empty_list_and_other_types_are_refused(encoders):
     with pytest.raises(ParameterError, match="Expected"):
         find_networks(encoders)
 
@@ -80,7 +82,7 @@ def test_an_unknown_encoder_is_named():
         ({"runtime": "torch", "batch_size": 7}, f"{NETWORK} batch_size=7 runtime=torch"),
     ],
 )
-def test_candidates_that_differ_in_a_parameter_have_names_that_say_it(changed, name):
+def test_candidates_that_differ_in_a_parameter_are_named_by_it(changed, name):
     first, second = names_of(NETWORK, featx.ImageEncoder(NETWORK, **changed))
     assert second == name
     assert first != second
@@ -103,6 +105,37 @@ def test_layers_and_parameters_are_named_together():
     assert "resnet18 feature" in names
 
 
-def test_two_networks_of_ones_own_with_one_name_are_numbered():
+def test_two_networks_of_the_user_with_one_name_are_numbered():
     one, other = (featx.Encoder.from_module(make_tiny(seed), preprocess=TINY, name="mine") for seed in (0, 1))
     assert names_of(one, other) == ["mine #1", "mine #2"]
+
+
+def candidate(encoder, layers=None):
+    return cross(find_networks([encoder])[0], layers, ["avg"])[0]
+
+
+def test_the_rate_is_of_decoding_and_encoding_together(crops, tiny, monkeypatch):
+    monkeypatch.setattr("featx.ranking._candidates.decoding_rate", lambda *_: 100.0)
+    monkeypatch.setattr("featx.ranking._candidates.network_rate", lambda *_: 25.0)
+    assert Clock(crops).images_per_second(candidate(tiny)) == pytest.approx(20)
+
+
+def test_a_real_rate_is_above_nothing(crops, tiny):
+    assert Clock(crops).images_per_second(candidate(tiny)) > 0
+
+
+def test_nothing_that_can_be_read_has_no_rate(tiny):
+    rate = Clock([b"no image"]).images_per_second(candidate(tiny))
+    assert rate != rate
+
+
+def test_a_bundle_of_an_early_layer_is_small():
+    early, own = (size_of(candidate("efficientnet_lite0", layers)) for layers in (["blocks.2"], None))
+    assert own.bundle_mb == pytest.approx(4 * 3.371, abs=0.01)
+    assert early.bundle_mb < own.bundle_mb / 20
+    assert own.memory_mb > own.bundle_mb
+
+
+def test_a_network_without_a_classifier_has_no_logits(tiny):
+    assert has_logits(featx.ImageEncoder())
+    assert has_logits(featx.ImageEncoder(tiny)) == (tiny.classifier is not None)

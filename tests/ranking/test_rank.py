@@ -1,17 +1,24 @@
+"""A ranking encodes each image once, and its table is what the scores and the probe give."""
+
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import weightedtau
 from sklearn.model_selection import KFold
 
 import featx
-from featx.exceptions import FeatxWarning, ImageErrors, ImageWarning, InputError, UnknownNameError
+from featx.evaluation import unit_of
+from featx.exceptions import FeatxWarning, ImageErrors, ImageWarning, InputError, ParameterError, UnknownNameError
 from featx.ranking import rank_encoders
+from featx.ranking._rank import agreement, on_frontier, summarize
 from featx.scores import knn_score, lda_score
 from tests.networks import tiny_encoder
 
-Y = np.array(["left", "right"] * 20)
+POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), min_size=1, max_size=12)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +29,7 @@ def shades():
     return [np.clip(60 + 60 * c + rng.normal(0, 30, (32, 32)), 0, 255).astype(np.uint8) for c in y], y
 
 
-def test_the_table_has_what_one_chooses_by(shades, tiny):
+def test_the_table_has_scores_and_costs(shades, tiny):
     images, y = shades
     table = rank_encoders(images, y, [tiny, "efficientnet_lite0"], cv=3)
     assert set(table["encoder"]) == set(table["name"]) == {tiny.name, "efficientnet_lite0"}
@@ -56,7 +63,7 @@ def test_all_layers_come_of_one_pass(shades, caplog):
             y,
             [tiny_encoder()],
             layers=["feature", "conv1", "conv2"],
-            poolings=["avg", "max"],
+            pooling=["avg", "max"],
             scores=["knn"],
             cv=3,
         )
@@ -70,7 +77,7 @@ def test_scores_are_those_of_the_embeddings(shades, tiny):
     images, y = shades
     table = rank_encoders(images, y, [tiny], scores=["knn"], cv=3)
     assert table["knn"][0] == pytest.approx(knn_score(featx.ImageEncoder(tiny).transform(images), y))
-    assert "no measure of accuracy" in table.attrs["sentence"]
+    assert "does not measure accuracy" in table.attrs["sentence"]
 
 
 def test_source_classes_serve_where_the_encoder_has_them(shades):
@@ -86,7 +93,7 @@ def test_numbers_are_ranked_by_r2(shades, tiny):
     assert "knn" not in table
 
 
-def test_candidates_that_differ_in_preprocess_are_told_apart(shades, tiny, caplog):
+def test_candidates_that_differ_in_preprocess_have_two_names(shades, tiny, caplog):
     images, y = shades
     encoders = [tiny, featx.ImageEncoder(tiny, preprocess=featx.Preprocess(size=32, fit="pad"))]
     with caplog.at_level("INFO", "featx"):
@@ -99,20 +106,20 @@ def test_candidates_that_differ_in_preprocess_are_told_apart(shades, tiny, caplo
 
 
 @pytest.mark.parametrize("kind", [np.array, list, lambda y: y.astype(float), lambda y: pd.Series(y, dtype="Int64")])
-def test_whole_numbers_are_predicted_and_it_is_said_once(shades, tiny, kind):
+def test_whole_numbers_are_predicted_with_one_warning(shades, tiny, kind):
     images, _ = shades
     kilojoules = np.array([image.mean() * 37 for image in images]).astype(int)
     with pytest.warns(FeatxWarning, match='Pass task="regression"') as caught:
         table = rank_encoders(images, kind(kilojoules), [tiny], cv=3)
     assert [w.filename for w in caught] == [__file__]
     assert "knn" not in table
-    said = rank_encoders(images, kilojoules, [tiny], cv=3, task="regression")  # a warning would be an error
-    assert said["probe"].tolist() == table["probe"].tolist()
+    explicit = rank_encoders(images, kilojoules, [tiny], cv=3, task="regression")  # a warning would be an error
+    assert explicit["probe"].tolist() == table["probe"].tolist()
     with pytest.raises(InputError, match=r'of class .* pass task="regression"'):
         rank_encoders(images, kilojoules, [tiny], cv=3, task="classification")
 
 
-def test_grams_are_told_in_grams(shades):
+def test_differences_of_grams_are_in_grams(shades):
     images, _ = shades
     grams = np.array([image.mean() for image in images])
     encoders = [featx.ImageEncoder(tiny_encoder(), layers=["conv1"]), tiny_encoder(1), tiny_encoder(2)]
@@ -121,7 +128,7 @@ def test_grams_are_told_in_grams(shades):
     assert "neg_mean_absolute_error" in table.attrs["sentence"]
 
 
-def test_neighbours_of_the_same_group_do_not_count(shades, tiny):
+def test_neighbors_of_the_same_group_do_not_count(shades, tiny):
     images, _ = shades
     y, groups = np.arange(60) % 2, np.arange(60) % 20
     images = [images[group] for group in groups]
@@ -131,7 +138,7 @@ def test_neighbours_of_the_same_group_do_not_count(shades, tiny):
     assert table["lda"][0] == pytest.approx(lda_score(Z, y, groups=groups))
 
 
-def test_a_budget_ends_the_race_of_who_cannot_win():
+def test_a_budget_drops_candidates_that_cannot_win():
     rng = np.random.default_rng(0)
     y = np.arange(320) % 2
     images = [np.clip(90 + 60 * c + rng.normal(0, 20, (32, 32)), 0, 255).astype(np.uint8) for c in y]
@@ -148,7 +155,7 @@ def test_time_that_is_over_still_gives_a_table(shades, tiny):
     assert np.isfinite(table["probe"][0])
 
 
-def test_folds_of_ones_own_are_used_with_groups(shades, tiny):
+def test_a_users_folds_are_used_with_groups(shades, tiny):
     images, y = shades
     groups = np.arange(60) // 6
     table = rank_encoders(images, y, [tiny], groups=groups, cv=3)
@@ -189,10 +196,25 @@ def test_bad_images_are_an_error_or_left_out(shades, tiny):
         (["a", "b"], "for 60 rows"),
     ],
 )
-def test_labels_that_cannot_be_ranked_by_are_said_before_the_work(shades, tiny, y, message, caplog):
+def test_labels_that_cannot_be_used_are_refused_before_the_work(shades, tiny, y, message, caplog):
     with caplog.at_level("INFO", "featx"), pytest.raises(InputError, match=message):
         rank_encoders(shades[0], y, [tiny])
     assert not caplog.records
+
+
+def test_one_layer_and_one_pooling_are_names(shades, tiny):
+    names, lists = (
+        rank_encoders(*shades, tiny, layers=layers, pooling=pooling, scores=scores, cv=3)
+        for layers, pooling, scores in (("conv2", "max", "knn"), (["conv2"], ["max"], ["knn"]))
+    )
+    assert names[["layer", "pooling"]].to_numpy().tolist() == [["conv2", "max"]]
+    assert names["knn"].tolist() == lists["knn"].tolist()
+
+
+@pytest.mark.parametrize("parameter", ["layers", "pooling"])
+def test_an_empty_list_of_names_is_refused(shades, tiny, parameter):
+    with pytest.raises(ParameterError, match=rf"Got {parameter}=\[\]"):
+        rank_encoders(*shades, [tiny], cv=3, **{parameter: []})
 
 
 def test_an_unknown_layer_is_named(shades, tiny):
@@ -207,3 +229,56 @@ def test_string_labels_and_categories_are_classes(shades, tiny):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert as_text["probe"].tolist() == as_category["probe"].tolist()
+
+
+@given(POINTS)
+def test_every_candidate_is_on_the_frontier_or_beaten_by_one_that_is(points):
+    score, rate = np.array(points, float).T
+    there = on_frontier(score, rate)
+    assert there.any()
+    for i in np.flatnonzero(~there):
+        assert any(score[j] >= score[i] and rate[j] >= rate[i] for j in np.flatnonzero(there))
+    for i in np.flatnonzero(there):
+        assert not ((score > score[i]) & (rate >= rate[i])).any()
+
+
+def test_what_has_no_score_is_not_on_the_frontier():
+    assert on_frontier(np.array([0.5, np.nan]), np.array([1.0, 9.0])).tolist() == [True, False]
+
+
+def test_agreement_is_the_weighted_tau():
+    table = pd.DataFrame({"probe": [0.9, 0.8, 0.7, 0.6], "knn": [4, 2, 3, 1], "top1": [75.0, np.nan, np.nan, 70.0]})
+    taus = agreement(table, ["knn", "top1"], "probe")
+    assert taus["knn"] == pytest.approx(weightedtau(table["knn"], table["probe"]).statistic)
+    assert np.isnan(taus["top1"])
+
+
+def test_agreement_is_one_for_the_same_order_and_minus_one_for_the_opposite():
+    table = pd.DataFrame({"probe": [3.0, 2, 1], "same": [30.0, 20, 10], "opposite": [1.0, 2, 3], "flat": 1.0})
+    taus = agreement(table, ["same", "opposite", "flat"], "probe")
+    assert (taus["same"], taus["opposite"]) == (pytest.approx(1), pytest.approx(-1))
+    assert np.isnan(taus["flat"])
+
+
+def test_a_gain_is_reported_with_its_price():
+    folds = [np.array([0.90, 0.91, 0.92]), np.array([0.80, 0.81, 0.82])]
+    text = summarize(["big", "small"], folds, np.array([10.0, 38.0]), 0.5, unit_of("accuracy"))
+    assert text == "big: +10.0 +- 0.0 points for 3.8x the time of small"
+
+
+def test_a_gain_within_chance_is_called_so():
+    folds = [np.array([0.90, 0.80, 0.90]), np.array([0.85, 0.84, 0.89])]
+    assert "take the faster" in summarize(["big", "small"], folds, np.array([1.0, 2.0]), 0.5, unit_of("accuracy"))
+
+
+def test_a_best_that_is_fastest_has_no_price():
+    folds = [np.array([0.9, 0.9]), np.array([0.8, 0.8])]
+    text = summarize(["a", "b"], folds, np.array([2.0, 1.0]), 0.5, unit_of("roc_auc"))
+    assert text == "a: roc_auc 0.900, the best and the fastest of 2 candidates"
+
+
+def test_grams_are_not_points():
+    folds = [np.array([-4.0, -4.1, -4.2]), np.array([-6.0, -6.2, -6.1])]
+    text = summarize(["big", "small"], folds, np.array([10.0, 38.0]), 0.5, unit_of("neg_mean_absolute_error"))
+    unit = "neg_mean_absolute_error (higher is better: it is minus the error)"
+    assert text == f"big: +2 +- 0.3928 {unit} for 3.8x the time of small"

@@ -1,3 +1,5 @@
+"""Neighbors vote as scikit-learn lets them, row by row."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,20 +39,22 @@ def test_blocks_do_not_change_it(monkeypatch):
     assert knn_score(Z, y) == whole
 
 
-def test_more_neighbours_than_rows_are_all_the_others():
+def test_more_neighbors_than_rows_are_all_the_others():
     Z = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
-    assert knn_score(Z, [0, 0, 1, 1], k=99) == knn_score(Z, [0, 0, 1, 1], k=3) == 1
+    assert knn_score(Z, [0, 0, 1, 1], n_neighbors=99) == knn_score(Z, [0, 0, 1, 1], n_neighbors=3) == 1
 
 
 def test_of_equally_near_rows_each_votes():
     # The third is as near to the first as to the second, whichever comes first.
     Z, y = np.array([[1.0, 0], [0, 1.0], [1.0, 1.0]]), ["a", "b", "a"]
-    assert knn_score(Z, y, k=1) == knn_score(Z[::-1], y[::-1], k=1) == pytest.approx(0.5)
+    assert knn_score(Z, y, n_neighbors=1) == knn_score(Z[::-1], y[::-1], n_neighbors=1) == pytest.approx(0.5)
 
 
 def test_a_small_temperature_does_not_overflow():
     Z, y = load_digits(return_X_y=True)
-    assert knn_score(Z[:200], y[:200], temperature=1e-5) == pytest.approx(knn_score(Z[:200], y[:200], k=1), abs=0.01)
+    assert knn_score(Z[:200], y[:200], temperature=1e-5) == pytest.approx(
+        knn_score(Z[:200], y[:200], n_neighbors=1), abs=0.01
+    )
 
 
 def test_constant_embeddings_vote_for_the_larger_class():
@@ -68,13 +72,16 @@ def test_length_rotation_order_and_names_do_not_matter(seed, length):
     assert knn_score(Z[order], np.array(["c", "a", "b"])[y][order], 5) == pytest.approx(score, abs=1e-12)
 
 
-@pytest.mark.parametrize("parameters", [{"k": 0}, {"k": 2.5}, {"k": True}, {"temperature": 0}, {"temperature": "a"}])
-def test_parameters_that_are_none_are_refused(parameters):
-    with pytest.raises(ParameterError, match=r"Got (k|temperature)="):
+@pytest.mark.parametrize(
+    "parameters",
+    [{"n_neighbors": 0}, {"n_neighbors": 2.5}, {"n_neighbors": True}, {"temperature": 0}, {"temperature": "a"}],
+)
+def test_invalid_parameters_are_refused(parameters):
+    with pytest.raises(ParameterError, match=r"Got (n_neighbors|temperature)="):
         knn_score(np.eye(4), [0, 0, 1, 1], **parameters)
 
 
-def test_rows_of_one_group_are_no_neighbours():
+def test_rows_of_one_group_do_not_vote():
     rng = np.random.default_rng(0)
     y, groups = rng.integers(0, 3, 80), rng.integers(0, 12, 80)
     Z = rng.normal(size=(80, 5)) + np.eye(5)[y] + 2 * rng.normal(size=(12, 5))[groups]
@@ -88,18 +95,18 @@ def test_rows_of_one_group_are_no_neighbours():
     assert knn_score(Z, y, 7, groups=groups) == pytest.approx(np.mean(right), abs=1e-12)
 
 
-def test_copies_do_not_vouch_for_each_other():
+def test_copies_in_one_group_do_not_help():
     rng = np.random.default_rng(0)
     Z, y = rng.normal(size=(50, 20)), np.arange(50) % 2
     rows = np.tile(np.arange(50), 2)
-    assert knn_score(Z[rows], y[rows], k=1) == 1
-    assert knn_score(Z[rows], y[rows], k=1, groups=rows) == pytest.approx(knn_score(Z, y, k=1))
+    assert knn_score(Z[rows], y[rows], n_neighbors=1) == 1
+    assert knn_score(Z[rows], y[rows], n_neighbors=1, groups=rows) == pytest.approx(knn_score(Z, y, n_neighbors=1))
 
 
-def test_a_large_group_has_fewer_neighbours():
+def test_a_large_group_has_fewer_neighbors():
     Z = np.array([[1, 0], [0.9, 0.1], [0.8, 0.2], [1, 0.1], [0, 1]])
-    score = knn_score(Z, ["a", "a", "a", "a", "b"], k=4, groups=[0, 0, 0, 1, 2])
-    assert score == knn_score(Z, ["a", "a", "a", "a", "b"], k=2, groups=[0, 0, 0, 1, 2])
+    score = knn_score(Z, ["a", "a", "a", "a", "b"], n_neighbors=4, groups=[0, 0, 0, 1, 2])
+    assert score == knn_score(Z, ["a", "a", "a", "a", "b"], n_neighbors=2, groups=[0, 0, 0, 1, 2])
 
 
 def test_a_missing_group_stands_alone():

@@ -1,13 +1,16 @@
+"""LogME is the maximum of a density, found without computing that density."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
+from threadpoolctl import threadpool_info
 
 from featx.exceptions import FeatxWarning, InputError
 from featx.scores import logme_score
-from featx.scores._logme import log_evidence
+from featx.scores._logme import eigen, log_evidence
 
 SHAPES = [(12, 30), (60, 7), (20, 20)]
 
@@ -33,7 +36,7 @@ def best_density(Z, y):
 
 
 def make(n, dim, seed=0):
-    """Rows of which the first column tells the class, with noise."""
+    """Rows of which the first column shows the class, with noise."""
     rng = np.random.default_rng(seed)
     Z, y = rng.normal(size=(n, dim)), np.arange(n) % 3
     Z[:, 0] += y
@@ -74,14 +77,14 @@ def test_of_numbers_it_is_the_best_density_of_each_column(shape):
     assert logme_score(Z, Y[:, 0]) == pytest.approx(best_density(Z, Y[:, 0]) / len(Z), abs=1e-6)
 
 
-def test_few_whole_numbers_are_classes_unless_it_is_said_that_they_are_predicted():
+def test_few_whole_numbers_are_classes_unless_the_task_is_regression():
     Z, y = make(60, 7)
     numbers = logme_score(Z, y, task="regression")
     assert numbers == pytest.approx(best_density(Z, y.astype(float)) / len(Z), abs=1e-6)
     assert logme_score(Z, y) == logme_score(Z, y.astype(str)) != numbers
 
 
-def test_many_whole_numbers_are_predicted_unless_it_is_said_that_they_are_classes():
+def test_many_whole_numbers_are_predicted_unless_the_task_is_classification():
     Z, _ = make(60, 7)
     ages = np.arange(60) % 20 + 20
     with pytest.warns(FeatxWarning, match="taken for numbers to predict") as caught:
@@ -90,7 +93,7 @@ def test_many_whole_numbers_are_predicted_unless_it_is_said_that_they_are_classe
     assert logme_score(Z, ages, task="classification") == logme_score(Z, ages.astype(str))
 
 
-def test_embeddings_that_tell_nothing_leave_the_noise_alone():
+def test_uninformative_embeddings_leave_the_noise_alone():
     y = np.array([0.5, -1.0, 2.0, 0.25])
     expected = -0.5 * (np.log(2 * np.pi * (y**2).mean()) + 1)
     assert logme_score(np.zeros((4, 3)), y) == pytest.approx(expected, abs=1e-12)
@@ -125,3 +128,17 @@ def test_scale_rotation_order_and_names_do_not_matter(seed, shape, scale):
 def test_a_column_of_zeros_to_predict_is_refused():
     with pytest.raises(InputError, match="zeros only in column 1"):
         logme_score(np.eye(3), np.array([[0.5, 0], [1.5, 0], [2.5, 0]]))
+
+
+@pytest.mark.parametrize("n", [1, 7, 50])
+def test_the_vectors_put_the_matrix_together_again(n):
+    half = np.random.default_rng(n).normal(size=(n, n))
+    values, vectors = eigen(half + half.T)
+    assert (np.diff(values) >= 0).all()
+    np.testing.assert_allclose(vectors * values @ vectors.T, half + half.T, atol=1e-12)
+
+
+def test_the_number_of_threads_is_what_it_was_before():
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    eigen(np.eye(3))
+    assert [pool["num_threads"] for pool in threadpool_info()] == before

@@ -1,3 +1,5 @@
+"""The probe is cross-validation on embeddings, with repeatable folds."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,6 +69,6 @@ def test_rows_with_nan_one_class_and_rare_classes_are_refused():
 
 
 @pytest.mark.parametrize("estimator", [Ridge, "logistic", None])
-def test_what_is_no_estimator_is_refused(estimator):
+def test_anything_but_an_estimator_is_refused(estimator):
     with pytest.raises(ParameterError, match="Got estimator="):
         probe_score(estimator, Z, Y)

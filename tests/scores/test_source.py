@@ -1,3 +1,5 @@
+"""LEEP and NCE are the sums of their definitions."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,7 +57,7 @@ def test_order_and_names_do_not_matter(seed):
 
 
 @pytest.mark.parametrize("score", [leep_score, nce_score])
-def test_a_source_that_tells_the_classes_scores_zero_and_one_that_tells_nothing_their_entropy(score):
+def test_a_source_that_knows_the_classes_scores_zero_and_one_that_knows_nothing_their_entropy(score):
     y = np.arange(12) % 3
     assert score(np.eye(5)[y], y) == 0  # two source classes never occur
     assert score(np.full((12, 4), 0.25), y) == pytest.approx(-np.log(3))
@@ -79,7 +81,7 @@ def test_half_precision_probabilities_of_a_thousand_classes_are_taken(score):
     ("y", "message"),
     [(["a"] * 12, "one class"), (np.linspace(0, 1, 12), "use logme_score"), ([0, 1], "for 12 rows")],
 )
-def test_labels_that_are_no_classes_are_refused(score, y, message):
+def test_labels_that_cannot_be_classes_are_refused(score, y, message):
     with pytest.raises(InputError, match=message):
         score(make(12, 5, 0)[0], y)
 

@@ -1,3 +1,5 @@
+"""Embeddings, labels and weights are checked alike everywhere, and y decides between classes and numbers to predict."""
+
 import warnings
 from decimal import Decimal
 
@@ -9,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from featx.evaluation._task import is_regression
-from featx.exceptions import FeatxWarning, ParameterError, UnknownNameError
+from featx.evaluation import check_classes, check_embeddings, check_targets, check_weights, is_regression
+from featx.exceptions import FeatxWarning, InputError, ParameterError, UnknownNameError
 
 WHOLE = st.lists(st.integers(-1000, 1000), min_size=1, max_size=40)
 KINDS = {
@@ -30,6 +32,88 @@ KINDS = {
     "decimals": lambda y: [Decimal(value) for value in y],
     "tensor": lambda y: __import__("torch").tensor(y),
 }
+
+
+def test_embeddings_of_half_precision_become_float64():
+    assert check_embeddings(np.ones((2, 3), np.float16)).dtype == np.float64
+    assert check_embeddings(pd.DataFrame(np.ones((2, 3), np.float32))).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "message"),
+    [
+        (np.ones(3), r"shape \(3,\)"),
+        (np.array([["a"]]), "dtype <U1"),
+        (np.empty((0, 3)), "at least one row"),
+        (np.array([[1.0], [np.nan], [np.inf]]), r"2 of 3 rows \(1, 2\)"),
+    ],
+)
+def test_embeddings_that_cannot_be_used_are_refused(embeddings, message):
+    with pytest.raises(InputError, match=message):
+        check_embeddings(embeddings)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["b", "a", "b"],
+        pd.Series(["b", "a", "b"], dtype="category"),
+        pd.Series(["b", "a", "b"], index=[7, 8, 9]),
+        np.array(["b", "a", "b"], object),
+        [1, 0, 1],
+        [1.0, 0.0, 1.0],
+        [True, False, True],
+        np.array([[1], [0], [1]]),
+    ],
+)
+def test_labels_of_many_kinds_are_classes(y):
+    codes, classes = check_classes(y, 3)
+    assert codes.tolist() == [1, 0, 1]
+    assert len(classes) == 2
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a", "a", "a"], "one class, 'a'"),
+        ([0.5, 1.5, 2.0], r'continuous values .* task="regression"'),
+        (np.array([0.5, 1.5, 2.0], object), "continuous values"),
+        (["a", "b"], r"shape \(2,\) for 3 rows"),
+        (["a", None, "b"], "no label in rows 1"),
+        ([0.0, np.nan, 1.0], "no label in rows 1"),
+        (np.array(["a", 1, "b"], object), "several types"),
+        (pd.Series(["a", None, "b"], dtype="category"), "no label in rows 1"),
+    ],
+)
+def test_labels_that_cannot_be_classes_are_refused(y, message):
+    with pytest.raises(InputError, match=message):
+        check_classes(y, 3)
+
+
+def test_targets_are_columns_of_numbers():
+    assert check_targets([1, 2, 3], 3).shape == (3, 1)
+    assert check_targets(np.ones((3, 2)) * np.arange(3)[:, None], 3).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a", "b"], "not numeric"),
+        (["1", "2"], "not numeric"),
+        ([1.0, 1.0], "one value"),
+        ([1.0, np.inf], "rows 1"),
+        ([1.0], "for 2 rows"),
+    ],
+)
+def test_targets_that_cannot_be_predicted_are_refused(y, message):
+    with pytest.raises(InputError, match=message):
+        check_targets(y, 2)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1, -1], [np.nan, 1], [0, 0], ["a", "b"]], ids=str)
+def test_weights_that_cannot_be_used_are_refused(weights):
+    with pytest.raises(InputError, match="Got class_weight"):
+        check_weights(weights, 2, "class_weight")
 
 
 def quietly(y, task="auto", **options):
@@ -125,7 +209,7 @@ def test_the_number_of_folds_is_the_bound(n_folds, expected):
     assert quietly(np.arange(40) % 10, n_folds=n_folds) is expected
 
 
-def test_what_is_said_is_believed():
+def test_an_explicit_task_decides():
     assert is_regression(["a"], "regression")
     assert not is_regression([0.5, 1.5], "classification")
 

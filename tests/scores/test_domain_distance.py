@@ -1,14 +1,16 @@
+"""Two sets are as far apart as a model for each row finds, and the p-value holds its level."""
+
 import numpy as np
 import pytest
 
 from featx.exceptions import InputError, ParameterError
 from featx.scores import proxy_a_distance
-from featx.scores._proxy import _standardised
+from featx.scores._domain_distance import _standardize
 
 
 def naive_error(Zs, Zt):
     """A ridge regression with an intercept for each row, from all the others."""
-    Z = _standardised(np.vstack([Zs, Zt]))
+    Z = _standardize(np.vstack([Zs, Zt]))
     n, dim = Z.shape
     first = np.arange(n) < len(Zs)
     target = np.where(first, 1 / len(Zs), -1 / len(Zt))
@@ -33,7 +35,7 @@ def test_the_error_is_what_a_model_for_each_row_finds(n, m, dim):
 
 
 @pytest.mark.parametrize(("n", "m", "dim"), [(30, 30, 4), (40, 15, 60)])
-def test_of_like_sets_the_p_value_is_uniform(n, m, dim):
+def test_for_sets_of_one_distribution_the_p_value_is_uniform(n, m, dim):
     rng = np.random.default_rng(1)
     drawn = [
         proxy_a_distance(rng.normal(size=(n, dim)), rng.normal(size=(m, dim)), n_permutations=99, random_state=rng)
@@ -47,7 +49,7 @@ def test_of_like_sets_the_p_value_is_uniform(n, m, dim):
     assert abs(np.mean([found.error for found in drawn]) - 0.5) < 0.05
 
 
-def test_sets_that_were_shifted_are_told_apart():
+def test_sets_that_were_shifted_are_separated():
     rng = np.random.default_rng(0)
     Zs, Zt = rng.normal(size=(80, 20)), rng.normal(size=(60, 20))
     slight, far = proxy_a_distance(Zs, Zt + 0.3), proxy_a_distance(Zs, Zt + 3)
@@ -63,7 +65,7 @@ def test_a_set_of_few_rows_is_not_outvoted():
     assert 0.3 < found.error < 0.7  # the larger set's name for all rows would be wrong on half
 
 
-def test_constant_embeddings_cannot_be_told_apart():
+def test_constant_embeddings_cannot_be_separated():
     assert proxy_a_distance(np.full((9, 3), 0.1), np.full((5, 3), 0.1)) == (0, 1, 0.5)
 
 
@@ -80,8 +82,8 @@ def test_neither_the_order_of_the_sets_nor_the_scale_matters():
     ("Zs", "Zt", "message"),
     [
         (np.eye(3), np.eye(4), "as many columns"),
-        (np.eye(3), np.ones((1, 3)), "2 rows each"),
-        (np.eye(3), np.array([[1, np.nan, 0]] * 2), r"Zt with NaN or infinity in 2 of 2 rows"),
+        (np.eye(3), np.ones((1, 3)), "2 rows or more in each"),
+        (np.eye(3), np.array([[1, np.nan, 0]] * 2), r"target_embeddings with NaN or infinity in 2 of 2 rows"),
     ],
 )
 def test_sets_that_cannot_be_compared_are_refused(Zs, Zt, message):
@@ -90,13 +92,13 @@ def test_sets_that_cannot_be_compared_are_refused(Zs, Zt, message):
 
 
 @pytest.mark.parametrize("n", [0, 1.5, True])
-def test_a_number_of_permutations_that_is_none_is_refused(n):
+def test_an_invalid_number_of_permutations_is_refused(n):
     with pytest.raises(ParameterError, match="Got n_permutations="):
         proxy_a_distance(np.eye(3), np.eye(3), n_permutations=n)
 
 
 @pytest.mark.parametrize(("n", "dim"), [(30, 1000), (100, 1280), (200, 20)])
-def test_sets_of_one_source_are_told_apart_no_better_than_by_chance(n, dim):
+def test_sets_of_one_source_are_separated_no_better_than_by_chance(n, dim):
     rng = np.random.default_rng(0)
     errors = [proxy_a_distance(*rng.normal(size=(2, n, dim)), n_permutations=1).error for _ in range(20)]
     assert np.mean(errors) == pytest.approx(0.5, abs=0.05)

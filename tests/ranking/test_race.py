@@ -1,3 +1,5 @@
+"""A budget makes rounds of growing size, and drops candidates that cannot win."""
+
 from itertools import pairwise
 
 import numpy as np
@@ -6,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featx.exceptions import ParameterError
-from featx.ranking._halving import Budget, rounds, survivors
+from featx.ranking._race import Budget, rounds, survivors
 
 
 @pytest.mark.parametrize("budget", ["soon", 0, -1, "0s", []])
-def test_what_is_no_span_of_time_is_refused(budget):
+def test_anything_but_a_positive_time_is_refused(budget):
     with pytest.raises(ParameterError, match="Got budget="):
         Budget(budget)
 
@@ -42,13 +44,13 @@ def test_a_rare_class_has_enough_rows_in_the_first_round():
     assert (y[first] == 1).sum() >= 20
 
 
-def test_who_is_beyond_the_bests_interval_leaves():
+def test_candidates_beyond_the_interval_of_the_best_are_dropped():
     best = np.array([0.90, 0.91, 0.92, 0.90, 0.91])
     near, far = best + np.array([0.01, -0.02, 0.01, -0.02, 0.01]), best - 0.3
     assert survivors([far, best, near], 0.25, halve=False) == [1, 2]
 
 
-def test_where_time_is_short_the_better_half_goes_on():
+def test_if_time_is_short_the_better_half_goes_on():
     folds = [np.array([0.9, 0.8]) + np.array([0, 0.01 * i]) for i in range(5)]
     assert survivors(folds, 1.0, halve=False) == [4, 3, 2, 1, 0]
     assert survivors(folds, 1.0, halve=True) == [4, 3, 2]

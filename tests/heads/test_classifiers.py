@@ -1,4 +1,4 @@
-"""Labels stay what they are, and weights count."""
+"""What both classifiers share: labels keep their type, weights count, and the answers are those of a linear model."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 from featx.exceptions import InputError
 from featx.heads import LinearProbe, PrototypeClassifier
-from featx.heads._weights import check_weights
+from featx.heads._linear import LinearHead
 
 X = np.random.default_rng(0).normal(size=(30, 4)) + 4 * np.eye(4)[np.arange(30) % 3]
 LARGE = [2**53, 2**53 + 1, 2**53 + 2]
@@ -55,7 +56,7 @@ def test_nullable_bools_stay_bools(head, dtype):
     ],
     ids=str,
 )
-def test_texts_of_each_type_are_classes_and_unused_categories_are_none(head, dtype):
+def test_texts_of_each_type_are_classes_and_unused_categories_are_ignored(head, dtype):
     head.fit(X, pd.Series(["a", "b", "c"] * 10, dtype=dtype))
     assert head.classes_.tolist() == ["a", "b", "c"]
     assert head.predict(X[:3]).tolist() == ["a", "b", "c"]
@@ -77,7 +78,7 @@ def test_classes_to_come_may_be_nullable_too():
 
 
 @of_each
-def test_rows_of_weight_zero_are_as_left_out(head):
+def test_rows_of_weight_zero_are_ignored(head):
     y, weights = np.arange(30) % 3, np.r_[np.ones(20), np.zeros(10)]
     expected = type(head)(**head.get_params()).fit(X[:20], y[:20])
     np.testing.assert_allclose(head.fit(X, y, sample_weight=weights).coef_, expected.coef_)
@@ -105,8 +106,40 @@ def test_a_probe_weighs_losses_and_validation():
 
 @of_each
 @pytest.mark.parametrize("weights", [[1.0], [1, -1], [np.nan, 1], [0, 0], ["a", "b"]], ids=str)
-def test_weights_that_are_none_are_refused(head, weights):
+def test_weights_that_cannot_be_used_are_refused(head, weights):
     with pytest.raises(InputError, match="sample_weight"):
         head.fit(X[:2], [0, 1], sample_weight=weights)
-    with pytest.raises(InputError, match="sample_weight"):
-        check_weights(weights, 2)
+
+
+class Linear(LinearHead):
+    def fit(self, X, y):
+        logistic = LogisticRegression().fit(X, y)
+        for attribute in ("coef_", "intercept_", "classes_", "n_features_in_"):
+            setattr(self, attribute, getattr(logistic, attribute))
+        return self
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_it_answers_as_logistic_regression_of_the_same_numbers(n_classes, dtype):
+    X, y = make_classification(100, 10, n_informative=6, n_classes=n_classes, random_state=0)
+    X, y = X.astype(dtype), np.array(["a", "b", "c"])[y]
+    logistic, head = LogisticRegression().fit(X, y), Linear().fit(X, y)
+    np.testing.assert_array_equal(head.predict(X), logistic.predict(X))
+    for method in ("decision_function", "predict_proba"):
+        got, expected = getattr(head, method)(X), getattr(logistic, method)(X)
+        assert got.dtype == expected.dtype == dtype
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_scores_of_any_size_make_probabilities():
+    head = LinearProbe(Cs=[1.0]).fit([[0.0], [1.0], [2.0]], ["a", "b", "c"])
+    far = head.predict_proba([[1e6], [-1e6]])
+    np.testing.assert_allclose(far.sum(axis=1), 1)
+    assert head.classes_[far.argmax(axis=1)].tolist() == ["c", "a"]
+
+
+@of_each
+def test_an_unfitted_head_is_refused(head):
+    with pytest.raises(NotFittedError):
+        type(head)().predict([[1.0]])

@@ -31,7 +31,7 @@ def test_one_class_is_refused(score):
 
 
 @pytest.mark.parametrize("score", OF_CLASSES)
-def test_numbers_are_no_classes(score):
+def test_continuous_values_are_refused(score):
     with pytest.raises(InputError, match="use logme_score"):
         score(make(), np.linspace(0, 1, 24))
 
