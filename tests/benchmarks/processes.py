@@ -1,4 +1,4 @@
-"""A candidate in a process of its own: its threads and its settings disturb nobody else's."""
+"""An object in another process: its threads and settings do not disturb the other candidates."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -21,22 +22,19 @@ class Worker:
     Parameters
     ----------
     factory : callable
-        Makes the object over there.
+        Makes the object in the new process; what it raises is raised here.
     *arguments : object
-        Its arguments.
+        The factory's positional arguments.
     quiet : bool, default=False
-        Whether what the process prints is thrown away.
-
-    Raises
-    ------
-    Exception
-        What the factory raised.
+        Whether to discard what the process prints.
+    **options : object
+        The factory's keyword arguments.
     """
 
-    def __init__(self, factory: Callable[..., Any], *arguments: Any, quiet: bool = False):
+    def __init__(self, factory: Callable[..., Any], *arguments: Any, quiet: bool = False, **options: Any):
         context = multiprocessing.get_context("spawn")  # a fork would take half of OpenMP's threads along
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, factory, arguments, quiet))
+        self._process = context.Process(target=_serve, args=(theirs, partial(factory, *arguments, **options), quiet))
         self._process.start()
         theirs.close()
         try:
@@ -46,13 +44,7 @@ class Worker:
             raise
 
     def call(self, method: str) -> Any:
-        """Call a method without arguments; what it raises is raised here.
-
-        Raises
-        ------
-        FeatxError
-            If the process ended instead.
-        """
+        """Call a method without arguments; what it raises is raised here, FeatxError if the process ended."""
         self._connection.send(method)
         return self._receive()
 
@@ -65,7 +57,7 @@ class Worker:
         self.close()
 
     def close(self) -> None:
-        """End the process: by itself, so that it tidies up, unless it is busy."""
+        """Let the process end by itself, so that it tidies up; terminate it if it is busy."""
         self._connection.close()
         self._process.join(_PATIENCE)
         self._process.terminate()
@@ -82,23 +74,23 @@ class Worker:
         return value
 
 
-def _serve(connection: Connection, factory: Callable[..., Any], arguments: tuple, quiet: bool) -> None:
+def _serve(connection: Connection, factory: Callable[[], Any], quiet: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
     if quiet:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
     try:
-        candidate = _answer(connection, factory, *arguments, send=False)
+        candidate = _answer(connection, factory, send=False)
         while candidate is not None:
             _answer(connection, getattr(candidate, connection.recv()))
     except (EOFError, ConnectionError):  # the parent is gone
         pass
 
 
-def _answer(connection: Connection, function: Callable[..., Any], *arguments: Any, send: bool = True) -> Any:
+def _answer(connection: Connection, function: Callable[[], Any], send: bool = True) -> Any:
     try:
-        value = function(*arguments)
+        value = function()
     except Exception as error:
         connection.send((None, _portable(error)))
         return None
@@ -107,7 +99,7 @@ def _answer(connection: Connection, function: Callable[..., Any], *arguments: An
 
 
 def _portable(error: Exception) -> Exception:
-    """The error itself, if it survives the way to another process."""
+    """Return the error itself if it can be pickled, else a RuntimeError with its text."""
     try:
         return pickle.loads(pickle.dumps(error))
     except Exception:

@@ -1,4 +1,4 @@
-"""Candidates and peers for the tests; a module of its own, so that other processes can import it."""
+"""Objects and libraries for tests, in a module that other processes can import."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.bench.peers import Peer
 from featx.exceptions import ParameterError
+from tests.benchmarks.libraries import Library
 
 
 class Counter:
@@ -44,11 +44,11 @@ class Counter:
         return os.getpid()
 
 
-def read_sizes(name: str, job) -> object:
+def read_sizes(name: str, task) -> object:
     return lambda paths: np.array([[Path(path).stat().st_size] for path in paths])
 
 
-def break_on_reading(name: str, job) -> object:
+def break_on_reading(name: str, task) -> object:
     raise OSError("no weights\nand a long story")
 
 
@@ -56,6 +56,6 @@ def only_lite(encoder: str) -> str | None:
     return "lite" if "lite" in encoder else None
 
 
-GOOD = Peer("good", "numpy", ("numpy",), "numpy", only_lite, read_sizes)
-BROKEN = Peer("broken", "pillow", ("PIL",), "pillow", only_lite, break_on_reading)
-ABSENT = Peer("absent", "featx-absent", ("featx_absent",), "featx-absent[all]", only_lite, read_sizes)
+GOOD = Library("good", "numpy", ("numpy",), "numpy", only_lite, read_sizes)
+BROKEN = Library("broken", "pillow", ("PIL",), "pillow", only_lite, break_on_reading)
+ABSENT = Library("absent", "featx-absent", ("featx_absent",), "featx-absent[all]", only_lite, read_sizes)
