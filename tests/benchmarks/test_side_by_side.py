@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import featx
@@ -93,29 +94,18 @@ def test_the_chart_has_a_panel_for_each_network_and_labels_its_bars(tmp_path):
 # Processes.
 
 
-@pytest.fixture
-def worker():
+def test_an_object_lives_in_another_process_keeps_its_state_and_survives_errors(capfd):
     with Worker(Counter, 5, quiet=True) as worker:
-        yield worker
-
-
-def test_an_object_lives_in_another_process_and_keeps_its_state(worker, capfd):
-    assert [worker.call("count"), worker.call("count")] == [6, 7]
-    assert worker.call("process") != os.getpid()
+        assert [worker.call("count"), worker.call("count")] == [6, 7]
+        assert worker.call("process") != os.getpid()
+        with pytest.raises(ParameterError, match=r"No\."):
+            worker.call("fail")
+        with pytest.raises(RuntimeError, match="LocalError: cannot be pickled"):
+            worker.call("fail_strangely")
+        assert worker.call("count") == 8
+        with pytest.raises(FeatxError, match="exit code 3"):
+            worker.call("die")
     assert capfd.readouterr().out == ""
-
-
-def test_an_error_is_raised_here_and_the_object_lives_on(worker):
-    with pytest.raises(ParameterError, match=r"No\."):
-        worker.call("fail")
-    with pytest.raises(RuntimeError, match="LocalError: cannot be pickled"):
-        worker.call("fail_strangely")
-    assert worker.call("count") == 6
-
-
-def test_a_process_that_dies_is_reported_with_its_exit_code(worker):
-    with pytest.raises(FeatxError, match="exit code 3"):
-        worker.call("die")
 
 
 def test_an_error_of_the_factory_is_raised_here():
@@ -144,8 +134,6 @@ def test_a_busy_process_is_not_waited_for(monkeypatch):
 
 @pytest.fixture
 def loading():
-    import torch
-
     seen = []
 
     def forward(batch):
@@ -182,7 +170,8 @@ def test_the_torch_loop_runs_with_its_own_workers(files):
 @pytest.mark.parametrize("encoder", ["efficientnet_lite0", "resnet18", "convnext_tiny", "densenet121", "vit_b_16"])
 def test_timm_has_the_same_network_under_its_name(encoder):
     timm = pytest.importorskip("timm")
-    network = timm.create_model(libraries.timm_name(encoder), pretrained=False)
+    with torch.device("meta"):  # to be counted, not run
+        network = timm.create_model(libraries.timm_name(encoder), pretrained=False)
     listed = list_encoders().set_index("name")["parameters"].loc[[encoder]].iloc[0]
     assert count(network) / 1e6 == pytest.approx(listed, abs=0.01)
 
@@ -211,8 +200,10 @@ def test_transformers_embeds_without_a_hub(encoder, dim, files, monkeypatch):
 def test_the_networks_of_transformers_are_those_of_featx(encoder):
     pytest.importorskip("transformers")
     ours = resolve(encoder, weights="random")[0]
-    expected = count(ours.build()) - count(ours.build().get_submodule(ours.classifier))
-    assert count(libraries.transformers_network(TRANSFORMERS.network(encoder))[0]) == expected
+    with torch.device("meta"):
+        network = ours.build()
+        theirs, _ = libraries.transformers_network(TRANSFORMERS.network(encoder))
+    assert count(theirs) == count(network) - count(network.get_submodule(ours.classifier))
 
 
 @pytest.mark.parametrize(("encoder", "dim"), [("resnet18", 512), ("densenet121", 1024), ("efficientnet_b0", 1280)])
