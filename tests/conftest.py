@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share: real images, a tiny network, folders of one's own."""
+"""Fixtures that all tests share: real images, a tiny network, and cache folders for each test."""
 
 from __future__ import annotations
 

@@ -1,9 +1,15 @@
-"""How fast featx is on this machine: its parts, its limit, and other libraries on the same images and network."""
+"""Measure how fast featx is on this machine: decoding, the network, both together, and the limit that they set."""
 
-from featx.bench._chart import check_chart, draw_chart
+from featx.bench._measure import EncoderBench, images_per_second, run_bench
 from featx.bench._photos import write_photos
-from featx.bench._result import BenchResult, PeerResult
-from featx.bench._run import run_bench
-from featx.bench._table import format_table
+from featx.bench._result import BenchResult, format_rate, format_table
 
-__all__ = ["BenchResult", "PeerResult", "check_chart", "draw_chart", "format_table", "run_bench", "write_photos"]
+__all__ = [
+    "BenchResult",
+    "EncoderBench",
+    "format_rate",
+    "format_table",
+    "images_per_second",
+    "run_bench",
+    "write_photos",
+]

@@ -1,4 +1,4 @@
-"""The images to measure on: a user's own, or photos that are written for it."""
+"""Find the images to measure on, or write some."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Photos:
     Attributes
     ----------
     paths : tuple of str
+        The files.
     left_out : tuple of (str, str)
         Path and reason of each file that is not among them.
     """
@@ -30,24 +31,24 @@ class Photos:
 
 
 def find_photos(sources: Sequence[str | Path], limit: int) -> Photos:
-    """Find the images of folders, nested ones too, and of files.
+    """Find readable images among files and in folders, nested ones included.
 
     Parameters
     ----------
     sources : sequence of str or Path
         Folders and image files.
     limit : int
-        At most so many files, spread evenly, are looked at.
+        The largest number of files, spread evenly, that are considered.
 
     Returns
     -------
     Photos
-        Files that cannot be read, and copies, are left out: every library must be given the same work.
+        Unreadable files and copies are left out, so that every image costs the same work.
 
     Raises
     ------
     InputError
-        If no image can be read, or a source is not there.
+        If no image can be read, or a source does not exist.
     """
     files, _ = find_images(sources)
     n = min(limit, len(files))
@@ -67,8 +68,9 @@ def write_photos(folder: str | Path, n: int) -> list[str]:
     Parameters
     ----------
     folder : str or Path
-        There already.
+        An existing folder.
     n : int
+        The number of files.
 
     Returns
     -------
@@ -81,6 +83,6 @@ def write_photos(folder: str | Path, n: int) -> list[str]:
     rng = np.random.default_rng(0)
     paths = [os.path.join(folder, f"{i:05}.jpg") for i in range(n)]
     for i, path in enumerate(paths):
-        left, upper = rng.uniform(0, (100, 40))
+        left, upper = rng.uniform(0, (100, 40), size=2)
         photos[i % 2].resize((500, 375), box=(left, upper, left + 540, upper + 387)).save(path, quality=85)
     return paths

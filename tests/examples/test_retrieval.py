@@ -1,20 +1,33 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import re
-import subprocess
+import runpy
 import sys
+import warnings
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.test_pipeline import photo_folder
 
 
 def example(root, tmp_path, name: str, *arguments: str) -> str:
-    command = [sys.executable, str(root / "examples" / name), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Run an example as a script, in this process: another one would import torch anew."""
+    before, shown = set(sys.modules), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
+        patch.syspath_prepend(str(root / "examples"))
+        patch.setattr(sys, "argv", [name, *arguments])
+        try:
+            with contextlib.chdir(tmp_path), contextlib.redirect_stdout(shown):
+                runpy.run_path(str(root / "examples" / name), run_name="__main__")
+        finally:
+            for module in ("_draws", "_images"):
+                if module not in before:
+                    sys.modules.pop(module, None)
+    return shown.getvalue()
 
 
 def scores(shown: str) -> dict[str, list[float]]:
