@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.exceptions import UnknownNameError
 
-_SHOWN = ["name", "weights", "dim", "parameters", "gmacs", "size", "top1", "licence", "local"]
+_SHOWN = ["name", "weights", "dim", "parameters", "gmacs", "size", "top1", "license", "local"]
 _EXAMPLES = """
 featx encoders
 featx encoders resnet --local
@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         *(commands, "encoders", run),
         help="list the encoders that can be named",
         description="List the encoders, a line for each of their weights: length of the embedding, parameters "
-        "(millions), billions\nof multiply-accumulates an image, image size, ImageNet top-1, licence, whether the "
+        "(millions), billions\nof multiply-accumulates an image, image size, ImageNet top-1, license, whether the "
         "weights are on this\nmachine. timm's models are not listed: they are timm:NAME.",
         examples=_EXAMPLES,
     )

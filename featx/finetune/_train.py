@@ -37,8 +37,9 @@ def train_seeded(job: Job, train_rows: Rows, valid_rows: Rows | None, checkpoint
     """
     import torch
 
+    from featx._process import float32_mode
     from featx.finetune._net import make_net
-    from featx.runtimes import check_devices, check_precision, choose, float32_mode
+    from featx.runtimes import check_devices, check_precision, choose
 
     p = job.parameters
     devices = choose("torch", p["device"]).devices[:1]

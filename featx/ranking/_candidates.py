@@ -69,7 +69,7 @@ class Network:
         For people.
     top1 : float
         ImageNet top-1 in percent; NaN where none was published.
-    licence : str
+    license : str
     download : bool
         Whether its weights were not on this machine.
     layers : tuple of str
@@ -81,7 +81,7 @@ class Network:
     name: str
     weights: str
     top1: float
-    licence: str
+    license: str
     download: bool
     layers: tuple[str, ...] = ("feature",)
     pooling: str | None = None
@@ -195,7 +195,7 @@ def _network(encoder: Any) -> Network:
         specs[0].name,
         _weights_name(encoder, published),
         float("nan") if published is None or published.top1 is None else published.top1,
-        specs[0].licence,
+        specs[0].license,
         published is not None and not published.is_local(),
         layers,
         pooling,

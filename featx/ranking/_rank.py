@@ -110,7 +110,7 @@ def rank_encoders(
         - ``dim``; ``images_per_second`` of decoding and encoding, measured here on some of the images; ``seconds``
           for all of X, if none were known
         - ``memory_mb``: weights, and the two largest maps of an image; ``bundle_mb``: weights up to that layer
-        - ``licence``; ``download``: whether the weights had to be fetched
+        - ``license``; ``download``: whether the weights had to be fetched
         - ``frontier``: no other candidate is as good and faster
         - ``images``: how many it was scored on, fewer than all where a budget ended its race
 
@@ -283,7 +283,7 @@ def _row(entry: _Entry, race: _Race, rate: float) -> dict[str, Any]:
         "seconds": len(as_column(race.task.images)) / rate if rate else float("nan"),
         "memory_mb": size.memory_mb,
         "bundle_mb": size.bundle_mb,
-        "licence": network.licence,
+        "license": network.license,
         "download": network.download,
         "images": entry.n_images,
     }

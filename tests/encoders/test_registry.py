@@ -11,8 +11,7 @@ from torch import nn
 from featx.encoders import build_network, list_encoders, published_weights, resolve
 from featx.encoders._registry import get_architecture, registry
 from featx.encoders._spec import LOGITS
-from featx.encoders._stages import find_stages, list_nodes
-from featx.encoders._trace import trace
+from featx.encoders._trace import find_stages, list_nodes, trace
 from featx.exceptions import UnknownNameError
 
 
@@ -74,7 +73,7 @@ def test_an_unknown_name_gets_its_close_matches_and_where_to_look():
 def test_the_list_has_a_row_for_each_set_of_weights_and_one_default_for_each_name():
     table = list_encoders()
     assert list(table.columns) == [
-        *("name", "weights", "dim", "parameters", "gmacs", "size", "top1", "source", "licence", "local", "default")
+        *("name", "weights", "dim", "parameters", "gmacs", "size", "top1", "source", "license", "local", "default")
     ]
     assert not table.duplicated(["name", "weights"]).any()
     assert table["name"].nunique() == len(registry())

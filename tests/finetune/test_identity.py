@@ -9,7 +9,7 @@ import threading
 import pytest
 import torch
 
-from featx.encoders._identity import identify_callable
+from featx.encoders import identify_callable
 from featx.exceptions import ParameterError
 
 STRENGTH = 1
@@ -18,7 +18,7 @@ STRENGTH = 1
 SCRIPT = """
 import functools, torch
 from torchvision.transforms import v2
-from featx.encoders._identity import identify_callable
+from featx.encoders import identify_callable
 
 class Noise(torch.nn.Module):
     def __init__(self, much):
