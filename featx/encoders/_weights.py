@@ -76,7 +76,7 @@ def read_state_dict(path: Path, state_dict: str | None = None) -> dict[str, torc
         If the file is missing or damaged, or holds no state dict, or several while `state_dict` is None.
     """
     if not path.is_file():
-        raise WeightsError(f"There is no weights file {path}.")
+        raise WeightsError(f"The weights file {path} does not exist.")
     try:
         loaded = _load(path)
     except Exception as error:
@@ -233,7 +233,7 @@ def load_into(
     if classifier is not None:
         _resize_classifier(module.get_submodule(classifier), state.get(f"{classifier}.weight"))
     expected = module.state_dict()
-    # Old checkpoints lack batch normalisation's counters, which nothing here uses.
+    # Old checkpoints lack batch normalization's counters, which nothing here uses.
     missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
     left_over = [key for key in state if key not in expected]
     misshapen = [k for k, v in state.items() if k in expected and v.shape != expected[k].shape]

@@ -42,7 +42,7 @@ def reference_of(name):
     return network.eval()
 
 
-def normalise(pixels):
+def normalize(pixels):
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
 
 
@@ -55,7 +55,7 @@ def test_logits_equal_the_reference_implementation(name, photos):
     specs = resolve(name, layers="logits")
     pixels = pixels_of(photos, specs[0].preprocess.size)
     with torch.inference_mode():
-        expected = reference_of(name)(normalise(pixels))
+        expected = reference_of(name)(normalize(pixels))
         (logits,) = build_network(specs)(torch.from_numpy(pixels))
     assert logits.shape == (2, 1000)
     assert distance(logits, expected) < 1e-4
@@ -64,7 +64,7 @@ def test_logits_equal_the_reference_implementation(name, photos):
 
 def test_default_embeddings_equal_the_pooled_features_of_the_reference(photos):
     with torch.inference_mode():
-        expected = reference_of("efficientnet_lite0").extract_features(normalise(pixels_of(photos, 224))).mean((2, 3))
+        expected = reference_of("efficientnet_lite0").extract_features(normalize(pixels_of(photos, 224))).mean((2, 3))
     embeddings = featx.ImageEncoder(cache=False, verbose=0).transform(photos)
     assert embeddings.dtype == np.float32
     for row, reference in zip(embeddings, expected.numpy(), strict=True):

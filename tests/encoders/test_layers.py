@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import featx
-from featx.encoders import list_layers
+from featx.encoders import list_layers, list_nodes, trace
 from featx.encoders._registry import get_architecture
-from featx.encoders._trace import find_stages, halvings, list_nodes, name_stages, trace
+from featx.encoders._trace import find_stages, halvings, name_stages
 from featx.encoders._weights import build_skeleton
 from featx.exceptions import ParameterError, UnknownNameError
 from tests.networks import Unconvertible, make_tiny
@@ -137,7 +137,7 @@ def test_a_network_of_few_stages_is_cut_into_quarters_of_its_products():
     assert stages_of(network, "11") == ("1", "4", "6", "8")
 
 
-def test_in_a_small_network_neighbours_share_a_node():
+def test_in_a_small_network_neighbors_share_a_node():
     assert stages_of(make_tiny(), "classifier") == ("norm1", "norm1", "norm1", "conv2")
 
 

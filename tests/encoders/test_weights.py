@@ -183,7 +183,7 @@ def test_whole_pickled_module_is_refused_with_what_to_save(tmp_path):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"no weights file .*w\.pth"):
+    with pytest.raises(WeightsError, match=r"weights file .*w\.pth does not exist"):
         read_state_dict(tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=r"w\.pth cannot be read: No such file"):
         hash_file(tmp_path / "w.pth")
@@ -289,7 +289,7 @@ def test_resizing_the_classifier_leaves_the_random_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_counters_of_batch_normalisation_may_be_missing(state):
+def test_counters_of_batch_normalization_may_be_missing(state):
     del state["norm1.num_batches_tracked"]
     load_into(TinyNet(), state, classifier=None)
 

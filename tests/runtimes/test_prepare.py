@@ -12,13 +12,13 @@ from featx.exceptions import ParameterError
 from featx.runtimes._prepare import example_batch, fold_batch_norms, prepare
 
 
-def test_a_prepared_network_has_its_dims_and_no_batch_normalisation(tiny):
+def test_a_prepared_network_has_its_dims_and_no_batch_normalization(tiny):
     network, dims = prepare(resolve(tiny, layers=["conv2", "feature", "logits"]))
     assert dims == (8, 8, 3)
     assert not [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
-def test_a_node_that_is_tapped_keeps_its_batch_normalisation(tiny):
+def test_a_node_that_is_tapped_keeps_its_batch_normalization(tiny):
     network, _ = prepare(resolve(tiny, layers="conv1"))
     assert [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
@@ -56,7 +56,7 @@ def conv(inputs: int, outputs: int, **options) -> nn.Conv2d:
 
 
 def norm(channels: int, **options) -> nn.BatchNorm2d:
-    """A normalisation that has been trained: neither statistics nor scale are those of a fresh one."""
+    """A normalization that has been trained: neither statistics nor scale are those of a fresh one."""
     layer = nn.BatchNorm2d(channels, **options)
     for tensor, low, high in ((layer.weight, 0.5, 2), (layer.bias, -1, 1)):
         if tensor is not None:
@@ -152,7 +152,7 @@ class NormWithActivation(nn.BatchNorm2d):
         return torch.relu(super().forward(x))
 
 
-def test_a_normalisation_that_does_more_is_kept(images):
+def test_a_normalization_that_does_more_is_kept(images):
     network = prepared(Single(conv(3, 4), norm(4), conv(4, 4), NormWithActivation(4)))
     folded = fold_batch_norms(network, images)
     assert norms(folded) == ["body.3"]
@@ -182,7 +182,7 @@ def test_a_shared_convolution_is_kept_and_the_other_pairs_are_folded(images):
     assert_same(folded, network)
 
 
-def test_a_shared_normalisation_is_kept_and_the_other_pairs_are_folded(images):
+def test_a_shared_normalization_is_kept_and_the_other_pairs_are_folded(images):
     shared = norm(3)
     network = prepared(Single(conv(3, 3), shared, conv(3, 3), shared, conv(3, 4), norm(4)))
     folded = fold_batch_norms(network, images)
@@ -192,7 +192,7 @@ def test_a_shared_normalisation_is_kept_and_the_other_pairs_are_folded(images):
 
 
 class TwoReaders(nn.Module):
-    """The convolution's output is also read beside the normalisation."""
+    """The convolution's output is also read beside the normalization."""
 
     def __init__(self):
         super().__init__()
@@ -204,7 +204,7 @@ class TwoReaders(nn.Module):
 
 
 class ReadsTheNorm(nn.Module):
-    """Asks the normalisation for an attribute that its replacement lacks."""
+    """Asks the normalization for an attribute that its replacement lacks."""
 
     def __init__(self):
         super().__init__()
