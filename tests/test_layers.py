@@ -47,6 +47,7 @@ FLOORS = {
     "_cache_folder": 1,
     "_optional": 1,
     "_machine": 1,
+    "_process": 1,
     "_atomic": 1,
     "_manifest": 1,
     "_validate": 1,

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from featx.cli._command import add_command, add_json, note, print_json
 from featx.exceptions import UnknownNameError
 
-_SHOWN = ["name", "weights", "dim", "parameters", "gmacs", "size", "top1", "licence", "local"]
+_SHOWN = ["name", "weights", "dim", "parameters", "gmacs", "size", "top1", "license", "local"]
 _EXAMPLES = """
 featx encoders
 featx encoders resnet --local

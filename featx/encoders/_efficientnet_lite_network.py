@@ -45,7 +45,7 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(1280, 1000)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalised images (n, 3, h, w) -> logits (n, 1000)."""
+        """Normalized images (n, 3, h, w) -> logits (n, 1000)."""
         x = self.head(self.blocks(self.stem(x)))
         return self.classifier(torch.flatten(self.pool(x), 1))
 
@@ -70,7 +70,7 @@ class Block(nn.Module):
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution, batch normalisation and ReLU6."""
+    """Convolution, batch normalization and ReLU6."""
 
     def __init__(self, inputs: int, outputs: int, kernel=1, stride=1, groups=1, activation=True):
         super().__init__()

@@ -1,8 +1,8 @@
-"""What a network, or a function, computes, as a name that every process finds again.
+"""Identities: a digest of what a network or a function computes, which is the same in every process.
 
-It is taken over all that changes the numbers: tensors, settings, structure, and the code of the user's own classes and
+It covers all that changes the numbers: tensors, settings, structure, and the code of the user's own classes and
 functions, with the globals and the closures that they read. Classes and functions of torch, torchvision, timm, numpy
-and Python are known by their names, so that an upgrade loses no rows; those of other packages by name and version.
+and Python are identified by their names, so that an upgrade loses no rows; those of other packages by name and version.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.encoders._code import attributes_set_by, globals_of, imports_of, library_of, names_in, say
+from featx.encoders._code import attributes_set_by, digest_code, globals_of, imports_of, library_of, names_in
 from featx.exceptions import ParameterError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _BUILTIN = (
     types.MemberDescriptorType,
 )
 _CONSTRUCTORS = {"__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__"}
-# What a class says of itself, prints or pickles: no number depends on it.
+# How a class describes, prints or pickles itself: no number depends on it.
 _ASIDE = {
     "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__", "__annotations_cache__", "__copy__",
     "__dataclass_fields__", "__dataclass_params__", "__deepcopy__", "__del__", "__dict__", "__doc__",
@@ -58,13 +58,14 @@ _MISSING = object()
 
 
 def identify(module: torch.nn.Module, *, version: str | None = None) -> str:
-    """Name a network by what it computes.
+    """Identify a network by what it computes.
 
     Parameters
     ----------
     module : torch.nn.Module
+        The network.
     version : str, default=None
-        If given, it stands for what cannot be told, and for containers that are globals or enclosed.
+        If given, it stands for what cannot be identified, and for containers that are globals or enclosed.
 
     Returns
     -------
@@ -74,27 +75,29 @@ def identify(module: torch.nn.Module, *, version: str | None = None) -> str:
     Raises
     ------
     ParameterError
-        If it holds, or its code reads, what no other process could tell from another one, and there is no version.
+        If the network holds, or its code reads, something that another process could not identify, while version is
+        None.
     """
     walk = _Walk(lenient=version is not None, called=_called(module))
     try:
         return f"state:{walk.digest(module).hex()}"
-    except _UntoldError as error:
+    except _UnidentifiableError as error:
         raise ParameterError(
-            f"Got a {type(module).__name__} that cannot be told from another one: {error}. Expected numbers, text, "
-            "arrays, tensors, functions, and containers and objects of these. Change it, or pass version='1', and "
-            "another version whenever what it computes changes."
+            f"Got a {type(module).__name__} that cannot be identified: {error}. Expected numbers, text, arrays, "
+            "tensors, functions, and containers and objects of these. Change it, or pass version='1', and another "
+            "version whenever what it computes changes."
         ) from error
 
 
 def identify_callable(function: Callable, parameter: str) -> str:
-    """Name a function, or an object that can be called, by what it computes.
+    """Identify a function, or an object that can be called, by what it computes.
 
     Parameters
     ----------
     function : callable
+        The function.
     parameter : str
-        As which it was given.
+        The name of the parameter that it was passed as, for the error message.
 
     Returns
     -------
@@ -104,25 +107,25 @@ def identify_callable(function: Callable, parameter: str) -> str:
     Raises
     ------
     ParameterError
-        If it holds, or its code reads, what no other process could tell from another one.
+        If the function holds, or its code reads, something that another process could not identify.
 
     Examples
     --------
-    >>> from featx.encoders._identity import identify_callable
+    >>> from featx.encoders import identify_callable
     >>> identify_callable(lambda x: x, "augment") == identify_callable(lambda x: 255 - x, "augment")
     False
     """
     try:
         return _Walk(stateful=True).digest(function).hex()
-    except _UntoldError as error:
+    except _UnidentifiableError as error:
         raise ParameterError(
-            f"Got {parameter}={function!r}, which another process could not tell from another one: {error}. Expected a "
-            "function, or an object that can be called, of numbers, text, arrays, tensors, functions and containers."
+            f"Got {parameter}={function!r}, which another process could not identify: {error}. Expected a function, or "
+            "an object that can be called, of numbers, text, arrays, tensors, functions and containers."
         ) from error
 
 
-class _UntoldError(Exception):
-    """Something that no other process could tell from another thing."""
+class _UnidentifiableError(Exception):
+    """Something that another process could not identify."""
 
 
 class _Walk:
@@ -131,18 +134,18 @@ class _Walk:
     Parameters
     ----------
     lenient : bool, default=False
-        Whether what cannot be told is passed over.
+        Whether to pass over what cannot be identified.
     stateful : bool, default=False
-        Whether what functions write as they run is no part of them.
+        Whether to pass over what functions write as they run.
     called : frozenset of str, default=()
-        The methods that forward passes call, of those that networks have for training.
+        The training methods of networks that forward passes call.
     """
 
     def __init__(self, *, lenient: bool = False, stateful: bool = False, called: frozenset[str] = frozenset()):
         self._lenient = lenient
         self._stateful = stateful
         self._called = called
-        # Kept, for an id is another object's as soon as its object is gone.
+        # Kept alive: an id is reused as soon as its object is gone.
         self._done: dict[tuple[int, bool], tuple[Any, bytes]] = {}
         # Those that the walk is inside of, and their numbers once something refers back to them.
         self._open: dict[tuple[int, bool], int | None] = {}
@@ -150,7 +153,7 @@ class _Walk:
         self._path: list[str] = []
 
     def digest(self, value: Any, *, made: bool = False) -> bytes:
-        """Digest any object; of a class that objects are `made` of, what constructs them does not count."""
+        """Digest any object; for a class that objects are `made` of, what constructs them does not count."""
         if type(value) in _PLAIN:
             return _hash(type(value).__name__, repr(value).encode())
         key = (id(value), made)
@@ -230,8 +233,9 @@ class _Walk:
         is_graph = isinstance(module, torch.fx.GraphModule)
         kind = _hash("graph", *self._graph(module.graph)) if is_graph else self.digest(type(module), made=True)
         parts = [kind]
+        bookkeeping = _bookkeeping(type(module))  # type: ignore[arg-type]  # mypy: classes are hashable
         for key, value in sorted(vars(module).items()):
-            if key not in _bookkeeping(type(module)) and not _is_unset(type(module), key, value):
+            if key not in bookkeeping and not _is_unset(type(module), key, value):
                 parts += [key.encode(), self._at(f".{key}", value)]
         # Buffers that are not in the state dict change the numbers too.
         tensors = {**module._parameters, **module._buffers}
@@ -250,7 +254,7 @@ class _Walk:
         return _hash("module", *parts)
 
     def _packed(self, module: torch.nn.Module) -> list[bytes]:
-        """What a module keeps elsewhere than in its tensors and attributes, as quantized ones do their weights."""
+        """Digest what a module keeps outside of its tensors and attributes, as quantized ones do their weights."""
         import torch
 
         if type(module)._save_to_state_dict is torch.nn.Module._save_to_state_dict:
@@ -266,7 +270,7 @@ class _Walk:
         numbers = {node: number for number, node in enumerate(graph.nodes)}
         for node in graph.nodes:
             arguments = torch.fx.node.map_arg((node.args, node.kwargs), lambda used: ("node", numbers[used]))
-            # Of arguments and output the target is only a name.
+            # The target of arguments and outputs is only a name.
             target = None if node.op in ("placeholder", "output") else node.target
             yield _hash(node.op, self._at(f" in {node.name}", target), *self._items(_plain(arguments)))
 
@@ -307,14 +311,14 @@ class _Walk:
         if library:
             if public := library_of(function.__module__) and _find(function):
                 return _hash("library", library.encode(), public.encode())
-            return _hash("library", library.encode(), say(code, namespace.get("__name__")), *parts)
+            return _hash("library", library.encode(), digest_code(code, namespace.get("__name__")), *parts)
         written = {chain[-1] for chain in globals_of(code)[1] if chain[0] == function.__name__}
         for name, value in sorted(vars(function).items()):
             if name != "__wrapped__" and name not in written:
                 parts += [name.encode(), self._at(f".{name}", value)]
         with self._inside(function.__qualname__):
             parts += self._globals(code, namespace)
-        return _hash("function", say(code, namespace.get("__name__")), *parts)
+        return _hash("function", digest_code(code, namespace.get("__name__")), *parts)
 
     def _globals(self, code: types.CodeType, namespace: dict[str, Any]) -> Iterator[bytes]:
         read, written = globals_of(code)
@@ -341,13 +345,13 @@ class _Walk:
                     yield self._outside(getattr(module, attribute))
 
     def _outside(self, value: Any, *, made: bool = False) -> bytes:
-        """What a function reads from around it: under a version, what may change as it runs does not count."""
+        """Digest what a function reads from around it; under a version, what may change as it runs does not count."""
         if self._lenient and type(value) in (dict, list, set, bytearray):
             return _hash("versioned", type(value).__name__.encode())
         return self.digest(value, made=made)
 
     def _state(self, value: Any) -> bytes:
-        """What a function writes as it runs: of a training's functions it is no part, as of one that counts."""
+        """Digest what a function writes as it runs: for a function of a training, such as a counter, nothing."""
         return _hash("state") if self._stateful else self._give_up(value, "the code writes it as it runs")
 
     def _builtin(self, value: Any) -> bytes:
@@ -363,7 +367,7 @@ class _Walk:
         library = library_of(module.__name__, getattr(module, "__file__", None))
         if library:
             return _hash("library", module.__name__.encode(), library.encode())
-        return self._give_up(module, "nothing says what of this module is read")
+        return self._give_up(module, "it is unknown what of this module is read")
 
     def _type(self, cls: type, made: bool) -> bytes:
         library = library_of(cls.__module__)
@@ -376,7 +380,8 @@ class _Walk:
             names = {name for name in vars(cls) if name.startswith("_")} | set(cls.__members__)
             members = [(member.name, member.value) for member in cls]
             return _hash("enum", self.digest(members), *self._namespace(cls, names))
-        skipped = _CONSTRUCTORS | (_for_training(cls) - self._called) if made else set()
+        training = _for_training(cls)  # type: ignore[arg-type]  # mypy: classes are hashable
+        skipped = _CONSTRUCTORS | (training - self._called) if made else set()
         own = [c for c in cls.__mro__ if c is cls or not (library_of(c.__module__) and _find(c))]
         parts = [part for c in own for part in (b"class", *self._namespace(c, skipped))]
         return _hash("class", *parts, *(self.digest(c, made=made) for c in cls.__mro__ if c not in own))
@@ -401,14 +406,14 @@ class _Walk:
                 return _hash("named", kind, reduced.encode())
             make, arguments, state, items, pairs = (*reduced, *[None] * 5)[:5]
             items, pairs = list(items or ()), list(pairs or ())
-        except Exception as error:  # whatever an object says of being pickled
+        except Exception as error:  # whatever an object raises when it is pickled
             return self._give_up(value, error)
-        if make in (copyreg.__newobj__, copyreg.__newobj_ex__):
+        if make in (copyreg.__newobj__, copyreg.__newobj_ex__):  # type: ignore[attr-defined]  # typeshed lacks them
             make, arguments = type(value), arguments[1:]
         parts = [kind, *([] if make is type(value) else [self.digest(make)]), *self._items(arguments)]
+        derived = _cached_properties(type(value))  # type: ignore[arg-type]  # mypy: classes are hashable
         for attributes in state if isinstance(state, tuple) and len(state) == 2 else (state,):
             if isinstance(attributes, dict) and all(isinstance(key, str) for key in attributes):
-                derived = _cached_properties(type(value))
                 for key in sorted(attributes.keys() - derived):
                     parts += [key.encode(), self._at(f".{key}", attributes[key])]
             else:
@@ -441,11 +446,11 @@ class _Walk:
             return _hash("untold", type(value).__qualname__.encode())
         where = " ".join(part if part[0] in ".[ " else f", {part}" for part in self._path)
         where = re.sub(r" (?=[.,\[])", "", where).strip(", ") or "it"
-        raise _UntoldError(f"{where} is a {type(value).__qualname__} ({why})")
+        raise _UnidentifiableError(f"{where} is a {type(value).__qualname__} ({why})")
 
 
 def _hash(kind: str, *parts: Any) -> bytes:
-    """SHA-256 over parts of any length: none can be taken for another's end."""
+    """Compute the SHA-256 of parts of any length, such that no part can be mistaken for the end of another."""
     digest = hashlib.sha256(kind.encode())
     for part in parts:
         digest.update(hashlib.sha256(part).digest())
@@ -453,7 +458,7 @@ def _hash(kind: str, *parts: Any) -> bytes:
 
 
 def _find(thing: Any) -> str | None:
-    """The name by which a class or a function is found in its module, if it is."""
+    """Find the name by which a class or a function is found in its module, if it is."""
     for name in (thing.__qualname__, thing.__name__):
         found = sys.modules.get(thing.__module__)
         for part in name.split("."):
@@ -488,12 +493,12 @@ def _import(name: str, package: str | None) -> types.ModuleType | None:
         full = importlib.util.resolve_name(name, package)
         # Of libraries the top will do: none is imported for its name.
         return sys.modules.get(full.partition(".")[0] if library_of(full) else full) or importlib.import_module(full)
-    except Exception:  # whatever a module says of being imported
+    except Exception:  # whatever a module raises when it is imported
         return None
 
 
 def _plain(arguments: Any) -> Any:
-    """torch.fx's own lists and dicts, as Python's."""
+    """Turn torch.fx's lists and dicts into Python's."""
     if isinstance(arguments, list):
         return [_plain(item) for item in arguments]
     if type(arguments) is tuple:
@@ -536,7 +541,7 @@ def _is_training_code(cls: type) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _bookkeeping(cls: type) -> frozenset[str]:
-    """The attributes of a network that are no settings: torch's and Lightning's own notes, and cached properties."""
+    """Find the attributes of a network that are not settings: what torch and Lightning note, and cached properties."""
     import torch
 
     names = {*vars(torch.nn.Module()), "training", "_compiled_call_impl", "_is_torch_compile"} | _cached_properties(cls)
@@ -551,14 +556,14 @@ def _bookkeeping(cls: type) -> frozenset[str]:
 @functools.lru_cache(maxsize=4096)
 def _default(cls: type, setting: str) -> Any:
     for base in filter(_is_training_code, cls.__mro__):
-        parameters = inspect.signature(base.__init__).parameters
+        parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]  # of this very class
         if setting in parameters:
             return parameters[setting].default
     return _MISSING
 
 
 def _is_unset(cls: type, setting: str, value: Any) -> bool:
-    """Whether it is a setting of torch's that is off unless it is asked for: older versions do not have it."""
+    """Return whether a setting of torch's is off, as by default: older versions of torch do not have it."""
     return (value is None or value is False) and _default(cls, setting) is value
 
 
@@ -572,7 +577,7 @@ def _cached_properties(cls: type) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _for_training(cls: type) -> frozenset[str]:
-    """The methods that torch.nn.Module and Lightning have beside the forward pass."""
+    """Find the methods that torch.nn.Module and Lightning have besides the forward pass."""
     import torch
 
     bases = [
@@ -584,7 +589,7 @@ def _for_training(cls: type) -> frozenset[str]:
 
 
 def _called(module: torch.nn.Module) -> frozenset[str]:
-    """The names that the forward passes of a network's classes mention, and what is called by these names."""
+    """Find the names that the forward passes of a network's classes mention, and what is called by these names."""
     waiting = []
     for cls in {base for child in module.modules() for base in type(child).__mro__}:
         if not library_of(cls.__module__):

@@ -1,4 +1,4 @@
-"""The layers that can be named: a network's nodes, what they give and cost, and their portable names."""
+"""`list_layers`: the nodes of a network that are worth naming, what they give and cost, and their portable names."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.encoders._encoder import Encoder
-from featx.encoders._portable import build_on, stages_of
 from featx.encoders._registry import get_architecture
-from featx.encoders._resolve import resolve
+from featx.encoders._resolve import build_on, resolve, stages_of
 from featx.encoders._spec import FEATURE, LOGITS, EncoderSpec
-from featx.encoders._stages import halvings, list_nodes
-from featx.encoders._trace import Visit, trace
+from featx.encoders._trace import Visit, halvings, list_nodes, trace
 from featx.encoders._weights import is_weights_path
 
 if TYPE_CHECKING:
@@ -30,14 +28,14 @@ def list_layers(encoder: Any = "efficientnet_lite0", *, weights: str | Path = "d
     Parameters
     ----------
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
-        An ImageEncoder brings its weights and its preprocessing along.
+        The encoder; an ImageEncoder brings its weights and its preprocessing along.
     weights : str or Path, default="default"
-        As for `ImageEncoder`; they decide the size of the images.
+        As in `ImageEncoder`; they decide the size of the images.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each node, then ``"feature"``, the network's own, and ``"logits"``, with the columns
+        One row for each node, then ``"feature"``, which ``layers=None`` gives, and ``"logits"``, with the columns
 
         - ``node``: what to pass as ``layers=``
         - ``stage``: how often the side of the image is halved there, log2(side of the image / side of the map),
@@ -51,13 +49,13 @@ def list_layers(encoder: Any = "efficientnet_lite0", *, weights: str | Path = "d
     Raises
     ------
     ParameterError
-        If there is no such encoder, or it is a graph in a file, which has its own feature alone.
+        If there is no such encoder, or if it is a graph in a file, which has only its own feature.
 
     Notes
     -----
-    The portable names are the ends of the last four stages, a stage being a run of nodes of one resolution, so
+    The portable names are the ends of the last four stages, where a stage is a run of nodes of one resolution:
     ``layers="late"`` is layer3 of a ResNet and blocks.10 of EfficientNet-Lite0, each at a sixteenth of the image's
-    side. Where there are fewer stages (ViT, small networks) they are the nodes nearest to a quarter, a half, three
+    side. Where there are fewer stages (ViT, small networks), they are the nodes nearest to a quarter, a half, three
     quarters and all of the multiply-accumulates. ``"last"`` is the last map, or the last tokens, before the
     classifier's pooling.
 
@@ -101,6 +99,7 @@ def _describe(node: Visit) -> dict[str, Any]:
 def _builder(encoder: str | Encoder, weights: str | Path, spec: EncoderSpec) -> Callable[[str], torch.nn.Module]:
     if isinstance(encoder, Encoder):
         return encoder.build_on
-    if is_weights_path(weights):  # its classifier may have another number of classes
-        return lambda device: spec.build().to(device)
+    if spec.build is not None and is_weights_path(weights):  # its classifier may have another number of classes
+        build = spec.build
+        return lambda device: build().to(device)
     return partial(build_on, get_architecture(encoder), spec.preprocess.size)

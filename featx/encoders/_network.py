@@ -1,10 +1,13 @@
-"""A network with taps: uint8 pixels in, the pooled outputs of chosen nodes out. The graph that runtimes run."""
+"""A network with taps: uint8 pixels in, the pooled outputs of chosen nodes out. This is what runtimes run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+from featx._process import make_torch_fork_safe
 from featx.encoders._spec import FEATURE, LOGITS, STAGES, EncoderSpec
 from featx.exceptions import ParameterError, UnknownNameError
 
@@ -21,15 +24,15 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
     Parameters
     ----------
     specs : sequence of EncoderSpec
-        They differ in layer and pooling alone.
+        They may differ only in layer and pooling.
 
     Returns
     -------
     torch.nn.Module
-        uint8 (n, size, size, 3) -> tuple of float32 (n, dim), one for each spec;
-        mean and std are inside. Its attribute ``channels_last`` says in which
-        memory layout the network gets its images, and ``reduce(dtype)`` has it
-        compute in less than float32.
+        Takes uint8 (n, size, size, 3) and returns a tuple of float32 (n, dim),
+        one for each spec; it normalizes by mean and std itself. The attribute
+        ``channels_last`` is the memory layout in which the network gets its
+        images, and ``reduce(dtype)`` makes it compute in less than float32.
 
     Raises
     ------
@@ -39,10 +42,16 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
     import torch
     from torch import nn
 
+    build = specs[0].build
+    if build is None:
+        raise ParameterError(f"{specs[0].name!r} is a graph in a file, which has no network to build.")
+    make_torch_fork_safe()
+    module = build()
+
     class TappedNetwork(nn.Module):
         def __init__(self):
             super().__init__()
-            self.network = specs[0].build().eval().requires_grad_(False)
+            self.network = module.eval().requires_grad_(False)
             preprocess = specs[0].preprocess
             for name, values in (("mean", preprocess.mean), ("std", preprocess.std)):
                 self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -68,7 +77,7 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
 
 
 class _Tap:
-    """A hook that keeps one node's pooled output; an object, so that a copied network has its own."""
+    """Hook that keeps one node's pooled output; an object, so that a copied network gets another one."""
 
     def __init__(self, network: torch.nn.Module, spec: EncoderSpec):
         self.layer, self.pooling = spec.layer, spec.pooling
@@ -91,7 +100,7 @@ class _Tap:
 
 
 def find_node(module: torch.nn.Module, layer: str) -> torch.nn.Module:
-    """The node of that name; an unknown one raises with the closest matches."""
+    """Find a node by its name; an unknown name raises with its close matches."""
     nodes = dict(module.named_modules())
     nodes.pop("", None)
     if layer not in nodes:
@@ -101,18 +110,20 @@ def find_node(module: torch.nn.Module, layer: str) -> torch.nn.Module:
 
 
 def pool(output: torch.Tensor, pooling: str | None) -> torch.Tensor:
-    """Pool a node's output to one vector an image.
+    """Pool a node's output to one vector per image.
 
     Parameters
     ----------
     output : Tensor of shape (n, c), (n, tokens, c), (n, c, h, w) or (n, h, w, c)
+        What the node returned.
     pooling : {"avg", "max", "gem", "flatten"} or None
-        None is "avg". ``"gem"`` is the generalised mean (mean(x^p))^(1/p) with p = 3
+        None is "avg". ``"gem"`` is the generalized mean (mean(x^p))^(1/p) with p = 3
         over x clamped to 1e-6 (Radenovic, Tolias & Chum 2018, arXiv:1711.02512, eq. 3).
 
     Returns
     -------
     Tensor of shape (n, dim), float32
+        The pooled output.
     """
     output = output.float()
     if output.ndim == 2 or pooling == "flatten":
@@ -131,12 +142,12 @@ def pool(output: torch.Tensor, pooling: str | None) -> torch.Tensor:
 
 
 def has_channels_last(output: torch.Tensor) -> bool:
-    """Whether four axes are those of a square map with its channels last (Swin)."""
+    """Return whether four axes are those of a square map with its channels last (Swin)."""
     return output.shape[1] == output.shape[2] != output.shape[3]
 
 
-def first_tensor(output: object, layer: str) -> torch.Tensor:
-    """The tensor in what a node returned."""
+def first_tensor(output: Any, layer: str) -> torch.Tensor:
+    """Find the first tensor in what a node returned."""
     import torch
 
     if isinstance(output, dict):
@@ -149,3 +160,127 @@ def first_tensor(output: object, layer: str) -> torch.Tensor:
             f"Layer {layer!r} gives {shape}; expected a tensor of 2, 3 or 4 axes. Choose another layer."
         )
     return output
+
+
+def probe(module: torch.nn.Module, size: int) -> tuple[str | None, int]:
+    """Find a user's module's classifier and the length of its embedding, by running one black image through it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Network in eval mode.
+    size : int
+        Side of the image.
+
+    Returns
+    -------
+    classifier : str or None
+        The last node with parameters, if it is a linear layer; where there are several heads, the node before them.
+    dim : int
+        Length of the classifier's input, or of the pooled output where classifier is None.
+
+    Raises
+    ------
+    ParameterError
+        If the module cannot take such an image.
+    """
+    import torch
+
+    from featx.encoders._several_heads import CLASSIFIER, SeveralHeads
+
+    visited: list[tuple[str, torch.nn.Module]] = []
+    hooks = [
+        child.register_forward_hook(lambda node, _inputs, _output, name=name: visited.append((name, node)))
+        for name, child in module.named_modules()
+        if not list(child.children()) and list(child.parameters())
+    ]
+    try:
+        with torch.inference_mode():
+            output = module(torch.zeros(1, 3, size, size, device="cpu"))
+    except Exception as error:
+        raise ParameterError(
+            f"{type(module).__name__} cannot take images of {size} x {size} x 3: {error}. Give the Preprocess whose "
+            "size it was trained on."
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if isinstance(module, SeveralHeads) and isinstance(module.classifier, torch.nn.Identity):
+        return CLASSIFIER, module.network.head_hidden_size
+    if visited and visited[-1][0] and isinstance(visited[-1][1], torch.nn.Linear):
+        name, layer = visited[-1]
+        return name, layer.in_features
+    return None, pool(first_tensor(output, "output"), None).shape[1]
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """How many numbers a network holds, up to the layers that are wanted.
+
+    Attributes
+    ----------
+    parameters : int
+        Number of parameters before the layers wanted.
+    activations : int
+        For one image, the largest number of values in the input and the output of one node, which are in memory
+        together.
+    """
+
+    parameters: int
+    activations: int
+
+
+def network_size(specs: Sequence[EncoderSpec]) -> NetworkSize:
+    """Count the parameters and activations of a network by running a black image through it.
+
+    Parameters
+    ----------
+    specs : sequence of EncoderSpec
+        Layers of one network, which must not be a graph in a file.
+
+    Returns
+    -------
+    NetworkSize
+        The counts.
+
+    Examples
+    --------
+    >>> from featx.encoders import network_size, resolve
+    >>> network_size(resolve("efficientnet_lite0")).parameters  # without the classifier's 1,281,000
+    3371008
+    """
+    return _size(tuple(specs))
+
+
+@lru_cache(maxsize=64)
+def _size(specs: tuple[EncoderSpec, ...]) -> NetworkSize:
+    import torch
+
+    network = build_network(specs)
+    counted: dict[int, int] = {}
+    activations = [0]
+
+    def wanted() -> bool:
+        return any(tap.output is None for tap in network.taps)
+
+    def count(node: torch.nn.Module, recurse: bool) -> None:
+        counted.update((id(value), value.numel()) for value in node.parameters(recurse))
+
+    def before(node: torch.nn.Module, inputs: tuple) -> None:
+        if wanted():
+            count(node, recurse=False)
+
+    def after(node: torch.nn.Module, inputs: tuple, output: object) -> None:
+        if wanted():
+            count(node, recurse=True)  # some run their parts by the weights alone
+            tensors = [value for value in (*inputs, output) if isinstance(value, torch.Tensor)]
+            activations.append(sum(value[:1].numel() for value in tensors))
+
+    for node in network.network.modules():
+        # First, so that a tap that sits on the classifier's input does not count the classifier.
+        node.register_forward_pre_hook(before)
+        node.register_forward_hook(after)
+    size = specs[0].preprocess.size
+    with torch.inference_mode():
+        network(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+    return NetworkSize(sum(counted.values()), max(activations))

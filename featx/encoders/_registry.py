@@ -1,4 +1,4 @@
-"""The registered networks, by name."""
+"""The registered networks, by name, and the table of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @cache
 def registry() -> dict[str, Architecture]:
-    """All registered architectures, by the name a user types."""
+    """Return all registered architectures, by the name that a user types."""
     entries = [*_efficientnet_lite.architectures(), *_torchvision.architectures()]
     return {entry.name.removeprefix("torchvision:"): entry for entry in entries}
 
 
 def get_architecture(name: str) -> Architecture:
-    """The architecture of that name; an unknown one raises with its close matches."""
+    """Find an architecture by its name; an unknown name raises with its close matches."""
     if name.startswith(_timm.PREFIX):
         return _timm.architecture(name.removeprefix(_timm.PREFIX))
     if name not in registry():
@@ -31,7 +31,7 @@ def get_architecture(name: str) -> Architecture:
 
 
 def published_weights(encoder: str, weights: str | Path) -> Weights | None:
-    """The entry that ``weights=`` names for an encoder; None for a file and for random ones."""
+    """Find the published weights that ``weights=`` names; None for a file and for random weights."""
     entries = get_architecture(encoder).weights
     if weights == "default":
         return entries[0]
@@ -39,7 +39,7 @@ def published_weights(encoder: str, weights: str | Path) -> Weights | None:
 
 
 def list_encoders() -> pd.DataFrame:
-    """List the encoders that can be named, one row for each set of weights.
+    """List the encoders that can be used by name, one row for each set of weights.
 
     Models of timm are not listed: they are ``"timm:NAME"`` for every name of ``timm.list_models()``.
 
@@ -47,9 +47,9 @@ def list_encoders() -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns name, weights, dim, parameters (millions), gmacs (billions of
-        multiply-accumulates an image), size (pixels), top1 (ImageNet, percent),
-        source (of top1), licence, local (the weights are on this machine),
-        default (these weights are what ``weights="default"`` takes).
+        multiply-accumulates per image), size (pixels), top1 (ImageNet accuracy
+        in percent), source (of top1), license, local (whether the weights are
+        on this machine) and default (whether ``weights="default"`` means them).
 
     Examples
     --------
@@ -70,7 +70,7 @@ def list_encoders() -> pd.DataFrame:
             "size": weights.preprocess.size,
             "top1": weights.top1,
             "source": weights.source,
-            "licence": weights.licence,
+            "license": weights.license,
             "local": weights.is_local(),
             "default": i == 0,
         }

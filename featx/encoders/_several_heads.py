@@ -9,15 +9,15 @@ CLASSIFIER = "classifier"
 
 
 class SeveralHeads(nn.Module):
-    """A network whose feature no single head takes: two branches, a token for a teacher, a head for each stage.
+    """A network whose feature is not the input of a single head: two branches, a distillation token, a head per stage.
 
-    What timm calls its feature, the parts side by side or their mean, passes the node ``classifier``, which may be
+    Its feature as timm defines it, the parts side by side or their mean, passes the node ``classifier``, which may be
     replaced; until then the network's own heads give the output.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Of timm.
+        A network of timm.
     """
 
     def __init__(self, network: nn.Module):
@@ -32,7 +32,7 @@ class SeveralHeads(nn.Module):
 
 
 def join_heads(network: nn.Module) -> nn.Module:
-    """A network of timm with several heads as a `SeveralHeads`, any other as it is."""
+    """Wrap a network of timm with several heads as a `SeveralHeads`; return any other as it is."""
     if type(network).__module__.partition(".")[0] != "timm" or not hasattr(network, "get_classifier"):
         return network
     heads = network.get_classifier()
@@ -40,5 +40,5 @@ def join_heads(network: nn.Module) -> nn.Module:
 
 
 def rename(key: str) -> str:
-    """The key of a tensor of timm's network in the state dict of its `SeveralHeads`."""
+    """Turn the key of a tensor of timm's network into that of its `SeveralHeads`."""
     return f"network.{key}"

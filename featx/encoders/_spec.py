@@ -1,4 +1,4 @@
-"""Which network, as data: what can be named, and what a fingerprint is taken over."""
+"""Networks as data: what can be named, and what a fingerprint is computed from."""
 
 from __future__ import annotations
 
@@ -33,19 +33,20 @@ class Weights:
     name : str
         What a user passes as ``weights=``.
     identity : str
-        What names these very numbers in a fingerprint.
+        What stands for exactly these weights in a fingerprint.
     preprocess : Preprocess
-        The publisher's reference.
+        The publisher's reference preprocessing.
     top1 : float or None
         ImageNet top-1 accuracy in percent, as published at `source`.
-    source, licence : str
+    source, license : str
+        Where the weights are published, and their license.
     is_local : callable
-        Whether the weights are on this machine; must not import torch.
+        Returns whether the weights are on this machine; must not import torch.
     load : callable
         Returns the state dict; may download.
     file : callable, default=None
-        Where `load` keeps the file that it downloads, as published; its name holds the first digits of its SHA-256.
-        None where a package carries the weights, or keeps them its own way.
+        Returns where `load` keeps the file that it downloads, as published; its name holds the first digits of its
+        SHA-256. None where a package carries the weights, or keeps them in another form.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Weights:
     preprocess: Preprocess
     top1: float | None
     source: str
-    licence: str
+    license: str
     is_local: Callable[[], bool] = field(repr=False, compare=False)
     load: Callable[[], dict[str, torch.Tensor]] = field(repr=False, compare=False)
     file: Callable[[], Path] | None = field(default=None, repr=False, compare=False)
@@ -66,23 +67,24 @@ class Architecture:
     Attributes
     ----------
     name : str
-        As it stands in a fingerprint.
+        The name in a fingerprint.
     dim : int or None
-        Length of its own feature, the input of its classifier; None where only building it tells.
+        Length of its feature, the input of its classifier; None where it is known only once the network is built.
     classifier : str or None
         The node whose input that is; None: the network's output is the feature.
     parameters : float or None
-        Millions, classifier included.
+        Millions of parameters, classifier included.
     gmacs : float or None
         Billions of multiply-accumulates for one image.
     weights : tuple of Weights
-        The default first.
+        All published weights, the default first.
     build : callable
-        Image size -> the network with random weights; imports torch.
-    rename : callable, default=identity
-        Published state-dict key -> this network's.
+        Takes the size of the images and returns the network with random weights; imports torch.
+    rename : callable, default=str
+        Takes a key of the published state dict and returns this network's key.
     stages : tuple of str, default=()
-        The nodes that "early", "middle", "late" and "last" stand for; empty where only building it tells.
+        The nodes that "early", "middle", "late" and "last" stand for; empty where they are known only once the network
+        is built.
     """
 
     name: str
@@ -103,19 +105,23 @@ class EncoderSpec:
     Attributes
     ----------
     name : str
-        What the user called it.
+        The name that the user knows it by.
     architecture, weights : str
-        Identities.
+        Their identities.
     preprocess : Preprocess
+        How images become the network's input.
     layer : str
         ``"feature"``, ``"logits"`` or a node's name.
     pooling : str or None
+        How the layer's output becomes a vector.
     precision, decode : str
+        As in `ImageEncoder`.
     executor : str or None
         Runtime and kind of device, where they change the numbers.
     dim : int or None
-        Length of the embedding; None where only building the network tells.
-    licence : str
+        Length of the embedding; None where it is known only once the network is built.
+    license : str
+        License of the weights.
     classifier : str or None
         Node whose input is the feature.
     build : callable or None
@@ -136,14 +142,14 @@ class EncoderSpec:
     decode: str = "exact"
     executor: str | None = None
     dim: int | None = field(default=None, compare=False)
-    licence: str = field(default="", compare=False)
+    license: str = field(default="", compare=False)
     classifier: str | None = field(default=None, compare=False)
     build: Callable[[], torch.nn.Module] | None = field(default=None, repr=False, compare=False)
     graph: Path | None = field(default=None, compare=False)
     graph_digest: str = field(default="", compare=False)
 
     def identity(self) -> dict[str, Any]:
-        """What the fingerprint is taken over; batch size, threads, paths and, in float32, device are not in it."""
+        """Return what the fingerprint is computed from: no batch size, threads or paths, and in float32 no device."""
         identity = {
             "format": FORMAT,
             "policy": POLICY,
@@ -159,7 +165,7 @@ class EncoderSpec:
         return identity if self.executor is None else {**identity, "executor": self.executor}
 
     def fingerprint(self) -> str:
-        """SHA-256, in hex, over canonical JSON of `identity`."""
+        """Compute the SHA-256, in hex, of `identity` as canonical JSON."""
         return _fingerprint(self)
 
 

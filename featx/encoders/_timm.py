@@ -1,4 +1,4 @@
-"""Any model of timm as ``"timm:NAME"``, where timm is installed."""
+"""The models of timm, as ``"timm:NAME"`` where timm is installed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from featx._optional import import_optional
-from featx.encoders._build import build_skeleton
 from featx.encoders._spec import Architecture, Weights
+from featx.encoders._weights import build_skeleton
 from featx.exceptions import ParameterError, UnknownNameError, WeightsError
 from featx.images import Preprocess
 
@@ -21,7 +21,7 @@ _FITS = {"center": "crop", "squash": "squash", "border": "pad"}
 
 @lru_cache(maxsize=64)
 def architecture(name: str) -> Architecture:
-    """The encoder of that timm name, without its prefix; ``name.tag`` chooses among weights.
+    """Find a model by timm's name, without featx's prefix; ``name.tag`` chooses among its weights.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _weights(name: str, config: Any) -> Weights:
     if config.crop_pct > 1 or (fit == "pad" and config.crop_pct < 1):
         raise ParameterError(
             f"{PREFIX + name!r} takes images with crop_pct={config.crop_pct} and crop_mode={config.crop_mode!r}, which "
-            "no featx.Preprocess says. Wrap the network with featx.Encoder.from_factory, and a Preprocess of your own."
+            "no featx.Preprocess describes. Wrap the network with featx.Encoder.from_factory and your own Preprocess."
         )
     return Weights(
         name=config.tag or "default",
@@ -81,14 +81,17 @@ def _weights(name: str, config: Any) -> Weights:
         ),
         top1=None,
         source=config.origin_url or "https://github.com/huggingface/pytorch-image-models",
-        licence=config.license or "unknown",
-        is_local=lambda: False,  # timm's cache has no look-up that needs no network
+        license=config.license or "unknown",
+        is_local=lambda: False,  # timm's cache cannot be looked up offline
         load=partial(_load, name),
     )
 
 
 def _skeleton(name: str) -> tuple[str | None, int | None, float, Callable[[str], str]]:
-    """Classifier node, its input's length, millions of parameters, and how keys are renamed; from no memory."""
+    """Find the classifier node, its input's length, millions of parameters, and how keys are renamed.
+
+    The network is built without memory.
+    """
     import torch
 
     from featx.encoders._several_heads import CLASSIFIER, SeveralHeads, rename
@@ -101,7 +104,7 @@ def _skeleton(name: str) -> tuple[str | None, int | None, float, Callable[[str],
     node = next((node for node, module in model.named_modules() if node and module is head), None)
     if node is None or isinstance(head, torch.nn.Identity):
         return None, None, parameters, str
-    # Only running a classifier of another kind tells what it takes.
+    # What another kind of classifier takes is known only once it runs.
     return node, getattr(head, "in_features", getattr(head, "in_channels", None)), parameters, str
 
 

@@ -1,7 +1,7 @@
 """Every torchvision classification model, with every set of weights that torchvision publishes for it.
 
-The table beside this file holds what torchvision says of them, so that naming one, or reading its rows
-from a warm store, imports no torch. A test compares the table with the installed torchvision.
+The table beside this file holds what torchvision documents about them, so that naming one, or reading its rows from a
+warm store, does not import torch. A test compares the table with the installed torchvision.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from featx.encoders._spec import Architecture, Weights
 from featx.exceptions import WeightsError
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 _SOURCE = "https://pytorch.org/vision/stable/models.html"
 # The published DenseNets name a layer's nodes as torch no longer allows.
 _LEGACY_NODE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.")
-_SCALES = {"imagenet": {}, "half": {"mean": (0.5,) * 3, "std": (0.5,) * 3}}
+_HALF = (0.5, 0.5, 0.5)
+_SCALES: dict[str, dict[str, Any]] = {"imagenet": {}, "half": {"mean": _HALF, "std": _HALF}}
 
 
 def architectures() -> list[Architecture]:
-    """The torchvision encoders, as the registry holds them."""
+    """Return the torchvision encoders for the registry."""
     by_name: dict[str, list[dict[str, str]]] = {}
     with files("featx.encoders").joinpath("_torchvision.csv").open(encoding="utf-8") as table:
         for row in csv.DictReader(table):
@@ -77,7 +78,7 @@ def _weights(row: dict[str, str]) -> Weights:
         ),
         top1=float(row["top1"]),
         source=_SOURCE,
-        licence=row["licence"],
+        license=row["license"],
         is_local=lambda: (_checkpoint_folder() / row["file"]).is_file(),
         file=lambda: _checkpoint_folder() / row["file"],
         load=partial(_load, row["name"], row["weights"], row["file"]),
@@ -104,6 +105,6 @@ def _load(name: str, weights: str, file: str) -> dict[str, torch.Tensor]:
 
 
 def _checkpoint_folder() -> Path:
-    """Where torch.hub keeps downloads, told without importing torch."""
+    """Find where torch.hub keeps downloads, without importing torch."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("TORCH_HOME", Path(cache, "torch")), "hub", "checkpoints").expanduser()

@@ -1,4 +1,4 @@
-"""Weights files: their digest, their state dict, and fitting it into a network."""
+"""Weights: the files that hold them, their digests and state dicts, and the networks that they are loaded into."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from featx._process import make_torch_fork_safe
+from featx.encoders._spec import Architecture
 from featx.exceptions import WeightsError
 
 if TYPE_CHECKING:
@@ -32,11 +34,12 @@ _LOCK = threading.Lock()  # torch keeps one list of safe names for all threads
 
 
 def is_weights_path(weights: str | Path) -> bool:
+    """Return whether ``weights=`` means a file and not a published name."""
     return isinstance(weights, Path) or weights.endswith(_SUFFIXES) or "/" in weights or "\\" in weights
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in hex; remembered in this process while its stat stays the same."""
+    """Compute the SHA-256 of a file, in hex; it is remembered in this process while the file's stat stays the same."""
     try:
         status = path.stat()
         return _hash(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
@@ -58,16 +61,22 @@ def read_state_dict(path: Path, state_dict: str | None = None) -> dict[str, torc
     Parameters
     ----------
     path : Path
+        The weights file.
     state_dict : str, default=None
-        Which one, where the file holds several: its key, or what its tensors' names begin with.
+        Which state dict to take where the file holds several: its key, or what the names of its tensors begin with.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The tensors by the names of their nodes.
 
     Raises
     ------
     WeightsError
-        If the file is missing, damaged, holds no state dict, or several of which none is named.
+        If the file is missing or damaged, or holds no state dict, or several while `state_dict` is None.
     """
     if not path.is_file():
-        raise WeightsError(f"There is no weights file {path}.")
+        raise WeightsError(f"The weights file {path} does not exist.")
     try:
         loaded = _load(path)
     except Exception as error:
@@ -89,16 +98,16 @@ def read_state_dict(path: Path, state_dict: str | None = None) -> dict[str, torc
         )
     if not found:
         raise WeightsError(
-            f"{path} holds {_describe(loaded)} that is no state dict. Expected tensors by the names of their "
+            f"{path} holds {_describe(loaded)} that is not a state dict. Expected tensors by the names of their "
             "nodes, as torch.save(model.state_dict(), path) writes them."
         )
     return next(iter(found.values()))
 
 
 class _Inert(dict):
-    """Stands for an object of a class, or for what a function returns, that a file names beside its tensors."""
+    """Stand-in for an object of a class, or for what a function returns, that a file names beside its tensors."""
 
-    def __new__(cls, *_arguments: object) -> _Inert:
+    def __new__(cls, *_arguments: object) -> Any:
         return super().__new__(cls)
 
     def __init__(self, *_arguments: object):
@@ -107,18 +116,18 @@ class _Inert(dict):
     def __setstate__(self, _state: object) -> None:
         pass
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a key of a dict, where the real class may be one
 
 
 class _InertDict(_Inert):
-    """The same for what is filled as a dict is: torch fills none but these."""
+    """Stand-in for what is filled as a dict is: torch fills only OrderedDict and Counter."""
 
-    def __new__(cls, *_arguments: object) -> OrderedDict:
+    def __new__(cls, *_arguments: object) -> Any:
         return OrderedDict()
 
 
 class _InertList(list):
-    """The same for what is filled as a list is."""
+    """Stand-in for what is filled as a list is."""
 
     def __init__(self, *_arguments: object):
         super().__init__()
@@ -145,9 +154,9 @@ def _load(path: Path) -> Any:
 
 
 def _names_in(path: Path) -> set[str]:
-    """The classes and functions that a file's pickle names, as torch reads them; nothing is loaded."""
+    """List the classes and functions that a file's pickle names, as torch reads them; nothing is loaded."""
     names = set()
-    with path.open("rb") as file, suppress(Exception):  # torch.load says what is wrong with it
+    with path.open("rb") as file, suppress(Exception):  # torch.load reports what is wrong with it
         streams: list[BinaryIO] = [file] * 4  # torch wrote three before the object, until 1.6
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
@@ -156,7 +165,7 @@ def _names_in(path: Path) -> set[str]:
             file.seek(0)
         for stream in streams:
             for operation, argument, _ in pickletools.genops(stream):
-                if operation.name == "GLOBAL":
+                if operation.name == "GLOBAL" and argument is not None:
                     module, name = argument.split(" ")
                     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
                     names.add(f"{module}.{name}")
@@ -164,7 +173,7 @@ def _names_in(path: Path) -> set[str]:
 
 
 def _find_state_dicts(loaded: Any, path: str = "") -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Each dict of named tensors, by the keys that lead to it."""
+    """Yield each dict of named tensors, by the keys that lead to it."""
     import torch
 
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
@@ -191,7 +200,7 @@ def _choose(found: dict[str, dict[str, torch.Tensor]], state_dict: str, path: Pa
 
 
 def _describe(loaded: Any) -> str:
-    """Say what a file holds instead of a state dict, and what keeps it from being one."""
+    """Describe what a file holds instead of a state dict, and what keeps it from being one."""
     import torch
 
     if isinstance(loaded, dict) and not isinstance(loaded, _Inert):
@@ -216,7 +225,7 @@ def load_into(
     Raises
     ------
     WeightsError
-        Naming the tensors that are missing, left over or of another shape.
+        If tensors are missing, left over or of another shape; the message names them.
     """
     names = set(module.state_dict())
     state = _own_part(state, names, origin)
@@ -224,7 +233,7 @@ def load_into(
     if classifier is not None:
         _resize_classifier(module.get_submodule(classifier), state.get(f"{classifier}.weight"))
     expected = module.state_dict()
-    # Old checkpoints lack batch normalisation's counters, which nothing here uses.
+    # Old checkpoints lack batch normalization's counters, which nothing here uses.
     missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
     left_over = [key for key in state if key not in expected]
     misshapen = [k for k, v in state.items() if k in expected and v.shape != expected[k].shape]
@@ -242,7 +251,7 @@ def load_into(
 
 
 def _own_part(state: dict[str, torch.Tensor], names: set[str], origin: object) -> dict[str, torch.Tensor]:
-    """The part whose names begin alike, where that is the whole network: it was a node of another one."""
+    """Take the part whose names begin alike, where that is the whole network: it was a node of another one."""
     if not any("_orig_mod." in name for name in names):
         state = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
     needed = {name for name in names if not name.endswith("num_batches_tracked")}
@@ -278,3 +287,45 @@ def _resize_classifier(layer: torch.nn.Module, weight: torch.Tensor | None) -> N
     layer.weight = nn.Parameter(layer.weight.new_empty(weight.shape))
     if layer.bias is not None:
         layer.bias = nn.Parameter(layer.bias.new_empty(n_outputs))
+
+
+def build_random(architecture: Architecture, seed: int, size: int) -> torch.nn.Module:
+    """Build a network with random weights from a separate generator: the caller's random state stays as it was."""
+    import torch
+
+    make_torch_fork_safe()
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+        return architecture.build(size)
+
+
+def build_skeleton(build: Callable[[int], torch.nn.Module], size: int) -> torch.nn.Module:
+    """Build a network without memory; where its code does not allow that, build it with random weights and move it."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return build(size)
+    except (RuntimeError, NotImplementedError):  # some networks compute with values while they are built
+        with torch.random.fork_rng(devices=[]):
+            return build(size).to("meta")
+
+
+def build_published(architecture: Architecture, weights: str, size: int) -> torch.nn.Module:
+    """Build a network with the weights that the publisher has under a name."""
+    entry = next(entry for entry in architecture.weights if entry.name == weights)
+    return _fill(architecture, size, entry.load(), f"{architecture.name} {weights}")
+
+
+def build_from_file(
+    architecture: Architecture, path: Path, size: int, sha256: str | None = None, state_dict: str | None = None
+) -> torch.nn.Module:
+    """Build a network with a local state dict; the file must still have the digest, if one is given."""
+    if sha256 is not None and hash_file(path) != sha256:
+        raise WeightsError(f"The weights file {path} has changed since it was named. Run again.")
+    return _fill(architecture, size, read_state_dict(path, state_dict), path)
+
+
+def _fill(architecture: Architecture, size: int, state: dict[str, torch.Tensor], origin: object) -> torch.nn.Module:
+    module = build_random(architecture, 0, size)
+    return load_into(module, state, classifier=architecture.classifier, rename=architecture.rename, origin=origin)

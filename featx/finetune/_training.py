@@ -17,6 +17,7 @@ from skorch import NeuralNet
 from skorch.callbacks import PassthroughScoring
 from skorch.history import History
 
+from featx._process import float32_mode
 from featx.exceptions import FallbackWarning, TrainingError
 from featx.extraction import progress_bar
 from featx.finetune._checkpoint import Checkpoint
@@ -24,7 +25,7 @@ from featx.finetune._data import Rows
 from featx.finetune._settings import TrainingSettings
 from featx.finetune._tunable import TunableNetwork
 from featx.images import Preprocess
-from featx.runtimes import check_devices, check_precision, choose, float32_mode
+from featx.runtimes import check_devices, check_precision, choose
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -32,7 +32,7 @@ class Packer:
     Attributes
     ----------
     encoders : list of dict
-        Name, weights, file, fingerprints and licence of each encoder that was met.
+        Name, weights, file, fingerprints and license of each encoder that was met.
     notes : list of str
         What became another value.
     """
@@ -171,7 +171,7 @@ class Packer:
             "weights": specs[0].weights,
             "file": file,
             "fingerprints": [spec.fingerprint() for spec in specs],
-            "licence": specs[0].licence,
+            "license": specs[0].license,
         }
         if told not in self.encoders:
             self.encoders.append(told)

@@ -14,9 +14,9 @@ from featx.exceptions import ModelError, ParameterError
 
 _OWN = (
     "featx._image_encoder.ImageEncoder",
-    "featx.encoders._encoder.Encoder",
-    "featx.encoders._graph_encoder.GraphEncoder",
-    "featx.encoders._recipe.FromCheckpoint",
+    "featx.encoders.Encoder",
+    "featx.encoders.FromCheckpoint",
+    "featx.encoders.GraphEncoder",
     "featx.heads._linear_probe.LinearProbe",
     "featx.heads._normalizer.EmbeddingNormalizer",
     "featx.heads._prototypes.PrototypeClassifier",

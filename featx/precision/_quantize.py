@@ -11,6 +11,7 @@ from typing import Any
 
 from featx._image_encoder import ImageEncoder, extraction_of
 from featx._optional import import_optional
+from featx._process import no_telemetry
 from featx.encoders import Encoder, GraphEncoder
 from featx.exceptions import InputError, ParameterError
 from featx.extraction import decode_some
@@ -83,8 +84,6 @@ def quantize_encoder(
 
 def import_nncf(purpose: str) -> ModuleType:
     """Import NNCF, without its telemetry."""
-    from featx.runtimes import no_telemetry
-
     with no_telemetry():
         return import_optional("nncf", extra="quantize", purpose=purpose)
 
@@ -92,8 +91,6 @@ def import_nncf(purpose: str) -> ModuleType:
 def quantize_graph(nncf: ModuleType, graph: Any, feeds: Sequence[Any]) -> Any:
     """Quantize an OpenVINO or ONNX graph to int8, calibrated on the given inputs."""
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
-
-    from featx.runtimes import no_telemetry
 
     nncf.set_log_level(logging.ERROR)
     with no_telemetry():

@@ -75,7 +75,7 @@ class Network:
         Names for people.
     top1 : float
         ImageNet top-1 accuracy in percent; NaN if none was published.
-    licence : str
+    license : str
         License of the weights.
     download : bool
         Whether the weights were not on this machine.
@@ -89,7 +89,7 @@ class Network:
     name: str
     weights: str
     top1: float
-    licence: str
+    license: str
     download: bool
     layers: tuple[str, ...] = ("feature",)
     pooling: str | None = None
@@ -209,7 +209,7 @@ def _network(encoder: Any) -> Network:
         specs[0].name,
         _weights_name(encoder, published),
         float("nan") if published is None or published.top1 is None else published.top1,
-        specs[0].licence,
+        specs[0].license,
         published is not None and not published.is_local(),
         layers,
         pooling,

@@ -89,7 +89,7 @@ def rank_encoders(
         - ``dim``; ``images_per_second`` of decoding and encoding, measured on some of the images; ``seconds`` for all
           of X without a store
         - ``memory_mb``: weights, and the two largest maps of an image; ``bundle_mb``: weights up to the layer
-        - ``licence``; ``download``: whether the weights had to be downloaded
+        - ``license``; ``download``: whether the weights had to be downloaded
         - ``frontier``: whether each candidate that is as fast or faster has a lower score
         - ``images``: how many images it was scored on, fewer than all if it was dropped
 
@@ -177,7 +177,7 @@ def _row(entry: Entry, race: Race, rate: float) -> dict[str, Any]:
         "seconds": len(as_column(race.problem.images)) / rate if rate else float("nan"),
         "memory_mb": size.memory_mb,
         "bundle_mb": size.bundle_mb,
-        "licence": network.licence,
+        "license": network.license,
         "download": network.download,
         "images": entry.n_images,
     }

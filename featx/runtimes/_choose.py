@@ -1,4 +1,4 @@
-"""A user's runtime, device and precision -> what runs the network; imports nothing native where it need not."""
+"""From a user's ``runtime=`` and ``device=`` to what runs the network; imports nothing native unless it must."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
+from featx._validate import check_choice
 from featx.exceptions import DeviceError, MissingDependencyError, ParameterError, UnknownNameError
 
 RUNTIMES = ("openvino", "torch")
@@ -25,6 +24,7 @@ class Choice:
     Attributes
     ----------
     runtime : {"openvino", "torch"}
+        Name of the runtime.
     devices : tuple of str
         ``("cpu",)``, or CUDA devices with their numbers.
     """
@@ -34,14 +34,24 @@ class Choice:
 
     @property
     def family(self) -> str:
-        """Names the numbers that a reduced precision gives: part of such a fingerprint."""
+        """Runtime and kind of device, on which the numbers of a reduced precision depend."""
         return f"{self.runtime}:{self.devices[0].partition(':')[0]}"
 
 
 def check_runtime(runtime: object, device: object) -> None:
-    """Refuse what no machine has; whether this one has it is asked when a row is missing."""
-    if runtime not in ("auto", *RUNTIMES):
-        raise UnknownNameError("runtime", runtime, ("auto", *RUNTIMES))
+    """Refuse what no machine has; what this machine lacks is found out only when a row is missing.
+
+    Parameters
+    ----------
+    runtime, device
+        As in `ImageEncoder`.
+
+    Raises
+    ------
+    ParameterError
+        If a value is not accepted, or if they do not fit together.
+    """
+    check_choice("runtime", runtime, ("auto", *RUNTIMES))
     names = _names(device)
     for name in names:
         if not _DEVICE.fullmatch(name):
@@ -53,22 +63,24 @@ def check_runtime(runtime: object, device: object) -> None:
 
 
 def choose(runtime: str, device: str | Sequence[str]) -> Choice:
-    """Settle "auto": torch on CUDA, OpenVINO on the CPU, torch where OpenVINO cannot run.
+    """Decide what "auto" is: torch on CUDA, OpenVINO on the CPU, torch where OpenVINO cannot run.
 
     Parameters
     ----------
     runtime : {"auto", "openvino", "torch"}
+        As in `ImageEncoder`.
     device : str or sequence of str
+        As in `ImageEncoder`.
 
     Returns
     -------
     Choice
-        Whether CUDA devices that were asked for exist is not looked at.
+        The runtime and its devices; `check_devices` checks whether this machine has them.
 
     Raises
     ------
     MissingDependencyError
-        If the runtime that was asked for is not installed.
+        If `runtime` is not installed.
     """
     check_runtime(runtime, device)
     names = _names(device)
@@ -88,9 +100,15 @@ def choose(runtime: str, device: str | Sequence[str]) -> Choice:
 def check_devices(devices: Sequence[str]) -> None:
     """Refuse CUDA devices that this machine lacks.
 
+    Parameters
+    ----------
+    devices : sequence of str
+        ``("cpu",)``, or CUDA devices with their numbers.
+
     Raises
     ------
     DeviceError
+        If one of them does not exist.
     """
     if devices[0] == "cpu":
         return
@@ -107,7 +125,7 @@ def check_devices(devices: Sequence[str]) -> None:
 
 @lru_cache(maxsize=1)
 def has_cuda() -> bool:
-    """Whether there is a CUDA device that torch can use; without a driver, torch is not asked (nor imported)."""
+    """Return whether there is a CUDA device that torch can use; without a driver, torch is not imported."""
     if "torch" not in sys.modules:
         try:
             ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
@@ -129,11 +147,11 @@ def _names(device: object) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _runs_openvino() -> bool:
-    """Installed, on a processor that it is fast and tested on."""
+    """Return whether OpenVINO is installed, on a processor on which it is fast and tested."""
     try:
         from numpy._core._multiarray_umath import __cpu_features__ as features
     except ImportError:  # numpy 1
-        features = getattr(np.core._multiarray_umath, "__cpu_features__", {})
+        features = importlib.import_module("numpy.core._multiarray_umath").__cpu_features__
     # An x86 processor lists AVX2, present or not; on ARM it is listed as absent beside NEON.
     return _installed("openvino") and bool(features.get("AVX2", True) or features.get("NEON", False))
 

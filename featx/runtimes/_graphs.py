@@ -1,8 +1,7 @@
-"""Converted graphs, kept on disk: the second process needs no torch.
+"""Graphs for OpenVINO: converted from torch's networks once, and kept on disk, so that later processes need no torch.
 
-One file a graph, in the user's cache folder: magic, SHA-256 of all that follows, length of the header, the
-header (JSON), the weights, the graph (XML). A file that is damaged, or of another version, is as if
-it were not there.
+A graph is one file in the user's cache folder: magic, SHA-256 of all that follows, length of the header, the header
+(JSON), the weights, the graph (XML). A file that is damaged, or that another version wrote, is made again.
 """
 
 from __future__ import annotations
@@ -10,23 +9,31 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino
 
+from featx._atomic import TEMPORARY, atomic_file
 from featx._cache_folder import user_folder
+from featx._process import no_telemetry
 from featx._version import __version__
 from featx.encoders import EncoderSpec
-from featx.exceptions import StoreWarning, WeightsError
+from featx.exceptions import ConversionError, StoreWarning, WeightsError
+
+with no_telemetry():
+    import openvino
+
+if TYPE_CHECKING:
+    import torch
 
 _MAGIC = b"featxov1"
 _START = len(_MAGIC) + 32 + 8
+_MAX_BATCH = 4096
 
 
 def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
@@ -40,40 +47,37 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
     Returns
     -------
     openvino.Model
-        As `convert` makes it.
+        What `convert` returns.
 
     Raises
     ------
     ConversionError
         If it cannot be converted.
     WeightsError
-        If the encoder is a graph in a file, and that is not there or not the same.
+        If the encoder is a graph in a file, which is missing or has changed.
     """
     if specs[0].graph is not None:
-        return _read_own(specs[0])
+        return _read_own(specs[0], specs[0].graph)
     file = graph_file(specs)
     model = _read(file)
     if model is None:
-        # Here, so that a graph that is kept needs no torch.
-        from featx.runtimes._convert import convert
-
         model = convert(specs)
         try:
             write_graph(file, model)
         except (OSError, RuntimeError) as error:  # OpenVINO's own is a RuntimeError
             warnings.warn(f"The converted graph cannot be kept in {file.parent}: {error}", StoreWarning, stacklevel=2)
-        # What later processes will run, to the last bit.
+        # Exactly what later processes will run.
         model = _read(file) or model
     return model
 
 
 def graphs_folder() -> Path:
-    """Where graphs are kept."""
+    """Return the folder in which graphs are kept."""
     return user_folder() / "graphs"
 
 
 def graph_file(specs: Sequence[EncoderSpec]) -> Path:
-    """Where a network's graph is kept: named by all that is in it (one graph serves each precision)."""
+    """Return where a network's graph is kept: named by all that is in it (one graph serves each precision)."""
     unlike = ("precision", "executor", "decode", "policy")
     identities = [{key: value for key, value in spec.identity().items() if key not in unlike} for spec in specs]
     name = hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()[:32]
@@ -86,13 +90,16 @@ def write_graph(file: Path, model: openvino.Model, *, name_by_content: bool = Fa
     Parameters
     ----------
     file : Path
+        Where to write it.
     model : openvino.Model
+        The graph.
     name_by_content : bool, default=False
-        Whether the file is to be named ``<file>-<digest>.graph``.
+        Whether to name the file ``<file>-<digest>.graph``.
 
     Returns
     -------
     file : Path
+        Where it was written.
     digest : str
         SHA-256 of its content, in hex.
 
@@ -102,31 +109,31 @@ def write_graph(file: Path, model: openvino.Model, *, name_by_content: bool = Fa
         If it cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=file.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=file.parent) as folder:
         openvino.save_model(model, f"{folder}/graph.xml", compress_to_fp16=False)
         weights, xml = Path(folder, "graph.bin").read_bytes(), Path(folder, "graph.xml").read_bytes()
-        header = json.dumps({"versions": _versions(), "weights": len(weights)}).encode()
-        rest = (len(header).to_bytes(8, "little"), header, weights, xml)
-        digest = _sha256(*rest)
-        with open(f"{folder}/graph", "wb") as output:
-            output.write(_MAGIC + digest)
-            output.writelines(rest)
-        if name_by_content:
-            file = file.with_name(f"{file.name}-{digest.hex()[:32]}.graph")
-        os.replace(f"{folder}/graph", file)
+    header = json.dumps({"versions": _versions(), "weights": len(weights)}).encode()
+    rest = (len(header).to_bytes(8, "little"), header, weights, xml)
+    digest = _sha256(*rest)
+    if name_by_content:
+        file = file.with_name(f"{file.name}-{digest.hex()[:32]}.graph")
+    with atomic_file(file) as temporary, open(temporary, "wb") as output:
+        output.write(_MAGIC + digest)
+        output.writelines(rest)
     return file, digest.hex()
 
 
-def _read_own(spec: EncoderSpec) -> openvino.Model:
+def _read_own(spec: EncoderSpec, graph: Path) -> openvino.Model:
+    """Read an encoder that is a graph in a file."""
     try:
-        with open(spec.graph, "rb") as file:
+        with open(graph, "rb") as file:
             digest = file.read(_START - 8)[len(_MAGIC) :].hex()
     except OSError as error:
         raise WeightsError(f"The graph of encoder {spec.name!r} cannot be read: {error}") from error
-    model = _read(spec.graph, any_version=True) if spec.graph_digest == digest else None
+    model = _read(graph, any_version=True) if spec.graph_digest == digest else None
     if model is None:
         raise WeightsError(
-            f"{spec.graph} is damaged, or is not the graph that encoder {spec.name!r} was made with. Make it again."
+            f"{graph} is damaged, or is not the graph that encoder {spec.name!r} was made with. Make it again."
         )
     return model
 
@@ -151,7 +158,7 @@ def _read(file: Path, *, any_version: bool = False) -> openvino.Model | None:
 
 
 def _versions() -> list[str]:
-    """Of all that decides a graph: what reads it, what converts it, and whose code the networks are."""
+    """List the versions of all that decides a graph: what reads it, what converts it, and what has the networks."""
     versions = [openvino.__version__, __version__]
     for package in ("torch", "torchvision", "timm"):
         with suppress(importlib.metadata.PackageNotFoundError):
@@ -164,3 +171,76 @@ def _sha256(*parts: bytes | memoryview) -> bytes:
     for part in parts:
         digest.update(part)
     return digest.digest()
+
+
+def convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
+    """Build a network and convert it: by tracing, which gives the leaner graph, or by torch.export.
+
+    Parameters
+    ----------
+    specs : sequence of EncoderSpec
+        Layers of one network.
+
+    Returns
+    -------
+    openvino.Model
+        Takes uint8 (any number, size, size, 3) and returns one float32 (n, dim) per spec; it normalizes by mean and std
+        itself.
+
+    Raises
+    ------
+    ConversionError
+        If neither way gives torch's numbers, on another number of images than it was made with.
+    """
+    # Here, so that a graph that is kept needs no torch.
+    from featx.runtimes._prepare import as_published
+
+    with as_published():
+        return _convert(specs)
+
+
+def _convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
+    import torch
+
+    from featx.runtimes._prepare import TOLERANCE, example_batch, prepare
+
+    network, _ = prepare(specs)
+    made_with, checked_with = example_batch(specs, 2), example_batch(specs, 3)
+    with torch.inference_mode():
+        expected = [output.numpy() for output in network(checked_with)]
+    reasons = []
+    for way in (_trace, _export):
+        try:
+            with warnings.catch_warnings(), no_telemetry():
+                warnings.simplefilter("ignore")  # on shapes that become constants, which is what is wanted
+                model = way(network, made_with)
+            model.reshape([-1, *made_with.shape[1:]])
+            error = _difference(model, checked_with.numpy(), expected)
+        except Exception as failure:  # whatever a tracer raises for a user's code
+            reasons.append(f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0]}")
+            continue
+        if error <= TOLERANCE:
+            return model
+        reasons.append(f"its numbers differ by {error:.1e} (relative L2)")
+    raise ConversionError(f"{specs[0].name!r} cannot be converted for OpenVINO ({'; '.join(reasons)}).")
+
+
+def _trace(network: torch.nn.Module, example: torch.Tensor) -> openvino.Model:
+    return openvino.convert_model(network, example_input=example)
+
+
+def _export(network: torch.nn.Module, example: torch.Tensor) -> openvino.Model:
+    import torch
+
+    images = torch.export.Dim("images", min=1, max=_MAX_BATCH)
+    with torch.no_grad():
+        program = torch.export.export(network, (example,), dynamic_shapes=({0: images},), strict=False)
+    return openvino.convert_model(program)
+
+
+def _difference(model: openvino.Model, batch: np.ndarray, expected: Sequence[np.ndarray]) -> float:
+    from featx.runtimes._prepare import relative_l2
+
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    outputs = compiled(batch).values()
+    return max(relative_l2(got, wanted) for got, wanted in zip(outputs, expected, strict=True))

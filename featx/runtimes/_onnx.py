@@ -1,4 +1,4 @@
-"""A torch network -> an ONNX graph that gives the same numbers."""
+"""ONNX: a network written as a graph that gives the same numbers in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import torch
 from featx._optional import import_optional
 from featx.encoders import EncoderSpec
 from featx.exceptions import ConversionError
-from featx.runtimes._convert import TOLERANCE, relative_l2
-from featx.runtimes._prepare import as_published, example_batch, prepare
+from featx.runtimes._prepare import TOLERANCE, as_published, example_batch, prepare, relative_l2
 
 if TYPE_CHECKING:
     import onnx
@@ -37,8 +36,9 @@ def to_onnx(specs: Sequence[EncoderSpec]) -> onnx.ModelProto:
     Returns
     -------
     onnx.ModelProto
-        ``pixels``, uint8 (any number, size, size, 3) -> ``embedding``, float32
-        (n, sum of dims): the layers side by side, mean and std inside, float32.
+        Takes ``pixels``, uint8 (any number, size, size, 3), and returns
+        ``embedding``, float32 (n, sum of dims): the layers side by side. It
+        normalizes by mean and std itself, in float32.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def to_onnx(specs: Sequence[EncoderSpec]) -> onnx.ModelProto:
         If it cannot be written, or does not give torch's numbers in ONNX Runtime
         on another number of images than it was made with.
     MissingDependencyError
-        Without the extra ``export``.
+        If the extra ``export`` is not installed.
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
         import_optional(module, extra="export", purpose="Writing ONNX")
@@ -55,7 +55,7 @@ def to_onnx(specs: Sequence[EncoderSpec]) -> onnx.ModelProto:
     return onnx.load_from_string(_write(tuple(specs)))
 
 
-# Several heads on one encoder leave one after the other, and an export takes seconds.
+# Several heads on one encoder are exported one after the other, and writing the encoder takes seconds.
 @lru_cache(maxsize=2)
 def _write(specs: tuple[EncoderSpec, ...]) -> bytes:
     name = specs[0].name
@@ -72,7 +72,7 @@ def _write(specs: tuple[EncoderSpec, ...]) -> bytes:
         try:
             model = _export(network, example_batch(specs, 2))
             got = _run(model, checked_with.numpy())
-        except Exception as error:  # whatever an exporter says of a stranger's code
+        except Exception as error:  # whatever an exporter raises for a user's code
             reason = str(error).strip().partition("\n")[0]
             raise ConversionError(f"{name!r} cannot be written as ONNX ({type(error).__name__}: {reason}).") from error
     if (difference := relative_l2(got, expected)) > TOLERANCE:
@@ -81,7 +81,7 @@ def _write(specs: tuple[EncoderSpec, ...]) -> bytes:
 
 
 class _SideBySide(torch.nn.Module):
-    """The network's layers as one row an image."""
+    """The network's layers as one row per image."""
 
     def __init__(self, network: torch.nn.Module):
         super().__init__()
@@ -104,7 +104,7 @@ def _export(network: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
             external_data=False,
             verbose=False,
         ).model_proto
-    # Names of nodes tell where in the user's sources they come from.
+    # These show where in the user's sources nodes come from.
     for node in model.graph.node:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
@@ -113,7 +113,7 @@ def _export(network: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporters warn of their own deprecations, and log what they do."""
+    """Silence exporters, which warn of their own deprecations and log what they do."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

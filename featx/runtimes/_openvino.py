@@ -1,4 +1,4 @@
-"""OpenVINO: what runs on a CPU, by the graph that torch's network was converted to."""
+"""OpenVINO: the runtime for CPUs, which runs the graph that torch's network was converted to."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-import openvino
 
+from featx._process import no_telemetry
 from featx.encoders import EncoderSpec
 from featx.exceptions import DeviceError
 from featx.runtimes._graphs import load_graph
 
-# The f32 hint is always given: OpenVINO's own default is bfloat16 where the processor has it.
+with no_telemetry():
+    import openvino
+
+# The f32 hint is always given: OpenVINO's default is bfloat16 where the processor has it.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoRuntime:
     """A converted network; see `Runtime`.
 
-    Each of n threads that call `run` at once gets a processor of its own, which
-    beats n processors at one batch (no barrier after each layer; a few images
-    stay in the processor's cache). A call that is `alone` gets all.
+    Each of n threads that call `run` at once gets one processor, which is
+    faster than n processors for one batch (no barrier after each layer; a few
+    images stay in the processor's cache). A call that is `alone` gets all.
 
     Parameters
     ----------
     specs : sequence of EncoderSpec
         Layers of one network.
     n_threads : int
-        Processors.
+        Number of processors.
 
     Raises
     ------
@@ -52,13 +55,13 @@ class OpenVinoRuntime:
         self._free: dict[int, queue.SimpleQueue] = {}
 
     def run(self, batch: np.ndarray, *, alone: bool = False) -> np.ndarray:
-        """Encode; see `Runtime.run`."""
+        """Encode a batch; see `Runtime.run`."""
         with self._request(1 if alone else self._n_threads) as request:
             outputs = request.infer([np.ascontiguousarray(batch)], share_inputs=True)
             return np.concatenate([outputs[i] for i in range(len(self.dims))], axis=1)
 
     def close(self) -> None:
-        """Give memory back."""
+        """Release the memory."""
         self._free.clear()
         del self._model
 

@@ -48,7 +48,7 @@ class TextSpec:
     folder: Path = field(compare=False)
     files: tuple[tuple[str, str], ...]
     dim: None = None
-    licence: ClassVar[str] = "unknown"
+    license: ClassVar[str] = "unknown"
 
     @property
     def weights(self) -> str:

@@ -20,8 +20,7 @@ import torch
 import featx
 from featx._machine import count_threads
 from featx.encoders import resolve
-from featx.runtimes import get_runtime
-from featx.runtimes._graphs import load_graph
+from featx.runtimes import get_runtime, load_graph
 
 
 def main() -> None:

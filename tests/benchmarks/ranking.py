@@ -41,7 +41,7 @@ def main() -> None:
             )
         table, truth = tables
         taus[name] = table.attrs["agreement"]
-        print(f"\n{name}: {len(most):,} images\n{table.drop(columns=['licence', 'download']).to_string(index=False)}")
+        print(f"\n{name}: {len(most):,} images\n{table.drop(columns=['license', 'download']).to_string(index=False)}")
         print(table.attrs["sentence"])
         print("the best of the other part is within one standard error of the top:", within(table, truth))
     print(f"\nweighted Kendall tau with the probe\n{pd.DataFrame(taus).T.round(2)}")

@@ -209,13 +209,13 @@ def _distance(got: torch.Tensor, wanted: object) -> float:
 def pixel_shift(preprocess: Preprocess, transform: object, size: tuple[int, int] = (640, 427)) -> float:
     """How far featx moves what an image shows, in pixels of the network's input, from where a library has it.
 
-    The image is two ramps, so that a pixel's colour tells where in the image it comes from.
+    The image is two ramps, so that the color of a pixel shows where in the image it comes from.
 
     Parameters
     ----------
     preprocess : Preprocess
     transform : callable
-        The library's own: image -> normalised tensor (3, size, size).
+        The library's own: image -> normalized tensor (3, size, size).
     size : (width, height)
 
     Returns

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
+from efficientnet_lite_pytorch.utils import round_filters
 from PIL import Image
 
 import featx
 from featx.encoders import build_network, resolve
+from featx.encoders._efficientnet_lite_network import EfficientNetLite, scale_channels
 from featx.exceptions import MissingDependencyError, WeightsError
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -39,7 +42,7 @@ def reference_of(name):
     return network.eval()
 
 
-def normalise(pixels):
+def normalize(pixels):
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
 
 
@@ -52,7 +55,7 @@ def test_logits_equal_the_reference_implementation(name, photos):
     specs = resolve(name, layers="logits")
     pixels = pixels_of(photos, specs[0].preprocess.size)
     with torch.inference_mode():
-        expected = reference_of(name)(normalise(pixels))
+        expected = reference_of(name)(normalize(pixels))
         (logits,) = build_network(specs)(torch.from_numpy(pixels))
     assert logits.shape == (2, 1000)
     assert distance(logits, expected) < 1e-4
@@ -61,7 +64,7 @@ def test_logits_equal_the_reference_implementation(name, photos):
 
 def test_default_embeddings_equal_the_pooled_features_of_the_reference(photos):
     with torch.inference_mode():
-        expected = reference_of("efficientnet_lite0").extract_features(normalise(pixels_of(photos, 224))).mean((2, 3))
+        expected = reference_of("efficientnet_lite0").extract_features(normalize(pixels_of(photos, 224))).mean((2, 3))
     embeddings = featx.ImageEncoder(cache=False, verbose=0).transform(photos)
     assert embeddings.dtype == np.float32
     for row, reference in zip(embeddings, expected.numpy(), strict=True):
@@ -103,3 +106,27 @@ def test_damaged_package_of_weights_is_refused(tmp_path, monkeypatch):
     (spec,) = resolve("efficientnet_lite0")
     with pytest.raises(WeightsError, match="expected 579344248a93e230"):
         spec.build()
+
+
+# --- the network
+
+
+@pytest.mark.parametrize("sides", [(33, 33), (32, 45), (47, 30)])
+def test_padding_is_same_for_odd_and_oblong_images(sides):
+    network = EfficientNetLite(1.0, 1.0).eval()
+    with torch.inference_mode():
+        stem = network.stem(torch.zeros(1, 3, *sides))
+    assert stem.shape[2:] == tuple(-(-side // 2) for side in sides)
+
+
+def test_channels_are_rounded_as_the_reference_rounds_them():
+    parameters = EfficientNet.from_name("efficientnet-lite2")._global_params
+    for channels in (16, 24, 40, 80, 112, 192, 320):
+        assert scale_channels(channels, 1.1) == round_filters(channels, parameters)
+
+
+def test_it_can_be_pickled_and_retrained_by_its_user():
+    network = EfficientNetLite(0.25, 0.5).train()
+    again = pickle.loads(pickle.dumps(network))
+    again(torch.zeros(2, 3, 32, 32)).sum().backward()
+    assert again.stem.conv.weight.grad is not None

@@ -7,17 +7,19 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.base import clone
 from torch import nn
 
 import featx
-from featx.encoders import resolve
-from featx.encoders._registry import get_architecture
+from featx.encoders import GraphEncoder, resolve
 from featx.exceptions import ParameterError, UnknownNameError, WeightsError
 from tests.networks import TINY, TinyNet, make_tiny, tiny_encoder
 
@@ -146,7 +148,7 @@ def test_what_is_no_module_is_refused(module):
 
 
 def test_module_that_cannot_take_the_size_is_refused():
-    with pytest.raises(ParameterError, match="TinyNet cannot take images of 4 x 4"):
+    with pytest.raises(ParameterError, match=r"TinyNet cannot take images of 4 x 4 x 3: .* Give the Preprocess"):
         featx.Encoder.from_module(make_tiny(), preprocess=featx.Preprocess(size=4))
 
 
@@ -202,7 +204,7 @@ def fickle():
 
 def test_factory_that_gives_other_weights_each_time_is_refused_when_it_is_needed():
     encoder = pickle.loads(pickle.dumps(featx.Encoder.from_factory(fickle, preprocess=TINY)))
-    with pytest.raises(WeightsError, match="not those it was made with"):
+    with pytest.raises(WeightsError, match="not those it was made with: made by fickle"):
         _ = encoder.module
 
 
@@ -260,14 +262,14 @@ def test_path_is_absolute_and_may_begin_at_home(checkpoint, tmp_path, monkeypatc
 def test_checkpoint_that_changed_is_refused_by_who_unpickles_it(checkpoint):
     pickled = pickle.dumps(featx.Encoder.from_checkpoint(checkpoint, TinyNet, preprocess=TINY))
     torch.save(make_tiny(4).state_dict(), checkpoint)
-    with pytest.raises(WeightsError, match=r"'mine' are not those it was made with: .*mine\.pth"):
+    with pytest.raises(WeightsError, match=r"'mine' are not those it was made with: read from .*mine\.pth"):
         _ = pickle.loads(pickled).module
 
 
 def test_checkpoint_that_is_gone_is_named_by_who_unpickles_it(checkpoint):
     pickled = pickle.dumps(featx.Encoder.from_checkpoint(checkpoint, TinyNet, preprocess=TINY))
     checkpoint.unlink()
-    with pytest.raises(WeightsError, match=r"no weights file .*mine\.pth"):
+    with pytest.raises(WeightsError, match=r"weights file .*mine\.pth does not exist"):
         _ = pickle.loads(pickled).module
 
 
@@ -285,7 +287,7 @@ def test_misfit_unknown_architecture_and_missing_file_are_told_apart(checkpoint,
         featx.Encoder.from_checkpoint(checkpoint, "resnet18")
     with pytest.raises(UnknownNameError, match="resnet18"):
         featx.Encoder.from_checkpoint(checkpoint, "resnet-18")
-    with pytest.raises(WeightsError, match="no weights file"):
+    with pytest.raises(WeightsError, match=r"weights file .* does not exist"):
         featx.Encoder.from_checkpoint(tmp_path / "none.pth", "resnet18")
 
 
@@ -321,11 +323,6 @@ def test_saved_file_is_a_plain_checkpoint(crops, tmp_path):
     tiny_encoder(2).save(tmp_path / "t.safetensors")
     encoder = featx.Encoder.from_checkpoint(tmp_path / "t.safetensors", TinyNet, preprocess=TINY)
     assert np.array_equal(rows(encoder, crops), rows(tiny_encoder(2), crops))
-
-
-def test_other_formats_are_not_saved(wide, tmp_path):
-    with pytest.raises(ParameterError, match=r"ends in \.safetensors"):
-        wide.save(tmp_path / "w.pth")
 
 
 def test_clones_and_copies_share_the_encoder():
@@ -372,7 +369,8 @@ def test_identity_changes_with_the_source(tmp_path, root):
 
 def test_a_checkpoint_of_a_registered_network_may_lie_elsewhere_and_no_other(tmp_path):
     here, there = tmp_path / "here.safetensors", tmp_path / "there.safetensors"
-    featx.Encoder.from_module(get_architecture("squeezenet1_1").build(224), preprocess=SMALL).save(here)
+    (spec,) = resolve("squeezenet1_1", weights="random")
+    featx.Encoder.from_module(spec.build(), preprocess=SMALL).save(here)
     encoder = featx.Encoder.from_checkpoint(here, "squeezenet1_1")
     here.rename(there)
     moved = encoder.with_file(there)
@@ -397,3 +395,216 @@ def printed(arguments, folder, root, **environment):
         [sys.executable, *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
     )
     return process.stdout.strip()
+
+
+# --- its classifier and the length of its embedding
+
+
+def classifier_and_dim(module, size):
+    encoder = featx.Encoder.from_module(module, preprocess=featx.Preprocess(size=size))
+    return encoder.classifier, encoder.dim
+
+
+def test_classifier_is_the_last_linear_layer():
+    assert classifier_and_dim(make_tiny(), 32) == ("classifier", 8)
+
+
+def test_activation_after_the_classifier_is_passed_over():
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 5), nn.Softmax(1))
+    assert classifier_and_dim(network, 8) == ("2", 12)
+
+
+def test_network_that_does_not_end_in_a_linear_layer_has_no_classifier():
+    assert classifier_and_dim(nn.Sequential(nn.Conv2d(3, 7, 3), nn.ReLU()), 8) == (None, 7)
+    assert classifier_and_dim(nn.Sequential(nn.Flatten(), nn.Linear(192, 5), nn.LayerNorm(5)), 8) == (None, 5)
+
+
+def test_network_that_is_a_linear_layer_alone_has_no_classifier():
+    assert classifier_and_dim(nn.Linear(8, 5), 8) == (None, 3)
+
+
+def test_order_of_running_counts_and_not_that_of_registration():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(6, 2), nn.Linear(192, 6)
+
+        def forward(self, x):
+            return self.last(self.first(x.flatten(1)))
+
+    assert classifier_and_dim(Backwards(), 8) == ("last", 6)
+
+
+def test_module_whose_output_is_no_tensor_is_refused():
+    class Talks(nn.Module):
+        def forward(self, x):
+            return "a cat"
+
+    with pytest.raises(ParameterError, match="gives str"):
+        classifier_and_dim(Talks(), 8)
+
+
+def test_looking_for_the_classifier_leaves_no_hooks_behind():
+    assert not any(module._forward_hooks for module in tiny_encoder().module.modules())
+
+
+# --- how other processes make it again
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_every_encoder_has_a_frozen_network_here_and_where_it_is_unpickled(checkpoint, tmp_path):
+    original = make_tiny(3).train()
+    encoders = [
+        featx.Encoder.from_module(original, preprocess=TINY),
+        featx.Encoder.from_factory(partial(make_tiny, 3), preprocess=TINY),
+        featx.Encoder.from_checkpoint(checkpoint, TinyNet, preprocess=TINY),
+        featx.Encoder.from_module(original, preprocess=TINY).save(tmp_path / "w.safetensors"),
+    ]
+    for encoder in encoders:
+        for network in (encoder.module, pickle.loads(pickle.dumps(encoder)).module):
+            assert same(network, original), encoder
+            assert not network.training
+            assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert original.training
+    assert all(parameter.requires_grad for parameter in original.parameters())
+
+
+def test_checkpoint_of_a_lambda_pickles_with_its_weights(tmp_path):
+    torch.save(Wide().state_dict(), tmp_path / "w.pth")
+    encoder = featx.Encoder.from_checkpoint(tmp_path / "w.pth", lambda: Wide(), preprocess=TINY)
+    pickled = pickle.dumps(encoder)
+    (tmp_path / "w.pth").unlink()
+    assert len(pickled) > 600_000
+    assert same(pickle.loads(pickled).module, encoder.module)
+
+
+@pytest.mark.parametrize("factory", [None, 3, nn.Linear(2, 2)], ids=["None", "3", "a module"])
+def test_what_is_no_function_is_refused(factory, checkpoint):
+    with pytest.raises(ParameterError, match=r"function that returns a torch\.nn\.Module"):
+        featx.Encoder.from_factory(factory, preprocess=TINY)
+    with pytest.raises(ParameterError, match=r"function that returns a torch\.nn\.Module"):
+        featx.Encoder.from_checkpoint(checkpoint, factory, preprocess=TINY)
+
+
+# --- saving
+
+
+def test_a_saved_registered_network_is_found_by_its_name_and_pickles_small(tmp_path):
+    preprocess = featx.Preprocess(size=64)
+    (spec,) = resolve("efficientnet_lite0", weights="random", preprocess=preprocess)
+    torch.save(spec.build().state_dict(), tmp_path / "w.pth")
+    encoder = featx.Encoder.from_checkpoint(tmp_path / "w.pth", "efficientnet_lite0", preprocess=preprocess)
+    pickled = pickle.dumps(encoder.save(tmp_path / "w.safetensors"))
+    (tmp_path / "w.pth").unlink()
+    assert len(pickled) < 2000
+    assert same(pickle.loads(pickled).module, encoder.module)
+
+
+def test_a_saved_file_with_the_weights_of_another_network_is_refused(tmp_path):
+    pickled = pickle.dumps(tiny_encoder().save(tmp_path / "w.safetensors"))
+    save_file({"other.weight": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"w\.safetensors now holds the weights of another network"):
+        _ = pickle.loads(pickled).module
+
+
+@pytest.mark.parametrize("path", ["w.pth", "w", "nowhere/w.safetensors"])
+def test_weights_are_saved_as_safetensors_in_a_folder_that_exists(path, tmp_path):
+    with pytest.raises(ParameterError, match=r"ends in \.safetensors, in a folder that exists"):
+        tiny_encoder().save(tmp_path / path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_file_replaces_an_older_one_whole_and_nothing_is_left_beside_it(tmp_path):
+    for seed in (0, 1):
+        tiny_encoder(seed).save(tmp_path / "w.safetensors")
+    assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
+    again = featx.Encoder.from_checkpoint(tmp_path / "w.safetensors", TinyNet, preprocess=TINY)
+    assert same(again.module, make_tiny(1))
+
+
+# --- other processes
+
+SCRIPT = """
+import pickle, torch, featx
+from joblib import wrap_non_picklable_objects
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).mean((2, 3)))
+
+def make():
+    torch.manual_seed(0)
+    return Net()
+
+preprocess = featx.Preprocess(size=8)
+encoders = [
+    featx.Encoder.from_module(make(), preprocess=preprocess),
+    featx.Encoder.from_factory(make, preprocess=preprocess),
+    featx.Encoder.from_factory(lambda: make(), preprocess=preprocess),
+]
+with open("encoders.pickle", "wb") as file:
+    pickle.dump(wrap_non_picklable_objects(encoders, keep_wrapper=False), file)
+"""
+
+
+def test_networks_defined_in_a_script_arrive_in_joblibs_processes(tmp_path, root):
+    """Their class travels by value, to where no source of it is found."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, check=True)
+    with torch.random.fork_rng(devices=[]):
+        first, *others = [encoder.module for encoder in pickle.loads((tmp_path / "encoders.pickle").read_bytes())]
+    assert type(first).__module__ == "__main__"
+    assert all(same(first, other) for other in others)
+
+
+def test_a_module_is_pickled_with_its_tensors_and_says_when_they_changed():
+    encoder = pickle.loads(pickle.dumps(featx.Encoder.from_module(make_tiny(), preprocess=TINY)))
+    encoder._recipe.module.conv1.weight += 1
+    with pytest.raises(WeightsError, match="not those it was made with: pickled with its weights"):
+        _ = encoder.module
+
+
+# --- graphs in files; making one is tested with `quantize_encoder` and `featx.save`
+
+
+@pytest.fixture
+def int8(tiny):
+    return graph_of(resolve(tiny)[0], "tiny.graph", "ab" * 32)
+
+
+def graph_of(spec, file: str, digest: str) -> GraphEncoder:
+    return GraphEncoder(Path(file), digest, replace(spec, name=f"{spec.name}-int8", weights=f"int8:{digest}"), 8)
+
+
+def test_its_identity_is_its_digest_and_not_where_it_lies(int8, tiny):
+    (spec,) = resolve(int8)
+    moved = int8.with_file(Path("elsewhere.graph"))
+    other = graph_of(resolve(tiny)[0], "tiny.graph", "cd" * 32)
+    assert spec.graph == Path("tiny.graph")
+    assert spec.fingerprint() == resolve(moved)[0].fingerprint()
+    assert len({spec.fingerprint(), resolve(other)[0].fingerprint(), resolve(tiny)[0].fingerprint()}) == 3
+
+
+def test_mean_and_std_are_in_the_graph(int8):
+    with pytest.raises(ParameterError, match="they are part of its graph"):
+        resolve(int8, preprocess=featx.Preprocess(size=32, mean=(0.1, 0.1, 0.1)))
+
+
+def test_its_name_says_what_it_is(int8):
+    assert repr(int8) == "Encoder('tiny0-int8', dim=8)"
+
+
+def test_a_graph_of_the_same_numbers_has_the_same_fingerprint(tiny):
+    (spec,) = resolve(tiny)
+    graph = GraphEncoder(Path("tiny.graph"), "ab" * 32, spec, 8)
+    assert resolve(graph)[0].fingerprint() == spec.fingerprint()
+    assert resolve(graph)[0].graph_digest == "ab" * 32

@@ -1,4 +1,4 @@
-"""The law of identities: networks whose outputs differ have different ones, and one network has one."""
+"""Identities: networks whose outputs differ have different ones, and one network always has the same."""
 
 from __future__ import annotations
 
@@ -601,7 +601,7 @@ def test_a_compiled_network_is_the_network():
     assert identify(torch.compile(make_tiny())) == identify(make_tiny())
 
 
-# --- what cannot be told
+# --- what cannot be identified
 
 UNTOLD = {
     "a closure": lambda thing: Calls(lambda x: x if thing else -x),
@@ -614,10 +614,8 @@ UNTOLD = {
 @pytest.mark.parametrize("kind", UNTOLD)
 @pytest.mark.parametrize("thing", [threading.Lock(), weakref.ref(Scale), (i for i in range(3)), sys.stdout],
                          ids=["lock", "weak reference", "generator", "stream"])  # fmt: skip
-def test_what_cannot_be_told_is_refused_and_a_version_told(kind, thing):
-    with pytest.raises(
-        ParameterError, match=rf"cannot be told from another one: .*{type(thing).__name__}.*version='1'"
-    ):
+def test_what_cannot_be_identified_is_refused_and_a_version_stands_for_it(kind, thing):
+    with pytest.raises(ParameterError, match=rf"cannot be identified: .*{type(thing).__name__}.*version='1'"):
         identify(UNTOLD[kind](thing))
     assert identify(UNTOLD[kind](thing), version="1") == identify(UNTOLD[kind](thing), version="1")
 
@@ -641,7 +639,7 @@ def test_a_lambda_of_a_library_is_known_by_its_code():
 
 
 def test_the_refusal_says_where_it_is():
-    with pytest.raises(ParameterError, match=r"Holds .*another one: \.held\['a'\]\[0\]\.by is a lock"):
+    with pytest.raises(ParameterError, match=r"Holds .*identified: \.held\['a'\]\[0\]\.by is a lock"):
         identify(Holds({"a": [Scale(threading.Lock())]}))
     with pytest.raises(ParameterError, match=r"global 'LOCK' is a lock"):
         identify(Calls(lambda x: LOCK and x))
@@ -681,7 +679,8 @@ MAIN = """
 import functools, json, sys, torch, numpy as np
 import torch.nn.functional as F
 from torch import nn
-from featx.encoders._identity import identify, identify_callable
+from featx.encoders import identify_callable
+from featx.encoders._identity import identify
 
 SCALES = {"a": 2.0}
 WORDS = frozenset({"one", "two", "three"})
@@ -765,3 +764,125 @@ def test_two_activations_give_two_embeddings_without_a_cache(runtime, crops):
         return featx.ImageEncoder(encoder, cache=False, runtime=runtime, verbose=0).transform(crops[:2])
 
     assert not np.allclose(rows(F.relu), rows(torch.tanh))
+
+
+# --- tensors, structure and code
+
+
+def test_equal_modules_have_one_identity():
+    assert identify(make_tiny()) == identify(make_tiny()) == identify(copy.deepcopy(make_tiny()))
+
+
+def test_identity_changes_with_one_bit_of_one_weight():
+    network = make_tiny()
+    before = identify(network)
+    with torch.no_grad():
+        network.classifier.bias[0] = torch.nextafter(network.classifier.bias[0], torch.tensor(9.0))
+    assert identify(network) != before
+
+
+def test_identity_changes_with_the_structure():
+    layers = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()]
+    other = [copy.deepcopy(layers[0]), nn.GELU()]
+    assert identify(nn.Sequential(*layers)) != identify(nn.Sequential(*other))
+
+
+class Scaled(nn.Module):
+    def __init__(self, factor=2.0, offset=None, persistent=True):
+        super().__init__()
+        self.factor = factor
+        self.register_buffer("offset", torch.zeros(1) if offset is None else offset, persistent=persistent)
+
+    def forward(self, x):
+        return (x * self.factor + self.offset).mean((2, 3))
+
+
+def test_identity_changes_with_a_plain_attribute():
+    assert identify(Scaled(2.0)) != identify(Scaled(3.0))
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_identity_changes_with_a_buffer(persistent):
+    assert identify(Scaled(persistent=persistent)) != identify(Scaled(offset=torch.ones(1), persistent=persistent))
+
+
+def test_identity_does_not_change_with_the_mode_or_the_gradient():
+    network = make_tiny().train().requires_grad_(True)
+    before = identify(network)
+    assert identify(network.eval().requires_grad_(False)) == before
+
+
+class Activated(nn.Module):
+    """Its repr shows the address of a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def extra_repr(self):
+        return f"function={self.function}"
+
+
+def test_identity_does_not_change_with_an_address():
+    functions = [types.FunctionType((lambda x: x).__code__, {}) for _ in range(2)]
+    assert repr(Activated(functions[0])) != repr(Activated(functions[1]))
+    assert identify(Activated(functions[0])) == identify(Activated(functions[1]))
+
+
+def write_module(folder, monkeypatch, base):
+    (folder / "mine.py").write_text(
+        "import torch\n"
+        f"class Base(torch.nn.Module):\n    def forward(self, x):\n        return {base}\n"
+        "class Net(Base):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    import mine
+
+    return mine.Net()
+
+
+def test_identity_changes_with_the_source_of_a_base_class(tmp_path, monkeypatch):
+    identities = set()
+    for number, base in enumerate(("x * 2", "x * 3", "x * 2")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        identities.add(identify(write_module(folder, monkeypatch, base)))
+    sys.modules.pop("mine", None)
+    assert len(identities) == 2
+
+
+def at_a_prompt(body):
+    names = {"__name__": "prompt"}
+    exec(f"import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        {body}", names)
+    return names["Net"]()
+
+
+def test_identity_of_a_class_from_a_prompt_changes_with_its_code():
+    bodies = [
+        "return x * 2",
+        "return x * 3",
+        "return x.mean()",
+        "return [y * 2 for y in x]",
+        "return [y * 3 for y in x]",
+    ]
+    assert len({identify(at_a_prompt(body)) for body in bodies}) == len(bodies)
+    assert len({identify(at_a_prompt(body)) for body in 2 * bodies}) == len(bodies)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.bool, torch.complex64]
+)
+def test_tensors_of_every_type_and_shape_count(dtype):
+    def module(tensor):
+        holder = nn.Module()
+        holder.register_buffer("tensor", tensor.to(dtype))
+        return holder
+
+    tensors = [torch.tensor(1), torch.tensor(0), torch.zeros(0), torch.zeros(2, 3), torch.zeros(3, 2)]
+    assert len({identify(module(tensor)) for tensor in tensors}) == len(tensors)
+
+
+def test_layout_in_memory_does_not_count():
+    network = make_tiny()
+    assert identify(network) == identify(make_tiny().to(memory_format=torch.channels_last))

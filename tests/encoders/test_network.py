@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import featx
-from featx.encoders import EncoderSpec, build_network, resolve
+from featx.encoders import EncoderSpec, build_network, list_encoders, network_size, resolve
 from featx.encoders._network import find_node, first_tensor, pool
 from featx.exceptions import ParameterError, UnknownNameError
 from tests.networks import TINY, Detour, make_tiny
@@ -36,7 +36,7 @@ def noise(n=2, size=32):
     return torch.randint(0, 256, (n, size, size, 3), dtype=torch.uint8, generator=generator)
 
 
-def normalised(pixels, preprocess=TINY):
+def normalized(pixels, preprocess=TINY):
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
     return (pixels.permute(0, 3, 1, 2) / 255 - mean) / std
 
@@ -54,7 +54,7 @@ def test_feature_is_the_input_of_the_classifier_and_logits_its_output():
     feature, logits = run(*(spec_of(module, layer, classifier="classifier") for layer in ("feature", "logits")))
     assert feature.shape == (2, 8)
     torch.testing.assert_close(logits, module.classifier(feature))
-    torch.testing.assert_close(logits, module(normalised(noise())))
+    torch.testing.assert_close(logits, module(normalized(noise())))
 
 
 def test_feature_without_a_classifier_is_the_pooled_output():
@@ -65,21 +65,21 @@ def test_feature_without_a_classifier_is_the_pooled_output():
 def test_node_is_tapped_by_its_name():
     module = make_tiny().eval()
     (tapped,) = run(spec_of(module, "conv1", "avg"))
-    torch.testing.assert_close(tapped, module.conv1(normalised(noise())).mean((2, 3)))
+    torch.testing.assert_close(tapped, module.conv1(normalized(noise())).mean((2, 3)))
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max", "gem", "flatten"])
 def test_activation_in_place_after_the_node_does_not_change_the_tap(pooling):
     convolution, activation = nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True)
     (tapped,) = run(spec_of(nn.Sequential(convolution, activation), "0", pooling))
-    torch.testing.assert_close(tapped, pool(convolution(normalised(noise())), pooling))
+    torch.testing.assert_close(tapped, pool(convolution(normalized(noise())), pooling))
 
 
 @pytest.mark.parametrize("layer", ["1", "feature"])
 def test_activation_in_place_after_a_vector_does_not_change_the_tap(layer):
     module = nn.Sequential(nn.Flatten(), nn.Linear(3072, 5), nn.ReLU(inplace=True), nn.Linear(5, 2))
     (tapped,) = run(spec_of(module, layer, "avg" if layer == "1" else None, classifier="2"))
-    torch.testing.assert_close(tapped, module[1](normalised(noise()).flatten(1)))
+    torch.testing.assert_close(tapped, module[1](normalized(noise()).flatten(1)))
     assert (tapped < 0).any()
 
 
@@ -152,7 +152,7 @@ def test_swins_maps_have_their_channels_last():
     with torch.inference_mode():
         first, last, feature = build_network(specs)(noise(1, 224))
         module = specs[0].build().eval()
-        x = module.features[:2](normalised(noise(1, 224), specs[0].preprocess))
+        x = module.features[:2](normalized(noise(1, 224), specs[0].preprocess))
     assert x.shape == (1, 56, 56, 96)
     torch.testing.assert_close(first, x.mean((1, 2)), rtol=1e-4, atol=1e-5)
     assert (last.shape, feature.shape) == ((1, 768), (1, 768))
@@ -165,7 +165,7 @@ def test_tokens_of_a_vit_are_averaged_and_its_feature_is_the_class_token():
     with torch.inference_mode():
         average, feature = build_network(specs)(noise(1, 64))
         module = specs[0].build().eval()
-        x = normalised(noise(1, 64), specs[0].preprocess)
+        x = normalized(noise(1, 64), specs[0].preprocess)
         tokens = module.encoder(torch.cat([module.class_token, module._process_input(x)], dim=1))
     assert tokens.shape == (1, 5, 768)
     torch.testing.assert_close(average, tokens.mean(1), rtol=1e-4, atol=1e-5)
@@ -175,7 +175,7 @@ def test_tokens_of_a_vit_are_averaged_and_its_feature_is_the_class_token():
 def test_feature_of_squeezenet_is_its_pooled_map():
     (spec,) = resolve("squeezenet1_1", weights="random", preprocess=featx.Preprocess(size=64))
     (feature,) = run(spec, pixels=noise(1, 64))
-    expected = spec.build().eval().features(normalised(noise(1, 64), spec.preprocess)).mean((2, 3))
+    expected = spec.build().eval().features(normalized(noise(1, 64), spec.preprocess)).mean((2, 3))
     torch.testing.assert_close(feature, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -234,3 +234,31 @@ def test_first_tensor_of_what_a_node_returns_is_taken(wrap):
 def test_what_cannot_be_pooled_is_refused_with_the_layer(output):
     with pytest.raises(ParameterError, match="Layer 'node' gives"):
         first_tensor(output, "node")
+
+
+# --- its size
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_16", "swin_t", "mobilenet_v3_small"])
+def test_all_parameters_but_the_classifiers_are_counted(name):
+    table = list_encoders().drop_duplicates("name").set_index("name")
+    (spec,) = resolve(name, weights="random")
+    classifier = spec.build().get_submodule(spec.classifier)
+    expected = 1e6 * table.loc[name, "parameters"] - sum(value.numel() for value in classifier.parameters())
+    assert network_size([spec]).parameters == pytest.approx(expected, rel=1e-3)
+
+
+def test_an_early_layer_needs_few_of_them():
+    early, late = (network_size(resolve("resnet18", weights="random", layers=name)) for name in ("layer1", "layer4"))
+    assert early.parameters < late.parameters / 50
+    assert early.activations == late.activations  # the largest maps come first
+
+
+def test_numbers_are_those_of_a_network_that_can_be_counted_by_hand():
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    )
+    encoder = featx.Encoder.from_module(module, preprocess=featx.Preprocess(size=8))
+    size = network_size(resolve(encoder))
+    assert size.parameters == 3 * 4 * 9 + 4
+    assert size.activations == 3 * 8 * 8 + 4 * 8 * 8

@@ -8,16 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from featx.encoders import build_network, list_encoders, published_weights, resolve
+from featx.encoders import build_network, list_encoders, list_nodes, published_weights, resolve, trace
 from featx.encoders._registry import get_architecture, registry
 from featx.encoders._spec import LOGITS
-from featx.encoders._stages import find_stages, list_nodes
-from featx.encoders._trace import trace
+from featx.encoders._trace import find_stages
 from featx.exceptions import UnknownNameError
 
 
 @pytest.fixture
-def no_initialisation(monkeypatch):
+def no_initialization(monkeypatch):
     """Weights are left as they are allocated: quick, and without a touch of their memory."""
     for name in vars(nn.init):
         if name.endswith("_") and not name.startswith("_"):
@@ -33,7 +32,7 @@ def build_without_memory(name: str, size: int) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", registry())
-def test_every_encoder_builds_and_its_feature_is_what_its_classifier_takes(name, no_initialisation):
+def test_every_encoder_builds_and_its_feature_is_what_its_classifier_takes(name, no_initialization):
     (spec,) = resolve(name, weights="random")
     module = build_without_memory(name, spec.preprocess.size)
     specs = [replace(spec, build=lambda: module, layer=layer) for layer in (spec.layer, LOGITS)]
@@ -59,7 +58,7 @@ def test_every_encoder_has_distinct_weights_and_a_positive_cost(name):
 
 
 @pytest.mark.parametrize("name", registry())
-def test_every_encoders_stages_are_what_a_look_at_the_network_finds(name, no_initialisation):
+def test_every_encoders_stages_are_what_a_look_at_the_network_finds(name, no_initialization):
     architecture = get_architecture(name)
     size = architecture.weights[0].preprocess.size
     passed = trace(lambda _device: build_without_memory(name, size), architecture.classifier, size)
@@ -74,7 +73,7 @@ def test_an_unknown_name_gets_its_close_matches_and_where_to_look():
 def test_the_list_has_a_row_for_each_set_of_weights_and_one_default_for_each_name():
     table = list_encoders()
     assert list(table.columns) == [
-        *("name", "weights", "dim", "parameters", "gmacs", "size", "top1", "source", "licence", "local", "default")
+        *("name", "weights", "dim", "parameters", "gmacs", "size", "top1", "source", "license", "local", "default")
     ]
     assert not table.duplicated(["name", "weights"]).any()
     assert table["name"].nunique() == len(registry())

@@ -1,18 +1,25 @@
+"""From a user's parameters to specs and fingerprints."""
+
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
+import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import featx
-from featx.encoders import resolve
+from featx.encoders import EncoderSpec, resolve, to_node
 from featx.exceptions import ParameterError, UnknownNameError, WeightsError
-from tests.networks import make_tiny
+from tests.networks import TINY, make_tiny
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet50", "vit_b_16"])
@@ -45,7 +52,7 @@ def test_random_weights_are_identified_by_seed_and_torch_version():
     (bare,), (zero,), (seven,) = (resolve("resnet18", weights=w) for w in ("random", "random:0", "random:7"))
     assert bare.fingerprint() == zero.fingerprint() != seven.fingerprint()
     assert seven.weights == f"random:7:torch-{importlib.metadata.version('torch')}"
-    assert seven.licence == "none"
+    assert seven.license == "none"
 
 
 def test_a_weights_file_is_identified_by_its_content_and_not_its_path(tmp_path):
@@ -151,3 +158,131 @@ def test_a_wrong_value_is_quoted_with_what_was_expected(encoder, options, error,
 def test_weights_beside_a_users_encoder_are_refused(tiny):
     with pytest.raises(ParameterError, match="has its own"):
         resolve(tiny, weights="random")
+
+
+# --- portable names of layers
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet50", "vit_b_16"])
+def test_a_registered_networks_names_are_known_without_torch(name):
+    code = f"""
+import sys
+from featx.encoders import resolve
+assert len({{spec.fingerprint() for spec in resolve({name!r}, layers=["early", "middle", "late", "last"])}}) == 4
+assert "torch" not in sys.modules and "torchvision" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_portable_name_and_its_node_are_one_layer():
+    assert resolve("resnet50", layers="late") == resolve("resnet50", layers="layer3")
+    assert resolve("resnet50", layers="late")[0].fingerprint() == resolve("resnet50", layers="layer3")[0].fingerprint()
+
+
+def test_a_portable_name_finds_the_rows_of_its_node(tiny, crops, store, caplog):
+    featx.ImageEncoder(tiny, layers=["norm1", "conv2"], cache=store).transform(crops)
+    caplog.set_level("INFO", "featx")
+    featx.ImageEncoder(tiny, layers=["early", "last"], cache=store).transform(crops)
+    assert "hits=40 encoded=0" in caplog.text
+
+
+def test_two_names_that_are_one_node_are_refused_together(tiny):
+    with pytest.raises(ParameterError, match="names a node twice: norm1, norm1"):
+        resolve(tiny, layers=["early", "middle"])
+    with pytest.raises(ParameterError, match="names a node twice: layer3, layer3"):
+        resolve("resnet18", layers=["late", "layer3"])
+
+
+def test_a_models_of_timm_are_asked_themselves():
+    assert [spec.layer for spec in resolve("timm:convnext_atto", layers=["early", "middle", "late", "last"])] == [
+        *("stages.0", "stages.1", "stages.2", "stages.3")
+    ]
+
+
+def test_an_encoder_of_ones_own_keeps_what_it_found(tiny):
+    encoder = featx.Encoder.from_module(make_tiny(), preprocess=TINY)
+    assert to_node("last", encoder) == "conv2"
+    again = pickle.loads(pickle.dumps(encoder))
+    assert again.__dict__["stages"] == encoder.stages
+    assert again._module is None  # nothing was loaded for it
+
+
+def test_a_node_that_really_is_called_so_is_that_node():
+    network = nn.Sequential()
+    network.add_module("early", nn.Conv2d(3, 4, 3))
+    network.add_module("other", nn.Conv2d(4, 4, 3, stride=2))
+    encoder = featx.Encoder.from_module(network, preprocess=TINY)
+    assert to_node("early", encoder) == "early"
+    assert to_node("last", encoder) == "other"
+
+
+def test_a_network_without_nodes_says_so():
+    encoder = featx.Encoder.from_module(nn.Conv2d(3, 4, 3), preprocess=TINY, name="bare")
+    with pytest.raises(ParameterError, match=r"'bare'.* has no node"):
+        resolve(encoder, layers="late")
+
+
+def test_a_name_that_is_nearly_portable_gets_it_as_a_close_match(tiny, crops):
+    with pytest.raises(UnknownNameError, match="Did you mean 'middle'"):
+        featx.ImageEncoder(tiny, layers="midle", cache=False).transform(crops[:1])
+
+
+# --- fingerprints
+
+
+SPEC = EncoderSpec("tiny", "module:tiny", "state:0", featx.Preprocess(size=32))
+
+
+def test_the_default_encoders_fingerprint_changes_only_on_purpose():
+    (spec,) = resolve("efficientnet_lite0")
+    assert spec.fingerprint() == "babf81232cdfedfa080a63493b19a122eb4c1576783ab71d29a0707d7f572281"
+
+
+def test_the_squashed_default_encoders_fingerprint_changes_only_on_purpose():
+    (spec,) = resolve("efficientnet_lite0", preprocess="squash")
+    assert spec.fingerprint() == "cf81ccbffb6adcd361d140d6dbc7b7b981ac6539f1e08c3783757e1f40052c7f"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": "module:other"},
+        {"weights": "state:1"},
+        {"layer": "conv1"},
+        {"pooling": "max"},
+        {"precision": "bfloat16"},
+        {"decode": "fast"},
+        *(
+            {"preprocess": featx.Preprocess(**{"size": 32, **change})}
+            for change in (
+                {"size": 33},
+                {"resize": 40},
+                {"fit": "pad"},
+                {"interpolation": "bilinear"},
+                {"mean": (0.5, 0.5, 0.5)},
+                {"std": (0.5, 0.5, 0.5)},
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_what_changes_the_numbers_changes_the_fingerprint(change):
+    assert replace(SPEC, **change).fingerprint() != SPEC.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "other"}, {"dim": 3}, {"license": "MIT"}, {"classifier": "fc"}, {"build": dict}], ids=str
+)
+def test_what_changes_no_number_is_not_in_the_fingerprint(change):
+    assert replace(SPEC, **change).fingerprint() == SPEC.fingerprint()
+
+
+def test_the_fingerprint_is_the_digest_of_canonical_json():
+    text = json.dumps(SPEC.identity(), sort_keys=True, separators=(",", ":"))
+    assert SPEC.fingerprint() == hashlib.sha256(text.encode()).hexdigest()
+    assert json.loads(text)["preprocess"]["size"] == 32
+    assert json.loads(text)["policy"] == 2
+
+
+def test_specs_that_differ_in_what_changes_no_number_are_equal():
+    assert replace(SPEC, dim=3, license="MIT", build=dict) == SPEC

@@ -73,7 +73,7 @@ def test_the_default_weights_are_torchvisions_default():
 
 
 def test_weights_that_are_not_to_be_used_freely_say_so():
-    table = list_encoders().set_index(["name", "weights"])["licence"]
+    table = list_encoders().set_index(["name", "weights"])["license"]
     assert table["resnet50", "IMAGENET1K_V2"] == "BSD-3-Clause"
     assert table["vit_b_16", "IMAGENET1K_SWAG_E2E_V1"] == "CC-BY-NC-4.0"
 

@@ -1,4 +1,4 @@
-"""Weights files: what is read, what is refused, and how it is fitted into a network."""
+"""Weights: which files are read and which refused, and how they arrive in a network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 import featx
-from featx.encoders._weights import hash_file, is_weights_path, load_into, read_state_dict
+from featx.encoders import hash_file, published_weights, resolve
+from featx.encoders._registry import get_architecture
+from featx.encoders._weights import build_skeleton, is_weights_path, load_into, read_state_dict
 from featx.exceptions import WeightsError
 from tests.networks import TINY, TinyNet, make_tiny
 
@@ -124,7 +126,9 @@ def test_no_function_of_the_file_is_called(state, tmp_path, capsys):
     torch.save({"note": Calls(), "model": state}, tmp_path / "w.pth")
     assert same(read_state_dict(tmp_path / "w.pth"), state)
     torch.save({**state, "note": Calls()}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"a dict with tensors and, as 'note', a builtins\.print that is no state"):
+    with pytest.raises(
+        WeightsError, match=r"a dict with tensors and, as 'note', a builtins\.print that is not a state"
+    ):
         read_state_dict(tmp_path / "w.pth")
     assert not capsys.readouterr().out
 
@@ -179,7 +183,7 @@ def test_whole_pickled_module_is_refused_with_what_to_save(tmp_path):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"no weights file .*w\.pth"):
+    with pytest.raises(WeightsError, match=r"weights file .*w\.pth does not exist"):
         read_state_dict(tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=r"w\.pth cannot be read: No such file"):
         hash_file(tmp_path / "w.pth")
@@ -196,7 +200,7 @@ def test_file_that_holds_no_weights_is_refused(name, content, tmp_path):
 @pytest.mark.parametrize("thing", [torch.zeros(3), [torch.zeros(3)], {1: torch.zeros(3)}, {"epoch": 3}])
 def test_file_with_other_things_than_named_tensors_is_refused(thing, tmp_path):
     torch.save(thing, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="no state dict"):
+    with pytest.raises(WeightsError, match="not a state dict"):
         read_state_dict(tmp_path / "w.pth")
 
 
@@ -285,7 +289,7 @@ def test_resizing_the_classifier_leaves_the_random_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_counters_of_batch_normalisation_may_be_missing(state):
+def test_counters_of_batch_normalization_may_be_missing(state):
     del state["norm1.num_batches_tracked"]
     load_into(TinyNet(), state, classifier=None)
 
@@ -330,3 +334,70 @@ def test_half_precision_weights_are_widened(state):
     network = load_into(TinyNet(), half, classifier=None)
     assert network.conv1.weight.dtype == torch.float32
     assert torch.equal(network.conv1.weight, state["conv1.weight"].half().float())
+
+
+# --- networks with random, published and local weights
+
+
+def network(weights, name="squeezenet1_1"):
+    (spec,) = resolve(name, weights=weights)
+    return spec.build()
+
+
+def test_random_weights_are_the_same_each_time_and_differ_between_seeds():
+    assert same(network("random:7").state_dict(), network("random:7").state_dict())
+    assert not same(network("random:0").state_dict(), network("random:7").state_dict())
+
+
+def test_random_weights_are_drawn_whatever_the_state_of_the_caller():
+    torch.manual_seed(1)
+    first = network("random:7")
+    torch.manual_seed(2)
+    assert same(first.state_dict(), network("random:7").state_dict())
+
+
+def test_random_weights_leave_the_random_state_of_the_caller_alone():
+    before = torch.get_rng_state()
+    network("random:7")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_random_weights_never_seed_the_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPUs were seeded"))
+    network("random:7")
+
+
+def test_network_is_built_on_the_cpu_whatever_the_default_device():
+    with torch.device("meta"):
+        built = network("random:7")
+    assert {p.device.type for p in built.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "regnet_y_400mf"])
+def test_a_skeleton_has_no_memory_even_of_a_network_that_computes_while_it_is_built(name):
+    architecture, before = get_architecture(name), torch.get_rng_state()
+    skeleton = build_skeleton(architecture.build, 224)
+    assert {p.device.type for p in skeleton.parameters()} == {"meta"}
+    assert sum(p.numel() for p in skeleton.parameters()) / 1e6 == pytest.approx(architecture.parameters, abs=1e-3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_published_weights_are_loaded():
+    built = network("default", "efficientnet_lite0")
+    state = published_weights("efficientnet_lite0", "default").load()
+    assert torch.equal(built.stem.conv.weight, state["_conv_stem.weight"])
+    assert torch.equal(built.classifier.bias, state["_fc.bias"])
+
+
+def test_local_file_is_loaded_and_the_random_state_of_the_caller_stays(tmp_path):
+    expected = network("random:3")
+    torch.save(expected.state_dict(), tmp_path / "w.pth")
+    before = torch.get_rng_state()
+    assert same(network(tmp_path / "w.pth").state_dict(), expected.state_dict())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_misfit_names_the_file(tmp_path):
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth does not fit SqueezeNet"):
+        network(tmp_path / "w.pth")

@@ -185,7 +185,7 @@ def test_the_default_encoder_and_random_weights_need_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
     names = {told["name"]: told for told in packer.encoders}
     assert names["efficientnet_lite0"]["weights"].startswith("sha256:579344248a93e230")
-    assert names["efficientnet_lite0"]["licence"] == "Apache-2.0"
+    assert names["efficientnet_lite0"]["license"] == "Apache-2.0"
     assert names["resnet18"]["weights"].startswith("random:7:torch-")
     assert [told["file"] for told in packer.encoders] == [None, None]
 

@@ -26,10 +26,10 @@ def test_installed_are_those_whose_weights_are_here():
     assert not any(network.download for network in find_networks("installed"))
 
 
-def test_a_network_has_its_weights_licence_and_top1():
+def test_a_network_has_its_weights_license_and_top1():
     (network,) = find_networks(["efficientnet_lite0"])
     assert network.weights == featx.list_encoders().set_index("name").loc["efficientnet_lite0", "weights"]
-    assert network.licence == "Apache-2.0"
+    assert network.license == "Apache-2.0"
     assert network.top1 == pytest.approx(75.1, abs=0.1)
 
 

@@ -11,8 +11,7 @@ import torch
 
 from featx.exceptions import DeviceError, MissingDependencyError, ParameterError, UnknownNameError
 from featx.runtimes import _choose as module
-from featx.runtimes import check_runtime, choose
-from featx.runtimes._choose import check_devices
+from featx.runtimes import check_devices, check_runtime, choose
 
 
 @pytest.fixture

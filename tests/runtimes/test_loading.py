@@ -1,14 +1,13 @@
-"""Which networks a process keeps loaded, and on what device."""
+"""What every runtime promises, which networks a process keeps loaded, and on what devices."""
 
 from __future__ import annotations
 
 import gc
 import os
 import signal
-import subprocess
-import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,12 +17,9 @@ import featx
 from featx.encoders import resolve
 from featx.exceptions import ConversionError, DeviceError, FallbackWarning, UnknownNameError
 from featx.runtimes import _loading, get_runtime
+from featx.runtimes._loading import SeveralDevices
+from featx.runtimes._torch import TorchRuntime
 from tests.networks import TINY, Unconvertible, tiny_encoder
-
-
-@pytest.fixture(autouse=True)
-def nothing_loaded(monkeypatch):
-    monkeypatch.setattr(_loading, "_loaded", type(_loading._loaded)())
 
 
 @pytest.fixture(scope="module")
@@ -133,30 +129,6 @@ def test_four_threads_load_a_network_once_and_get_the_same_rows(specs):
         np.testing.assert_array_equal(rows, found[0][1])
 
 
-NEW_NETWORK_IN_A_CHILD = """
-import os, signal, sys
-import numpy as np
-from featx.encoders import resolve
-from featx.runtimes import get_runtime
-batch = np.zeros((8, 64, 64, 3), np.uint8)
-import featx
-small = featx.Preprocess(size=64)
-get_runtime(resolve("resnet18", weights="random", preprocess=small), "openvino").run(batch)
-child = os.fork()
-if child == 0:
-    signal.alarm(100)
-    get_runtime(resolve("resnet18", weights="random:1", preprocess=small), "openvino").run(batch)
-    os._exit(0)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_converts_a_network_that_is_new():
-    answer = subprocess.run([sys.executable, "-W", "ignore", "-c", NEW_NETWORK_IN_A_CHILD], timeout=300)
-    assert answer.returncode == 0
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_loads_its_own_network_and_gets_the_same_rows(specs):
@@ -196,3 +168,100 @@ def test_a_network_that_could_not_be_loaded_takes_no_room(tiny, specs):
     with pytest.raises(UnknownNameError):
         get_runtime(resolve(tiny, layers="nothing"))
     assert [get_runtime(spec) for spec in specs[:2]] == kept
+
+
+# --- what every runtime promises
+
+
+MAKERS = {
+    "openvino": lambda specs: get_runtime(specs, "openvino", n_threads=2),
+    "torch": lambda specs: get_runtime(specs, "torch", "cpu"),
+    "several": lambda specs: SeveralDevices([TorchRuntime(specs, "cpu") for _ in range(2)]),
+}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def runtime(request, tiny):
+    return MAKERS[request.param](resolve(tiny, layers=["feature", "conv1"]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("alone", [False, True])
+def test_pixels_in_rows_of_all_layers_out(runtime, n, alone):
+    batch = np.random.default_rng(n).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
+    rows = runtime.run(batch, alone=alone)
+    assert rows.shape == (n, sum(runtime.dims))
+    assert rows.dtype == np.float32
+    assert runtime.dims == (8, 6)
+
+
+def test_it_says_what_it_is_and_what_it_runs_best(runtime):
+    assert runtime.name in ("openvino", "torch")
+    assert runtime.device.startswith("cpu")
+    assert runtime.batch_size >= 1
+
+
+def test_it_gives_its_networks_back_when_it_is_closed(runtime):
+    _loading._loaded.clear()
+    runtime.run(np.zeros((1, 32, 32, 3), np.uint8))
+    parts = [vars(part) for part in getattr(runtime, "_runtimes", [runtime])]
+    networks = [weakref.ref(part.get("_network") or part["_model"]) for part in parts]
+    runtime.close()
+    gc.collect()
+    assert [network() for network in networks] == [None] * len(networks)
+    assert not any(part.get("_free") for part in parts)
+
+
+# --- several devices
+
+
+@pytest.fixture
+def pair(tiny):
+    return [TorchRuntime(resolve(tiny), "cpu") for _ in range(2)]
+
+
+def noise(n, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
+
+
+def test_each_caller_gets_its_own_rows_and_every_device_has_work(pair, monkeypatch):
+    ran, meet = [], threading.Barrier(2, timeout=60)
+    for i, runtime in enumerate(pair):
+
+        def noting(batch, *, alone=False, i=i, run=runtime.run):
+            if len(ran) < 2:
+                ran.append(i)
+                meet.wait()
+            return run(batch, alone=alone)
+
+        monkeypatch.setattr(runtime, "run", noting)
+    several = SeveralDevices(pair)
+    batches = [noise(3, seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(several.run, batches))
+    monkeypatch.undo()
+    for batch, got in zip(batches, rows, strict=True):
+        np.testing.assert_allclose(got, pair[0].run(batch), rtol=1e-5, atol=1e-6)
+    assert set(ran) == {0, 1}
+
+
+def test_a_device_is_free_again_after_an_error(pair):
+    several = SeveralDevices(pair)
+    for _ in range(6):
+        with pytest.raises(Exception, match=r"."):
+            several.run(np.zeros((1, 3), np.uint8))
+    assert several.run(noise(2)).shape == (2, 8)
+
+
+def test_it_names_its_devices(pair):
+    assert SeveralDevices(pair).device == "cpu,cpu"
+    assert SeveralDevices(pair).dims == (8,)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_two_gpus_give_the_rows_of_one(tiny, crops):
+    rows = [
+        featx.ImageEncoder(tiny, device=device, cache=False, batch_size=4).transform(crops)
+        for device in (["cuda:0", "cuda:1"], "cuda:0")
+    ]
+    np.testing.assert_allclose(*rows, rtol=1e-4, atol=1e-5)

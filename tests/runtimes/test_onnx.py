@@ -7,8 +7,7 @@ import pytest
 import featx
 from featx._image_encoder import extraction_of
 from featx.exceptions import ConversionError
-from featx.runtimes import _onnx
-from featx.runtimes._onnx import OPSET, to_onnx
+from featx.runtimes import OPSET, _onnx, to_onnx
 from tests.networks import TINY, Unconvertible
 
 

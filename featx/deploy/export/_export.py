@@ -332,7 +332,7 @@ def _image_card(image: ImageInput, tolerant: bool) -> dict[str, Any]:
         "preprocess": asdict(spec.preprocess),
         "at_least": PixelPath(spec.preprocess, spec.decode).at_least,
         "dim": image.dim,
-        "encoder": {"name": spec.name, "weights": spec.weights, "licence": spec.licence},
+        "encoder": {"name": spec.name, "weights": spec.weights, "license": spec.license},
         "fingerprints": [spec.fingerprint() for spec in image.specs],
     }
 

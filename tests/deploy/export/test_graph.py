@@ -14,7 +14,7 @@ from featx.deploy._engine import as_tensor
 from featx.deploy.export._graph import EncoderGraph, assemble
 from featx.deploy.export._head import convert_head
 from featx.deploy.export._strip import strip
-from featx.runtimes._onnx import to_onnx
+from featx.runtimes import to_onnx
 
 onnx = pytest.importorskip("onnx", reason="needs pip install 'featx[export]'")
 ort = pytest.importorskip("onnxruntime", reason="needs pip install 'featx[export]'")

@@ -8,7 +8,7 @@ import pytest
 import featx
 from featx._image_encoder import extraction_of
 from featx.deploy.export._shrink import shrink
-from featx.runtimes._onnx import to_onnx
+from featx.runtimes import to_onnx
 
 onnx = pytest.importorskip("onnx", reason="needs pip install 'featx[export]'")
 ort = pytest.importorskip("onnxruntime", reason="needs pip install 'featx[export]'")
