@@ -8,7 +8,9 @@ import numpy as np
 from scipy.stats import t
 
 
-def fold_interval(values: Any, test_share: float, level: float = 0.95) -> tuple[float, float]:
+def fold_interval(
+    values: Any, test_share: float, level: float = 0.95, *, variance: float | None = None, degrees: int | None = None
+) -> tuple[float, float]:
     """Interval of a mean over folds or draws whose training rows overlap.
 
     Plain standard errors are too small there; the variance of the mean of J values is taken as
@@ -22,6 +24,10 @@ def fold_interval(values: Any, test_share: float, level: float = 0.95) -> tuple[
     test_share : float
         n_test / n_train of a fold; 1 / (J - 1) in cross-validation.
     level : float, default=0.95
+    variance : float, default=None
+        The variance s^2 of one fold's value, where more is known of it than the values show.
+    degrees : int, default=None
+        The degrees of freedom of that variance; None is J - 1.
 
     Returns
     -------
@@ -39,5 +45,6 @@ def fold_interval(values: Any, test_share: float, level: float = 0.95) -> tuple[
     n = len(values)
     if n < 2:
         return np.nan, np.nan
-    half = t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) * np.sqrt(1 / n + test_share)
+    variance = values.var(ddof=1) if variance is None else variance
+    half = t.ppf((1 + level) / 2, degrees or n - 1) * np.sqrt(variance * (1 / n + test_share))
     return float(values.mean() - half), float(values.mean() + half)
