@@ -32,7 +32,12 @@ def main() -> None:
     source, target = read_pairs(arguments.limit)
     X, X_test, y, y_test = train_test_split(*source, test_size=0.25, random_state=0, stratify=source[1])
     model = featx.FineTuneClassifier(
-        small_encoder(28), unfreeze="all", start="random", train_norms=True, learning_rate=3e-3, epochs=arguments.epochs
+        small_encoder(28),
+        unfreeze="all",
+        head_init="random",
+        train_batch_norm=True,
+        learning_rate=3e-3,
+        max_epochs=arguments.epochs,
     ).fit(X, y)
     print(f"source model: {' or '.join(model.classes_)}, {len(y):,} images: accuracy {model.score(X_test, y_test):.3f}")
 
@@ -42,7 +47,7 @@ def main() -> None:
         mine = featx.Encoder.from_checkpoint(file, network, preprocess=model.encoder_.preprocess)
         ways = {
             SOURCE: featx.image_pipeline("logistic", encoder=mine),
-            "the same, fine-tuned": featx.FineTuneClassifier(mine, unfreeze="all", cache=False),
+            "the same, fine-tuned": featx.FineTuneClassifier(featx.ImageEncoder(mine, cache=False), unfreeze="all"),
             TARGET: featx.image_pipeline("logistic", encoder=small_encoder(28)),
             "EfficientNet-Lite0": featx.image_pipeline("logistic", preprocess="squash"),
         }

@@ -35,7 +35,9 @@ def main() -> None:
         preprocess = resized(arguments.encoder, size)
         given = {"preprocess": preprocess, "cache": arguments.cache, "weights": arguments.weights}
         ways[f"{size} px, frozen"] = featx.image_pipeline("logistic", encoder=arguments.encoder, **given)
-        ways[f"{size} px, tuned"] = featx.FineTuneClassifier(arguments.encoder, epochs=arguments.epochs, **given)
+        ways[f"{size} px, tuned"] = featx.FineTuneClassifier(
+            featx.ImageEncoder(arguments.encoder, **given), max_epochs=arguments.epochs
+        )
     scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=TEST))
     frozen, tuned = (f"{arguments.size} px, {kind}" for kind in ("frozen", "tuned"))
     print(table_of(scores, seconds, baseline=frozen, shared=TEST / (1 - TEST)).to_string(index=False))

@@ -32,7 +32,9 @@ def main() -> None:
     given = {"preprocess": featx.Preprocess(arguments.size, fit="squash", **LITE), "cache": arguments.cache}
     ways = {f"{name}, frozen": featx.image_pipeline("logistic", layers=node, **given) for name, node in LAYERS.items()}
     for unfreeze in ("head", "last_block", 3, "all"):
-        ways[f"unfreeze={unfreeze!r}"] = featx.FineTuneClassifier(unfreeze=unfreeze, epochs=arguments.epochs, **given)
+        ways[f"unfreeze={unfreeze!r}"] = featx.FineTuneClassifier(
+            featx.ImageEncoder(**given), unfreeze=unfreeze, max_epochs=arguments.epochs
+        )
     scores, seconds = score_ways(ways, images, labels, draw_splits(labels, arguments.draws, test_size=TEST))
     print(table_of(scores, seconds, baseline=BASELINE, shared=TEST / (1 - TEST)).to_string(index=False))
 

@@ -42,13 +42,12 @@ def main() -> None:
             frozen, MLPClassifier([DENSE], batch_size=32, learning_rate_init=RATE, max_iter=arguments.epochs, tol=0)
         ),
         NETWORK: featx.FineTuneClassifier(
-            with_dense_layer(arguments.weights, preprocess),
+            featx.ImageEncoder(with_dense_layer(arguments.weights, preprocess), cache=arguments.cache),
             unfreeze="dense",
-            start="random",
+            head_init="random",
             learning_rate=RATE,
             layer_decay=1.0,
-            epochs=arguments.epochs,
-            cache=arguments.cache,
+            max_epochs=arguments.epochs,
         ),
     }
     warnings.simplefilter("ignore", ConvergenceWarning)  # as many epochs as asked for, no more

@@ -1,5 +1,4 @@
 from ._image_encoder import ImageEncoder
-from ._image_folder import check_images, read_image_folder
 from ._pipeline import image_pipeline
 from ._precompute import precompute
 from ._version import __version__
@@ -9,10 +8,10 @@ from .compare import TransferReport, transfer_report
 from .deploy import Predictor
 from .deploy.export import export_bundle
 from .encoders import Encoder, list_encoders, list_layers
-from .exceptions import FeatxError, FeatxWarning, ImageErrors, NonFiniteEmbeddingError
+from .exceptions import FeatxError, FeatxWarning, ImageErrors, ImageReadError, NonFiniteEmbeddingError
 from .finetune import FineTuneClassifier, FineTuneRegressor
 from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
-from .images import Preprocess
+from .images import Preprocess, check_images, read_image_folder
 from .persistence import load, save
 from .precision import compare_precisions, quantize_encoder
 from .ranking import rank_encoders
@@ -31,6 +30,7 @@ __all__ = [
     "FineTuneRegressor",
     "ImageEncoder",
     "ImageErrors",
+    "ImageReadError",
     "NonFiniteEmbeddingError",
     "OODDetector",
     "Predictor",

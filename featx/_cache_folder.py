@@ -1,4 +1,4 @@
-"""Where embeddings are kept, unless somebody says otherwise."""
+"""Where embeddings are kept by default."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def default_location() -> Path:
 
 
 def user_folder() -> Path:
-    """The cache folder of this user, for all that featx keeps."""
+    """Find the cache folder of this user, for everything that featx keeps."""
     return platformdirs.user_cache_path("featx", appauthor=False)

@@ -105,7 +105,7 @@ class ColumnEncoder(TransformerMixin, BaseEstimator):
         if isinstance(self.cache, Store):
             return self.cache
         raise ParameterError(
-            f"Got cache={self.cache!r}. Expected True, False, a folder, or an object with get_many, put_many and turn."
+            f"Got cache={self.cache!r}. Expected True, False, a folder, or an object with get_many, put_many and lock."
         )
 
 

@@ -60,10 +60,10 @@ class ImageEncoder(ColumnEncoder):
         CUDA). It changes memory and speed, never an embedding.
     cache : bool, str, Path or Store, default=True
         True is ``$FEATX_CACHE`` or this user's cache folder; a path is that
-        folder; an object with get_many, put_many and turn is used as it is;
+        folder; an object with get_many, put_many and lock is used as it is;
         False keeps nothing.
     on_error : {"raise", "nan"}, default="raise"
-        ``"raise"`` encodes every readable image, then raises one `ImageErrors`
+        ``"raise"`` encodes every readable image, then raises one `ImageReadError`
         that lists the others; ``"nan"`` makes their rows NaN and warns, once a
         process for each image. It raises all the same where bad images are plainly
         the rule, as under a wrong root: more than half of 20 or more, or all of 5
@@ -150,7 +150,7 @@ class ImageEncoder(ColumnEncoder):
         Returns
         -------
         ImageEncoder
-            Itself.
+            Fitted estimator.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class ImageEncoder(ColumnEncoder):
 
         Raises
         ------
-        ImageErrors
+        ImageReadError
             If images are unusable; the others are in the store by then.
         NonFiniteEmbeddingError
             If the network gives NaN or infinite numbers, whatever the policies say; the others are stored by then.

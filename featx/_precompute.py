@@ -69,7 +69,7 @@ def precompute(
     ------
     ParameterError
         If nothing would be kept (``cache=False``), or a name is not known.
-    ImageErrors
+    ImageReadError
         If images are unusable; the others are in the store by then, for the encoders up to this one. With
         ``on_error="nan"`` it goes on.
 
@@ -127,7 +127,7 @@ def embed_layers(
 
     Raises
     ------
-    ImageErrors
+    ImageReadError
         If images are unusable; the others are in the store by then.
     ParameterError
         If there is no such layer or pooling, or none is given.
@@ -154,7 +154,7 @@ def embed_layers(
 def specs_of_layers(
     encoder: ImageEncoder, layers: str | Sequence[str], poolings: str | Sequence[str]
 ) -> dict[tuple[str, str | None], EncoderSpec]:
-    """What each layer and pooling is, in the order of the layers."""
+    """Resolve each layer and pooling, in the order of the layers."""
     layers, poolings = ([names] if isinstance(names, str) else list(names) for names in (layers, poolings))
     if not layers or not poolings:
         raise ParameterError(f"Got layers={layers!r} and poolings={poolings!r}. Expected at least one of each.")
@@ -167,7 +167,7 @@ def specs_of_layers(
 
 
 def as_image_encoder(encoder: str | Encoder | ImageEncoder) -> ImageEncoder:
-    """An encoder with its parameters; a name or an `Encoder` gets the defaults."""
+    """Wrap a name or an `Encoder` in an ImageEncoder with default parameters."""
     return encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
 
 
@@ -176,7 +176,7 @@ class _Counting:
 
     def __init__(self, store: Store):
         self._store = store
-        self.get_many, self.turn = store.get_many, store.turn
+        self.get_many, self.lock = store.get_many, store.lock
         self.new: Counter[str] = Counter()
 
     def put_many(self, fingerprint: str, keys: np.ndarray, rows: np.ndarray, meta: Mapping[str, Any]) -> None:
@@ -194,7 +194,9 @@ def _with_parameters(encoder: str | Encoder | ImageEncoder, parameters: dict[str
 
 
 def _fill(images: Any, encoder: ImageEncoder, layers: Any, poolings: Any) -> list[dict[str, Any]]:
-    store = _Counting(extraction_of(encoder).store)
+    kept = extraction_of(encoder).store
+    assert kept is not None  # precompute refuses cache=False
+    store = _Counting(kept)
     encoder = clone(encoder).set_params(cache=store)
     specs = specs_of_layers(encoder, layers, poolings)
     started = time.perf_counter()

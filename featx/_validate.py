@@ -86,7 +86,7 @@ def check_number(
     Examples
     --------
     >>> from featx._validate import check_number
-    >>> check_number("warmup", 0.1, 0, 1, closed="left")
+    >>> check_number("warmup_fraction", 0.1, 0, 1, closed="left")
     0.1
     """
     left, right = closed in ("both", "left"), closed in ("both", "right")

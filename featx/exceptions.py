@@ -7,7 +7,7 @@
         ├── ParameterError              (ValueError) a value that is not one of the accepted ones
         │   └── UnknownNameError        (KeyError) no such encoder, weights, layer ...; close matches named
         ├── InputError                  (TypeError, ValueError) a container of images or texts that is not accepted
-        ├── ImageErrors                 (ValueError) some images cannot be used; ``.table`` lists them
+        ├── ImageReadError              (ValueError) some images cannot be used; ``.table`` lists them
         ├── WeightsError                (ValueError) weights that are missing, damaged or do not fit
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
         ├── ConversionError             (RuntimeError) a network that a runtime cannot take
@@ -176,7 +176,7 @@ class MissingDependencyError(FeatxError, ImportError):
     """An optional package that is not installed."""
 
 
-class ImageErrors(FeatxError, ValueError):  # noqa: N818 - one error about several images
+class ImageReadError(FeatxError, ValueError):
     """Some images cannot be used.
 
     Parameters
@@ -197,8 +197,8 @@ class ImageErrors(FeatxError, ValueError):  # noqa: N818 - one error about sever
 
     Examples
     --------
-    >>> from featx import ImageErrors
-    >>> error = ImageErrors([(1, "b", "b.jpg", "no such file")], n_images=2, n_stored=1)
+    >>> from featx import ImageReadError
+    >>> error = ImageReadError([(1, "b", "b.jpg", "no such file")], n_images=2, n_stored=1)
     >>> error.table["index"].tolist()
     ['b']
     """
@@ -279,7 +279,7 @@ def list_rows(rows: Sequence[tuple[int, Any, Any, str]]) -> list[str]:
     return lines
 
 
-def describe(source: object) -> str:
+def describe(source: Any) -> str:
     """Name an image source in a few words, never its content."""
     if isinstance(source, bytes):
         return f"<{len(source):,} bytes>"
@@ -299,7 +299,11 @@ def _as_table(rows: Sequence[tuple[int, Any, Any, str]]) -> pd.DataFrame:
     return table.astype({"position": "int64"})
 
 
-def _restore(cls: type, message: str) -> UnknownNameError:
+def _restore(cls: type[UnknownNameError], message: str) -> UnknownNameError:
     error = cls.__new__(cls, message)
     error.message = message
     return error
+
+
+# The name until 0.1; it goes with 0.2.
+ImageErrors = ImageReadError

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import featx
 from featx._precompute import embed_layers
-from featx.exceptions import ImageErrors, ImageWarning, ParameterError, UnknownNameError
-from featx.extraction import _encode
+from featx.exceptions import ImageReadError, ImageWarning, ParameterError, UnknownNameError
+from featx.extraction import _batches
 from tests.networks import TINY, TinyNet, make_tiny
 
 
@@ -35,13 +36,13 @@ def counting(store) -> featx.ImageEncoder:
 @pytest.fixture
 def decoded(monkeypatch) -> list:
     """What is decoded, source by source."""
-    sources, decode = [], _encode._decode
+    sources, decode = [], _batches._decode
 
     def noting(source, *arguments):
         sources.append(source)
         return decode(source, *arguments)
 
-    monkeypatch.setattr(_encode, "_decode", noting)
+    monkeypatch.setattr(_batches, "_decode", noting)
     return sources
 
 
@@ -75,7 +76,7 @@ def test_one_decode_and_one_forward_pass_serve_all_layers(counting, files, decod
     embed_layers(files[:1], encoder, LAYERS, ["avg", "gem"])
     decoded.clear()
     assert passes(lambda: embed_layers(files, encoder, LAYERS, ["avg", "gem"])) == len(files)
-    assert sorted(decoded) == sorted(files)
+    assert sorted(decoded) == sorted(Path(file).read_bytes() for file in files)
 
 
 def test_layers_that_are_known_are_read_and_not_encoded(counting, files, decoded):
@@ -107,7 +108,7 @@ def test_an_image_encoder_brings_its_policies_along_and_not_its_layers(tiny, fil
     assert {key: array.shape for key, array in rows.items()} == {("feature", None): (13, 8), ("conv1", "avg"): (13, 6)}
     assert all(np.isnan(array).all(axis=1).tolist() == [False] * 12 + [True] for array in rows.values())
     assert (encoder.layers, encoder.pooling) == ("conv2", "max")
-    with pytest.raises(ImageErrors):
+    with pytest.raises(ImageReadError):
         embed_layers([*files, "nowhere.jpg"], encoder.set_params(on_error="raise"))
 
 

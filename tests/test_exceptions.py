@@ -14,7 +14,7 @@ from featx import exceptions
 from featx.exceptions import (
     FeatxError,
     FeatxWarning,
-    ImageErrors,
+    ImageReadError,
     NonFiniteEmbeddingError,
     ParameterError,
     UnknownNameError,
@@ -25,7 +25,7 @@ STANDARD = {
     "ParameterError": (ValueError,),
     "UnknownNameError": (ValueError, KeyError),
     "InputError": (TypeError, ValueError),
-    "ImageErrors": (ValueError,),
+    "ImageReadError": (ValueError,),
     "WeightsError": (ValueError,),
     "DeviceError": (RuntimeError,),
     "ConversionError": (RuntimeError,),
@@ -70,7 +70,7 @@ def test_errors_come_back_from_another_process(name):
     kind = getattr(exceptions, name)
     error = {
         "UnknownNameError": lambda: kind("encoder", "resnet5", ["resnet50", "vgg16"]),
-        "ImageErrors": lambda: kind(bad_rows(2), n_images=4, n_stored=2),
+        "ImageReadError": lambda: kind(bad_rows(2), n_images=4, n_stored=2),
         "NonFiniteEmbeddingError": lambda: kind("resnet50", "float16", bad_rows(2), n_rows=4),
     }.get(name, lambda: kind("the message"))()
     again = pickle.loads(pickle.dumps(error))
@@ -91,18 +91,18 @@ def test_an_unknown_name_like_no_other_gets_the_first_that_exist():
 
 
 def test_image_errors_say_how_many_which_and_what_to_do():
-    error = ImageErrors(bad_rows(7), n_images=3000, n_stored=2993)
+    error = ImageReadError(bad_rows(7), n_images=3000, n_stored=2993)
     lines = str(error).splitlines()
     assert lines[0] == "7 of 3,000 images unreadable; 2,993 embeddings stored."
     assert lines[1] == "  row 0: '0.jpg': no such file"
     assert lines[6] == "  ... and 2 more"
     assert 'on_error="nan"' in lines[-1]
-    assert "stored" not in str(ImageErrors(bad_rows(1), n_images=2, n_stored=None))
+    assert "stored" not in str(ImageReadError(bad_rows(1), n_images=2, n_stored=None))
 
 
 def test_image_errors_that_stopped_early_name_one_and_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    message = str(ImageErrors(bad_rows(190), n_images=9000, n_stored=None, stopped_after=200))
+    message = str(ImageReadError(bad_rows(190), n_images=9000, n_stored=None, stopped_after=200))
     assert "Stopped after 200 of 9,000 images: 190 of them are unreadable" in message
     assert f"row 0: no such file ({tmp_path / '0.jpg'})" in message
 
@@ -118,7 +118,7 @@ def test_numbers_that_are_none_name_encoder_rows_and_precision_and_what_to_do():
 
 
 def test_the_table_has_a_row_for_each_bad_image():
-    table = ImageErrors(bad_rows(7), n_images=9, n_stored=None).table
+    table = ImageReadError(bad_rows(7), n_images=9, n_stored=None).table
     assert list(table) == ["position", "index", "source", "reason"]
     assert table["position"].tolist() == list(range(7))
     series = pd.Series(range(9), index=[f"label{i}" for i in range(9)])
@@ -128,9 +128,9 @@ def test_the_table_has_a_row_for_each_bad_image():
 def test_the_table_holds_sources_of_every_kind():
     pixels = np.zeros((2, 2, 3), np.uint8)
     sources = [pixels, pixels, Image.new("L", (2, 2)), b"", None, 3, os.fsdecode(b"\xff.jpg"), Path("a.jpg")]
-    table = ImageErrors([(i, i, source, "bad") for i, source in enumerate(sources)], n_images=9, n_stored=None).table
+    table = ImageReadError([(i, i, source, "bad") for i, source in enumerate(sources)], n_images=9, n_stored=None).table
     assert all(got is given for got, given in zip(table["source"], sources, strict=True))
-    assert len(ImageErrors([(0, 0, os.fsdecode(b"\xff.jpg"), "bad")], n_images=1, n_stored=None).table) == 1
+    assert len(ImageReadError([(0, 0, os.fsdecode(b"\xff.jpg"), "bad")], n_images=1, n_stored=None).table) == 1
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,7 @@ def test_a_source_is_named_in_a_few_words(source, text):
 @pytest.mark.parametrize("source", ["A" * 100_000, list(range(100_000)), pd.DataFrame({"a": range(5)})], ids=type)
 def test_content_is_never_shown_at_length(source):
     assert len(describe(source)) <= 300
+
+
+def test_the_older_name_of_an_error_is_caught_too():
+    assert exceptions.ImageErrors is exceptions.ImageReadError

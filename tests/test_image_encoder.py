@@ -415,7 +415,7 @@ def test_any_object_with_the_three_methods_is_a_cache(tiny, files):
             assert meta["runtime"] == "openvino"
             self.rows.update({(fingerprint, key.tobytes()): row for key, row in zip(keys, rows, strict=True)})
 
-        def turn(self, fingerprint):
+        def lock(self, fingerprint):
             return nullcontext()
 
     cache = DictStore()

@@ -30,8 +30,6 @@ FLOORS = {
     "auditing": 8,
     "_pipeline": 7,
     "_precompute": 7,
-    "_image_folder": 7,
-    "_image_files": 6,
     "persistence": 7,
     "_image_encoder": 6,
     "text": 6,
@@ -52,7 +50,7 @@ FLOORS = {
     "_atomic": 1,
     "_manifest": 1,
     "_validate": 1,
-    "_warn_once": 1,
+    "_warnings": 1,
     "_trusted": 0,
     "exceptions": 0,
     "_version": 0,
@@ -64,10 +62,10 @@ OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
     "images/_jpeg.py": {"simplejpeg"},
     "deploy/_engine.py": {"onnxruntime", "pandas", "skops"},
-    "deploy/service/_form.py": {"python_multipart"},
+    "deploy/service/_app.py": {"fastapi", "starlette"},
     "deploy/service/_request.py": {"starlette"},
     "deploy/service/_schema.py": {"pydantic"},
-    "deploy/service/_service.py": {"fastapi", "starlette"},
+    "deploy/service/_server.py": {"uvicorn"},
 }
 
 

@@ -1,31 +1,33 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import featx
 from featx._precompute import precompute
-from featx.exceptions import ImageErrors, ImageWarning, ParameterError, UnknownNameError
-from featx.extraction import _encode
+from featx.exceptions import ImageReadError, ImageWarning, ParameterError, UnknownNameError
+from featx.extraction import _batches
 from tests.networks import tiny_encoder
 
 
 @pytest.fixture
 def decoded(monkeypatch) -> list:
     """What is decoded, source by source."""
-    sources, decode = [], _encode._decode
+    sources, decode = [], _batches._decode
 
     def noting(source, *arguments):
         sources.append(source)
         return decode(source, *arguments)
 
-    monkeypatch.setattr(_encode, "_decode", noting)
+    monkeypatch.setattr(_batches, "_decode", noting)
     return sources
 
 
 def test_what_comes_later_encodes_nothing(tiny, files, store, decoded):
     table = precompute(files, tiny, ["feature", "late", "conv2"], poolings=["avg", "max"], cache=store, verbose=0)
-    assert sorted(decoded) == sorted(files)
+    assert sorted(decoded) == sorted(Path(file).read_bytes() for file in files)
     assert table["layer"].tolist() == ["feature", "late", "late", "conv2", "conv2"]
     assert table["pooling"].tolist() == ["", "avg", "max", "avg", "max"]
     assert table["dim"].tolist() == [8, 6, 6, 8, 8]
@@ -75,7 +77,7 @@ def test_images_that_cannot_be_read_have_no_row(tiny, files, store):
     with pytest.warns(ImageWarning):
         table = precompute(images, tiny, cache=store, on_error="nan", verbose=0)
     assert table[["rows", "encoded"]].to_numpy().tolist() == [[3, 2]]
-    with pytest.raises(ImageErrors):
+    with pytest.raises(ImageReadError):
         precompute(images, tiny, cache=store, verbose=0)
 
 

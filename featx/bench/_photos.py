@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featx._image_folder import check_images, find_images
 from featx.exceptions import InputError
+from featx.images import check_images, find_images
 
 
 @dataclass(frozen=True)

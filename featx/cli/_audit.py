@@ -1,16 +1,21 @@
-"""``featx audit``: unreadable and blank images, duplicates, likely wrong labels, outliers."""
+"""``featx audit``: a folder of labelled images -> what is wrong with it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from featx.cli._command import add_command, add_json, note, print_json
-from featx.cli._csv import write_csv
-from featx.cli._encoder import add_encoder, encoder_parameters
-from featx.cli._folder import add_folder, read_labelled
-from featx.cli._target import check_target, replacing
-from featx.cli._task import add_task, read_labels
+from featx.cli._command import (
+    add_command,
+    add_encoder,
+    add_folder,
+    add_json,
+    add_task,
+    encoder_parameters,
+    note,
+    print_json,
+)
+from featx.cli._files import check_target, read_labelled, read_labels, replacing, write_csv
 
 _EXAMPLES = """
 featx audit photos/
@@ -22,17 +27,19 @@ _BAD = ("unreadable", "blank", "copies", "label_issues", "outliers")
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "audit", run),
+        commands,
+        "audit",
+        run,
         help="find unreadable images, duplicates, likely wrong labels and outliers",
         description="Look at every image of photos/<label>/...; nothing is changed or deleted. The exit status is 1 "
-        "if anything was\nfound.",
+        "if anything is\nfound.",
         examples=_EXAMPLES,
     )
     add_ = command.add_argument
     add_folder(command)
     add_("-o", "--output", metavar="FILE", help="write a page that shows it: HTML, with the pictures inside")
-    add_("--csv", metavar="FILE", help="write a row an image")
-    add_("--cv", type=int, default=5, metavar="N", help="folds in which labels are judged; default: %(default)s")
+    add_("--csv", metavar="FILE", help="write one row per image")
+    add_("--cv", type=int, default=5, metavar="N", help="folds for judging labels; default: %(default)s")
     add_task(command)
     add_json(command)
     add_encoder(command)

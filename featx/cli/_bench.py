@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from featx.cli._command import add_command
-from featx.cli._target import check_target, replacing
+from featx.cli._files import check_target, replacing
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -1,4 +1,4 @@
-"""``featx cache``: what is in a store of embeddings, whether it is whole, and its end."""
+"""``featx cache``: describe, verify or clear a store of embeddings."""
 
 from __future__ import annotations
 
@@ -23,22 +23,26 @@ featx cache clear --encoder resnet50 --yes
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "cache", _info),
+        commands,
+        "cache",
+        _info,
         help="describe, verify or clear the stored embeddings",
-        description="Look after the embeddings that are kept.",
+        description="Look after the stored embeddings.",
         examples=_EXAMPLES,
     )
     actions = command.add_subparsers(required=True, metavar="action")
     for name, run, help_ in (
-        ("info", _info, "what is in it, encoder by encoder"),
-        ("verify", _verify, "read every row; the exit status is 1 if some are damaged (they are encoded again)"),
-        ("clear", _clear, "delete embeddings, and nothing that featx did not write"),
+        ("info", _info, "list what is stored, encoder by encoder"),
+        ("verify", _verify, "read every row; the exit status is 1 if any are damaged (they will be encoded again)"),
+        ("clear", _clear, "delete embeddings, and only what featx wrote"),
     ):
         action = actions.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
         action.add_argument("--cache", metavar="DIR", help="default: $FEATX_CACHE or your cache folder")
         add_json(action)
         action.set_defaults(run=run)
-    action.add_argument("--encoder", metavar="NAME", help="only those: a name or a fingerprint of info; default: all")
+    action.add_argument(
+        "--encoder", metavar="NAME", help="only its embeddings: a name or a fingerprint from info; default: all"
+    )
     action.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -85,7 +89,7 @@ def _clear(parsed: argparse.Namespace) -> int:
 
 def _confirmed(store: EmbeddingStore, encoder: str | None) -> bool:
     if not sys.stdin or not sys.stdin.isatty():
-        raise ParameterError("Nobody is there to be asked. Add --yes to delete the embeddings.")
+        raise ParameterError("Cannot ask for confirmation without a terminal. Add --yes to delete the embeddings.")
     what = "all embeddings" if encoder is None else f"those of {encoder}"
     print(f"Delete {what} in {store.location}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

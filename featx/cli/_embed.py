@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featx._optional import import_optional
-from featx.cli._command import add_command, note
-from featx.cli._csv import write_csv
-from featx.cli._encoder import add_encoder, encoder_parameters
-from featx.cli._folder import find_files
-from featx.cli._target import replacing
+from featx.cli._command import add_command, add_encoder, add_paths, encoder_parameters, note
+from featx.cli._files import find_files, replacing, write_csv
 from featx.exceptions import ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -29,15 +26,18 @@ featx embed photos/ -o embeddings.npy --layers blocks.2,blocks.8 --pooling gem
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "embed", run),
+        commands,
+        "embed",
+        run,
         help="write the embeddings of images to a file",
-        description="Embed images: a column image, then a column for each number of the embedding. "
-        "Images that were embedded\nbefore are found in the cache. The file appears when it is whole.",
+        description="Embed images: a column image, then one column for each number of the embedding. "
+        "Images that were embedded\nbefore are found in the cache. The file appears when it is complete.",
         examples=_EXAMPLES,
     )
-    command.add_argument("paths", nargs="+", metavar="FOLDER|FILE", help="folders, nested ones too, and image files")
+    add_paths(command)
     command.add_argument(
-        *("-o", "--output"),
+        "-o",
+        "--output",
         required=True,
         metavar="FILE",
         help=".parquet, .csv, or .npy: the float32 matrix alone, with the images' names in FILE.images.txt beside it",
@@ -63,7 +63,7 @@ def run(parsed: argparse.Namespace) -> None:
         _write(table, *targets)
     note(f"{len(table):,} images, {table.shape[1] - 1:,} numbers each: {output}")
     if len(targets) == 2:
-        note(f"The images' names, a line a row: {names}")
+        note(f"The images' names, one line per row: {names}")
 
 
 def _embed(parsed: argparse.Namespace, *, one_line: bool) -> pd.DataFrame:

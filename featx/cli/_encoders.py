@@ -1,4 +1,4 @@
-"""``featx encoders``: the encoders that can be named."""
+"""``featx encoders``: list the encoders that can be named."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ featx encoders 'efficientnet_*' --json
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "encoders", run),
+        commands,
+        "encoders",
+        run,
         help="list the encoders that can be named",
-        description="List the encoders, a line for each of their weights: length of the embedding, parameters "
-        "(millions), billions\nof multiply-accumulates an image, image size, ImageNet top-1, licence, whether the "
-        "weights are on this\nmachine. timm's models are not listed: they are timm:NAME.",
+        description="List the encoders, one line for each set of weights: length of the embedding, "
+        "parameters (millions),\nbillions of multiply-accumulates per image, image size, ImageNet top-1, license, "
+        "whether the weights are on\nthis machine. timm's models are not listed: they are timm:NAME.",
         examples=_EXAMPLES,
     )
     command.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help="a part of the name; or * and ?")
@@ -43,6 +45,6 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.json:
         print_json(json.loads(table[chosen].to_json(orient="records")))
     elif not chosen.any():
-        note("None of them has its weights on this machine.")
+        note("None of them have their weights on this machine.")
     else:
         print(table.loc[chosen, _SHOWN].to_string(index=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from featx.cli._command import add_command, add_json, note, print_json
-from featx.cli._folder import find_files
+from featx.cli._files import find_files
 
 _EXAMPLES = """
 featx export model/ bundle/
@@ -17,10 +17,12 @@ featx export model/ bundle/ --sample photos/ --tolerance 0.01
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "export", run),
+        commands,
+        "export",
+        run,
         help="make a bundle of a model: it predicts without torch and without featx",
         description="Write a model as a bundle: a folder that needs numpy, Pillow, simplejpeg and ONNX Runtime alone. "
-        "Model and bundle are held\nagainst each other on the sample; a bundle that disagrees is not written.",
+        "Its\npredictions on the sample are compared with the model's, and it is not written if they differ.",
         examples=_EXAMPLES,
     )
     add_ = command.add_argument
@@ -28,13 +30,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("bundle", metavar="BUNDLE", help="the folder to write; an older bundle is replaced")
     add_("--sample", nargs="+", metavar="FOLDER|FILE", help="images to compare the two on; default: built-in ones")
     add_("--head", default="auto", metavar="NAME", help="auto, onnx or sklearn; default: %(default)s")
-    add_("--quantize", metavar="KIND", help="int8 or float16: a smaller encoder, less exact; needs --sample")
+    add_("--quantize", metavar="KIND", help="int8 or float16: a smaller and less exact encoder; needs --sample")
     add_(
         "--tolerance",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="share of the sample's rows whose label or scores may differ, those on a tree's threshold not among them; "
+        help="share of the sample's rows whose label or scores may differ, not counting those on a tree's threshold; "
         "default: %(default)s",
     )
     add_json(command)
@@ -46,7 +48,8 @@ def run(parsed: argparse.Namespace) -> None:
     sample = _readable(parsed.sample) if parsed.sample else None
     model = featx.load(parsed.model)
     bundle = featx.export_bundle(
-        *(model, parsed.bundle),
+        model,
+        parsed.bundle,
         sample=sample,
         head=parsed.head,
         quantize=parsed.quantize,
@@ -64,8 +67,8 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def _readable(paths: list[str]) -> list[str]:
-    """The images to compare on; those that cannot be read are told, and left out."""
-    from featx._image_folder import check_images
+    """Return the images to compare on; warn of those that cannot be read, which are left out."""
+    from featx.images import check_images
 
     table = check_images(find_files(paths))
     if bad := int((~table["ok"]).sum()):

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from featx._version import __version__
 from featx.cli import (
@@ -24,7 +25,7 @@ from featx.cli import (
     _serve,
     _train,
 )
-from featx.cli._task import in_options
+from featx.cli._command import in_options
 from featx.exceptions import FeatxError
 
 # A file a command, each with `add(commands)`, in the order of --help.
@@ -51,12 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, default=None
-        None is the process's own.
+        If None, the arguments of the process.
 
     Returns
     -------
     int
-        The exit status: 0; 1 where the command asks whether something is bad, and it is; 2 for an error that
+        The exit status: 0; 1 if the command looks for something bad and finds it; 2 for an error that
         featx raises on purpose, or of the system (a folder that may not be read); 130 for Ctrl-C; 141 for a pipe
         whose reader left.
     """
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            _let_any_name_through()
+            _print_any_name()
             status = parsed.run(parsed)
             sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="featx",
         description="Pretrained vision for scikit-learn.",
-        epilog="featx COMMAND --help tells more of each, with examples.",
+        epilog="featx COMMAND --help describes a command, with examples.",
     )
     parser.add_argument("--version", action="version", version=f"featx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -86,11 +87,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _status_of(error: BaseException) -> int:
-    """Say what went wrong; what is no matter of the user's is raised again."""
+    """Print what the user can act on and return the exit status; raise everything else again."""
     if _is_interrupt(error):
         return 130
     if isinstance(error, BrokenPipeError):
-        # Else Python writes what is left, and complains, when it ends.
+        # Otherwise Python would write what is left when it ends, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     if isinstance(error, FeatxError | OSError):  # the system's: a folder that may not be read, a disk that is gone
@@ -100,18 +101,18 @@ def _status_of(error: BaseException) -> int:
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C began it: a compiled module that is just being imported makes another error of it."""
+    """Return whether Ctrl-C caused it: importing a compiled module turns it into another error."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
-def _let_any_name_through() -> None:
-    """A file's name need not be UTF-8; it goes out as it came, or spelled out where stdout takes less than UTF-8."""
+def _print_any_name() -> None:
+    """Print names that are not UTF-8 as they are, or escaped if stdout is not UTF-8 itself."""
     if hasattr(sys.stdout, "reconfigure"):
-        whole = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-        sys.stdout.reconfigure(errors="surrogateescape" if whole else "backslashreplace")
+        is_utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"featx: warning: {in_options(str(message))}", file=sys.stderr)

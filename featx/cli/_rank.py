@@ -7,11 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from featx.cli._command import add_command, add_json, note, print_json
-from featx.cli._csv import write_csv
-from featx.cli._folder import add_folder, read_labelled
-from featx.cli._target import check_target, replacing
-from featx.cli._task import add_task, read_labels
+from featx.cli._command import add_cache, add_command, add_folder, add_json, add_task, cache_parameter, note, print_json
+from featx.cli._files import check_target, read_labelled, read_labels, replacing, write_csv
 
 _COSTS = ["images_per_second", "bundle_mb", "frontier"]
 _EXAMPLES = """
@@ -23,16 +20,18 @@ featx rank photos/ --budget 10min --csv ranking.csv
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "rank", run),
+        commands,
+        "rank",
+        run,
         help="try encoders and layers on a folder of labelled images",
         description="Embed photos/<label>/... (of splits, train) by each encoder and layer, cross-validate a head on "
-        "each, and list them best first,\nwith their speed, and the bytes that a bundle takes. Embeddings are kept: a "
+        "each, and list them best first,\nwith their speed and the size of a bundle. Embeddings are kept: a "
         "second ranking encodes nothing.\nUnreadable images are left out.",
         examples=_EXAMPLES,
     )
     add_ = command.add_argument
     add_folder(command)
-    add_("--encoders", default="installed", metavar="NAME,NAME", help="default: all whose weights are here")
+    add_("--encoders", default="installed", metavar="NAME,NAME", help="default: all whose weights are on this machine")
     add_(
         "--layers",
         metavar="NODE,NODE",
@@ -41,13 +40,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("--poolings", default="avg", metavar="NAME,NAME", help="of layers: avg, max, gem, flatten; default: avg")
     add_("--scores", default="knn,logme,hscore,probe", metavar="NAME,NAME", help="default: %(default)s")
     add_("--cv", type=int, default=5, metavar="N", help="folds; default: %(default)s")
-    add_("--budget", metavar="TIME", help="such as 10min: who cannot win leaves early")
+    add_("--budget", metavar="TIME", help="such as 10min: encoders that cannot win are dropped early")
     add_("--csv", metavar="FILE", help="write the whole table")
     add_task(command)
     add_json(command)
-    cache = command.add_mutually_exclusive_group()
-    cache.add_argument("--cache", metavar="DIR", help="where embeddings are kept; default: $FEATX_CACHE or your own")
-    cache.add_argument("--no-cache", action="store_true", help="keep none")
+    add_cache(command)
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -81,11 +78,11 @@ def _read(parsed: argparse.Namespace) -> tuple[list[str], list[str]]:
 
 
 def _encoders(parsed: argparse.Namespace) -> list[Any]:
-    """With the cache that was chosen, and bad images left out."""
+    """Return the encoders, with the cache that was chosen; they leave bad images out."""
     from featx._image_encoder import ImageEncoder
     from featx.encoders import list_encoders
 
-    cache = {"cache": parsed.cache or False} if parsed.no_cache or parsed.cache else {}
+    cache = cache_parameter(parsed)
     names = [(name, "default") for name in parsed.encoders.split(",")]
     if parsed.encoders == "installed":
         here = list_encoders().query("local")

@@ -7,11 +7,17 @@ import json
 import warnings
 from typing import Any
 
-from featx.cli._command import add_command, add_json, note, print_json
-from featx.cli._encoder import add_encoder, encoder_parameters
-from featx.cli._folder import add_folder, read_labelled
-from featx.cli._target import check_target
-from featx.cli._task import add_task, read_labels
+from featx.cli._command import (
+    add_command,
+    add_encoder,
+    add_folder,
+    add_json,
+    add_task,
+    encoder_parameters,
+    note,
+    print_json,
+)
+from featx.cli._files import check_target, read_labelled, read_labels
 from featx.exceptions import ImageWarning
 
 _EXAMPLES = """
@@ -23,7 +29,9 @@ featx report photos/ --encoder resnet50 --cv 10 --json > report.json
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "report", run),
+        commands,
+        "report",
+        run,
         help="find out whether transfer helps, by how much, and how many labels it is worth",
         description="Compare a pretrained encoder with raw pixels, HOG, histograms of colours and the same network "
         "with random\nweights, on the images of photos/<label>/..., and say whether it helps. Unreadable images are "
@@ -36,10 +44,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_(
         "--head",
         metavar="NAME",
-        help="logistic, svm, probe, prototype, or ridge for numbers; default: logistic, for numbers ridge",
+        help="of all feature sets: logistic, svm, probe, prototype, or ridge for numbers; default: logistic or ridge",
     )
     add_("--cv", type=int, default=5, metavar="N", help="number of random folds, 3 or more; default: %(default)s")
-    add_task(command, auto="what --head is for, else classification")
+    add_task(command, auto="that of --head, else classification")
     add_json(command)
     add_encoder(command)
 
@@ -53,7 +61,7 @@ def run(parsed: argparse.Namespace) -> None:
     photos = read_labelled(parsed.folder, parsed.split)
     encoder = ImageEncoder(**encoder_parameters(parsed))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImageWarning)  # the answer's notes say it
+        warnings.simplefilter("ignore", ImageWarning)  # it is among the report's notes
         found = transfer_report(
             photos["image"],
             read_labels(photos["label"], parsed.task == "regression" or parsed.head == "ridge"),
@@ -71,7 +79,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def _document(found: Any) -> dict[str, Any]:
-    """As JSON has it: NaN is null."""
+    """Convert for JSON; NaN becomes null."""
     summary = json.loads(found.summary.to_json(orient="index", double_precision=15))
     curves = json.loads(found.curves.to_json(orient="records", double_precision=15))
     return {

@@ -1,4 +1,4 @@
-"""``featx serve``: a bundle -> an HTTP service, by the bundle's own ``serve.py``."""
+"""``featx serve``: a bundle -> an HTTP service, by the bundle's ``serve.py``."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from featx.cli._command import add_command
 
 _EXAMPLES = """
 featx serve bundle/
-featx serve bundle/ --port 9000 --threads 2 --memory 512MB
+featx serve bundle/ --port 9000 --n-jobs 2
 featx serve bundle/ --help
 """
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "serve", run),
+        commands,
+        "serve",
+        run,
         help="serve a bundle over HTTP, with a page to try it",
-        description="Run the bundle's own serve.py, which needs neither featx nor torch; its options come after the "
+        description="Run the bundle's serve.py, which needs neither featx nor torch; its options come after the "
         "bundle.",
         examples=_EXAMPLES,
     )
     command.add_argument("bundle", metavar="BUNDLE", help="the folder of a bundle, as featx export writes it")
-    command.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="as BUNDLE --help tells")
+    command.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="listed by featx serve BUNDLE --help")
 
 
 def run(parsed: argparse.Namespace) -> int:
     from featx.deploy import read_bundle
 
     command = [sys.executable, str(read_bundle(parsed.bundle).folder / "serve.py"), *parsed.options]
-    if os.name == "posix":  # the service gets the terminal's signals itself
+    if os.name == "posix":  # so that the service itself gets the terminal's signals
         os.execv(sys.executable, command)
     return subprocess.call(command)

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from featx._atomic import check_new_folder
-from featx.cli._command import add_command, add_json, note, print_json
-from featx.cli._csv import write_csv
-from featx.cli._encoder import add_encoder, encoder_parameters
-from featx.cli._folder import add_folder
-from featx.cli._target import check_target, replacing
-from featx.cli._task import add_task
+from featx.cli._command import (
+    add_command,
+    add_encoder,
+    add_folder,
+    add_json,
+    add_task,
+    encoder_parameters,
+    note,
+    print_json,
+)
+from featx.cli._files import check_target, replacing, write_csv
 from featx.exceptions import ModelError, ParameterError
 
 _EXAMPLES = """
@@ -25,7 +30,9 @@ featx train photos/ -o model/ --json > scores.json
 
 def add(commands: argparse._SubParsersAction) -> None:
     command = add_command(
-        *(commands, "train", run),
+        commands,
+        "train",
+        run,
         help="train a model on a folder of labelled images, and score it",
         description="Train a head on the embeddings of photos/<label>/..., score it by cross-validation, and write "
         "a model that was\nfitted on all images. Of photos/{train,val,test}/<label>/... the model is fitted and "
@@ -35,15 +42,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_ = command.add_argument
     add_folder(command)
-    add_("-o", "--output", required=True, metavar="MODEL", help="the folder to write; an older model is replaced")
+    add_("-o", "--output", required=True, metavar="MODEL", help="folder to write; an older model is replaced")
     add_(
         "--head",
         metavar="NAME",
         help="logistic, svm, probe, prototype, or ridge for numbers; default: logistic, for numbers ridge",
     )
-    add_("--cv", type=int, default=5, metavar="N", help="folds; 0 is no cross-validation; default: %(default)s")
+    add_("--cv", type=int, default=5, metavar="N", help="folds; 0 skips cross-validation; default: %(default)s")
     add_("--bad-images", metavar="FILE", help="where unreadable images are listed; default: MODEL-bad_images.csv")
-    add_task(command, auto="what --head is for, else classification")
+    add_task(command, auto="that of --head, else classification")
     add_json(command)
     add_encoder(command)
 
@@ -74,7 +81,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def _print(parsed: argparse.Namespace, trained: Any, bad_file: Path) -> None:
-    from featx.cli._scores import format_scores
+    from featx.cli._training import format_scores
 
     if not parsed.json:
         print(f"{sum(trained.labels.values()):,} images, {len(trained.labels):,} labels")
@@ -98,12 +105,12 @@ def _print(parsed: argparse.Namespace, trained: Any, bad_file: Path) -> None:
 
 
 def _records(scores: Any, orient: str) -> Any:
-    """As JSON has it: NaN is null."""
+    """Convert for JSON; NaN becomes null."""
     return json.loads(scores.to_json(orient=orient, double_precision=15))
 
 
 def _check_model_folder(folder: Path) -> None:
-    """Refuse now what `featx.save` would refuse after the training."""
+    """Refuse at once what `featx.save` would refuse after the training."""
     if folder.name in ("", ".."):
         raise ParameterError(f"Got {folder}. Expected the name of the folder to write.")
     check_new_folder(folder.absolute(), marker="model.json", error=ModelError)

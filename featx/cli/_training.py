@@ -1,42 +1,53 @@
-"""A folder of labelled images -> a fitted pipeline and its scores."""
+"""A folder of labelled images -> a fitted pipeline and its scores: the work of ``featx train``.
+
+It stays here, as no public function does all of it: images are embedded once for the folds, the splits and the fit,
+and unreadable ones are left out. It is a module apart from the command, so that ``--help`` loads no scikit-learn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import is_classifier
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    mean_absolute_error,
+    r2_score,
+    recall_score,
+    root_mean_squared_error,
+)
+from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline
 
 from featx._pipeline import image_pipeline
 from featx.auditing import warn_of_copies
-from featx.cli._folder import read_labelled
-from featx.cli._readable import apply_to_readable
-from featx.cli._scores import cross_validate, score, split_folds
-from featx.cli._task import read_labels
+from featx.cli._files import apply_to_readable, read_labelled, read_labels
 from featx.evaluation import is_regression, way_out
 from featx.exceptions import InputError
 
 
 @dataclass
-class Trained:
-    """A model, and how good it is.
+class TrainingResult:
+    """A model and its scores.
 
     Attributes
     ----------
     model : Pipeline
         Fitted on all images, or on those of the split train.
     labels : dict
-        How many images of each label it was fitted on.
+        The number of images of each label that it was fitted on.
     bad : pandas.DataFrame
         Columns image and error: the images that were left out.
     folds, splits : pandas.DataFrame
-        Scores, a row a fold and a row a split other than train.
+        Scores, one row per fold and one row per split other than train.
     notes : list of str
-        What the user should know.
+        Warnings for the user.
     """
 
     model: Pipeline
@@ -54,8 +65,8 @@ def train(
     parameters: dict[str, Any],
     task: str = "auto",
     split: str | Mapping[str, str] | None = "auto",
-) -> Trained:
-    """Embed each image once, score the head on folds and splits, fit it.
+) -> TrainingResult:
+    """Embed each image once, score the head on folds and splits, and fit it.
 
     Parameters
     ----------
@@ -64,13 +75,18 @@ def train(
     head : str
         As for `image_pipeline`.
     n_folds : int
-        0 is no cross-validation; it is fewer where a label has fewer images.
+        The number of folds; 0 skips cross-validation. There are fewer if a label has fewer images.
     parameters : dict
-        Of `ImageEncoder`.
+        Parameters of `ImageEncoder`.
     task : {"auto", "classification", "regression"}, default="auto"
         ``"auto"``: the head decides.
     split : {"auto"}, mapping of str to str, or None, default="auto"
         As for `read_image_folder`.
+
+    Returns
+    -------
+    TrainingResult
+        The fitted model and its scores.
 
     Raises
     ------
@@ -95,43 +111,116 @@ def train(
         raise InputError(f"None of {len(table):,} images in {folder} can be read. For example: {reasons[0]}.")
     errors = table.loc[bad, ["image"]].assign(error=list(reasons.values()))
     table = table[~bad].reset_index(drop=True)
-    return _fit(model, embeddings, read_labels(table["label"], regression), table, errors, n_folds)
-
-
-def _fit(
-    model: Pipeline, embeddings: np.ndarray, y: np.ndarray, table: pd.DataFrame, bad: pd.DataFrame, n_folds: int
-) -> Trained:
-    split = table["split"].to_numpy(object) if "split" in table else np.full(len(y), "train", object)
-    fitted_on = split == "train"
+    y = read_labels(table["label"], regression)
+    fitted_on = (table["split"] == "train").to_numpy() if "split" in table else np.ones(len(y), bool)
     labels = table["label"][fitted_on].value_counts().sort_index()
     if len(labels) < (2 if is_classifier(model) else 1):
         raise InputError(f"The images to train on have the labels {list(labels.index)}. Expected two or more.")
-    trained = Trained(model, {label: int(n) for label, n in labels.items()}, bad)
-    folds = _possible_folds(n_folds, labels if is_classifier(model) else labels.groupby(lambda _: "all").sum(), trained)
-    head = model[1:]
-    if folds:
-        divided = split_folds(head, y[fitted_on], folds)
-        warn_of_copies(embeddings[fitted_on], divided, stacklevel=3)
-        trained.folds = cross_validate(head, embeddings[fitted_on], y[fitted_on], divided)
-    # The encoder needs no fit, and the steps are the pipeline's own.
-    head.fit(embeddings[fitted_on], y[fitted_on])
-    others = {name: split == name for name in sorted(set(split) - {"train"})}
-    divided = [(np.flatnonzero(fitted_on), np.flatnonzero(rows)) for rows in others.values()]
-    warn_of_copies(embeddings, divided, stacklevel=3, divided="a split")
-    scores = {name: score(head, embeddings[rows], y[rows]) for name, rows in others.items()}
-    trained.splits = pd.DataFrame.from_dict(scores, orient="index")
-    return trained
+    result = TrainingResult(model, {label: int(n) for label, n in labels.items()}, errors)
+    _cross_validate(result, embeddings[fitted_on], y[fitted_on], n_folds)
+    # The encoder needs no fit, and the steps are those of the pipeline itself.
+    model[1:].fit(embeddings[fitted_on], y[fitted_on])
+    if "split" in table:
+        _score_splits(result, embeddings, y, table["split"].to_numpy(object))
+    return result
 
 
-def _possible_folds(n_folds: int, counts: pd.Series, trained: Trained) -> int:
-    """As many as the rarest label has images, and a note if these are fewer."""
+def score_folds(head: Any, embeddings: np.ndarray, y: np.ndarray, folds: Sequence[tuple[Any, Any]]) -> pd.DataFrame:
+    """Score clones of a head on folds: one row per fold, with the columns of `score` and seconds."""
+    found = cross_validate(head, embeddings, y, cv=folds, scoring=score, error_score="raise")
+    columns = {name.removeprefix("test_"): found[name] for name in found if name.startswith("test_")}
+    table = pd.DataFrame(columns, index=[f"fold {i + 1}" for i in range(len(folds))])
+    return table.assign(seconds=found["fit_time"] + found["score_time"])
+
+
+def score(head: Any, embeddings: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Score a fitted head.
+
+    Parameters
+    ----------
+    head : estimator
+        A fitted classifier or regressor.
+    embeddings : ndarray of shape (n, dim)
+        The rows to predict.
+    y : ndarray of shape (n,)
+        Their labels.
+
+    Returns
+    -------
+    dict
+        images; accuracy, balanced_accuracy and macro_f1 of a classifier, or r2, mae and rmse of a regressor.
+    """
+    found = head.predict(embeddings)
+    return {"images": len(y), **(_score_labels if is_classifier(head) else _score_numbers)(y, found)}
+
+
+def format_scores(folds: pd.DataFrame, splits: pd.DataFrame) -> str:
+    """Format scores as a table, with mean and standard deviation of the folds."""
+    shown = pd.concat([_formatted(frame) for frame in (folds, splits) if len(frame)])
+    if len(folds):
+        numbers = folds.drop(columns="images")
+        summary = {name: f"{numbers[name].mean():.3f} +- {numbers[name].std(ddof=0):.3f}" for name in numbers}
+        summary = pd.DataFrame({"images": "", **summary}, index=["mean +- std"])
+        shown = pd.concat([shown[: len(folds)], summary, shown[len(folds) :]])
+    return shown.to_string()
+
+
+def _cross_validate(result: TrainingResult, embeddings: np.ndarray, y: np.ndarray, n_folds: int) -> None:
+    """Score the head on shuffled folds, the same ones at each call; a classifier's are stratified."""
+    head, counts = result.model[1:], pd.Series(result.labels)
+    if not is_classifier(head):
+        counts = pd.Series({"all": len(y)})
+    possible, note = _possible_folds(n_folds, counts)
+    if note:
+        result.notes.append(note)
+    if possible:
+        kind = StratifiedKFold if is_classifier(head) else KFold
+        folds = list(kind(possible, shuffle=True, random_state=0).split(embeddings, y))
+        warn_of_copies(embeddings, folds, stacklevel=4)
+        result.folds = score_folds(head, embeddings, y, folds)
+
+
+def _possible_folds(n_folds: int, counts: pd.Series) -> tuple[int, str]:
+    """Return as many folds as the rarest label has images, and a note if these are fewer."""
     fewest = int(counts.min())
     if not n_folds or n_folds <= fewest:
-        return n_folds
-    said = f"{fewest} folds instead of {n_folds}: {counts.idxmin()!r} has {fewest} readable images"
+        return n_folds, ""
+    note = f"{fewest} folds instead of {n_folds}: {counts.idxmin()!r} has {fewest} readable images"
     if fewest < 2:
-        said, fewest = f"no cross-validation: {counts.idxmin()!r} has one readable image", 0
+        note, fewest = f"no cross-validation: {counts.idxmin()!r} has one readable image", 0
     if way_out(counts.index.tolist()):
-        said += ". If these are numbers to predict, use --task regression"
-    trained.notes.append(said)
-    return fewest
+        note += ". If these are numbers to predict, use --task regression"
+    return fewest, note
+
+
+def _score_splits(result: TrainingResult, embeddings: np.ndarray, y: np.ndarray, split: np.ndarray) -> None:
+    others = {name: split == name for name in sorted(set(split) - {"train"})}
+    divided = [(np.flatnonzero(split == "train"), np.flatnonzero(rows)) for rows in others.values()]
+    warn_of_copies(embeddings, divided, stacklevel=4, divided="a split")
+    scores = {}
+    for name, rows in others.items():
+        started = time.perf_counter()
+        found = score(result.model[1:], embeddings[rows], y[rows])
+        scores[name] = {**found, "seconds": time.perf_counter() - started}
+    result.splits = pd.DataFrame.from_dict(scores, orient="index")
+
+
+def _formatted(scores: pd.DataFrame) -> pd.DataFrame:
+    return scores.map("{:.3f}".format).assign(images=scores["images"].map("{:,}".format))
+
+
+def _score_labels(y: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    return {
+        "accuracy": float(accuracy_score(y, found)),
+        # balanced_accuracy_score would warn of labels that are predicted and not there.
+        "balanced_accuracy": float(recall_score(y, found, labels=np.unique(y), average="macro", zero_division=0)),
+        "macro_f1": float(f1_score(y, found, average="macro", zero_division=0)),
+    }
+
+
+def _score_numbers(y: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    return {
+        "r2": float(r2_score(y, found)) if len(y) > 1 else float("nan"),
+        "mae": float(mean_absolute_error(y, found)),
+        "rmse": float(root_mean_squared_error(y, found)),
+    }

@@ -174,7 +174,7 @@ def sample_interval(scores: SampleScores, held_out: HeldOut, level: float = 0.95
     degrees = min(sum(degrees for _, degrees in within), different)
     rows = np.mean([variance for variance, free in within if free]) if degrees else 0.0
     variance = max(means.var(ddof=1), rows)
-    low, high = fold_interval(means, held_out.share, level, variance=variance, degrees=degrees or None)
+    low, high = fold_interval(means, held_out.share, level, variance=variance, degrees_of_freedom=degrees or None)
     return Difference(float(means.mean()), low, high)
 
 

@@ -18,6 +18,7 @@ from ._bundle import GRAPH, HEAD, Bundle
 from ._columns import UNKNOWN
 
 _MISSING = ("nan", "None")
+_SHOWN = 3
 METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
 
 
@@ -122,6 +123,13 @@ def foreign_types(file: Path) -> list[str]:
     return [name for name in io.get_untrusted_types(file=file) if name not in TRUSTED]
 
 
+def few(names: Sequence[str]) -> str:
+    """Names, or of many how many they are and the first of them."""
+    if len(names) <= _SHOWN:
+        return ", ".join(names)
+    return f"{len(names)} types and functions ({', '.join(names[:_SHOWN])}, ...)"
+
+
 def load_head(file: Path) -> Any:
     """Read a head without running code of its own.
 
@@ -138,7 +146,7 @@ def load_head(file: Path) -> Any:
             "Install them with: pip install -r requirements.txt"
         ) from error
     if foreign := foreign_types(file):
-        raise BundleError(f"{file} holds {', '.join(foreign)}. Expected types of scikit-learn alone.")
+        raise BundleError(f"{file} holds {few(foreign)}. Expected types of scikit-learn alone.")
     head = io.load(file, trusted=list(TRUSTED))
     try:
         check_indices(head)

@@ -19,7 +19,7 @@ _CODE = {
         "print(f'{table[\"rows\"].sum():,} embeddings, {bad} of {len(table)} files damaged'); sys.exit(bad > 0)"
     ),
     "images": (
-        "from featx._image_folder import check_images, find_images;"
+        "from featx.images import check_images, find_images;"
         "files, _ = find_images(sys.argv[1:]); table = check_images(files[:16]); bad = table[~table['ok']];"
         "print(f'{len(files):,} files, {len(bad)} of the first {len(table)} unreadable', *bad['error'], sep='; ');"
         "sys.exit(len(bad) > 0)"

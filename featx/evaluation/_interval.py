@@ -9,7 +9,12 @@ from scipy.stats import t
 
 
 def fold_interval(
-    values: Any, test_share: float, level: float = 0.95, *, variance: float | None = None, degrees: int | None = None
+    values: Any,
+    test_share: float,
+    level: float = 0.95,
+    *,
+    variance: float | None = None,
+    degrees_of_freedom: int | None = None,
 ) -> tuple[float, float]:
     """Interval of a mean over folds or draws whose training rows overlap.
 
@@ -26,7 +31,7 @@ def fold_interval(
     level : float, default=0.95
     variance : float, default=None
         The variance s^2 of one fold's value, where more is known of it than the values show.
-    degrees : int, default=None
+    degrees_of_freedom : int, default=None
         The degrees of freedom of that variance; None is J - 1.
 
     Returns
@@ -46,5 +51,6 @@ def fold_interval(
     if n < 2:
         return np.nan, np.nan
     variance = values.var(ddof=1) if variance is None else variance
-    half = t.ppf((1 + level) / 2, degrees or n - 1) * np.sqrt(variance * (1 / n + test_share))
+    quantile = t.ppf((1 + level) / 2, n - 1 if degrees_of_freedom is None else degrees_of_freedom)
+    half = quantile * np.sqrt(variance * (1 / n + test_share))
     return float(values.mean() - half), float(values.mean() + half)

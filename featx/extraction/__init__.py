@@ -1,11 +1,10 @@
-"""Missing rows -> decoded, batched, encoded, stored, gathered."""
+"""Images -> embeddings: look up, and decode, batch, encode and store what is missing."""
 
-from featx.extraction._extract import Extraction, Options, extract
+from featx.extraction._extract import Extraction, Options
 from featx.extraction._failures import Failures
 from featx.extraction._progress import progress_bar
 from featx.extraction._rate import decode_some, decoding_rate, network_rate
-from featx.extraction._table import Table
-from featx.extraction._turns import encode_in_turns
+from featx.extraction._table import Table, encode_missing
 
 __all__ = [
     "Extraction",
@@ -14,8 +13,7 @@ __all__ = [
     "Table",
     "decode_some",
     "decoding_rate",
-    "encode_in_turns",
-    "extract",
+    "encode_missing",
     "network_rate",
     "progress_bar",
 ]

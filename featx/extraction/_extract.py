@@ -1,33 +1,35 @@
-"""The conductor: which rows are missing -> decode -> batch -> run -> put -> gather."""
+"""A column of images -> embeddings: digest -> look up -> decode -> encode -> store -> put in place."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from featx.encoders import EncoderSpec
-from featx.extraction._encode import CHANGED, Batch, encode_ahead, rest
+from featx.extraction._batches import CHANGED, Batch, encode_ahead, rest
 from featx.extraction._failures import Failures
 from featx.extraction._progress import progress_bar
-from featx.extraction._table import Table
-from featx.extraction._turns import encode_in_turns
+from featx.extraction._table import Table, encode_missing
 from featx.images import (
     DIGEST_BYTES,
     MAX_PIXELS,
     DigestMemo,
     ImageColumn,
     PixelPath,
+    UnreadFile,
     absolute,
-    digest_many,
+    digest_unread,
     is_missing,
     is_path,
+    read_in_parts,
 )
 from featx.store import Store
 
@@ -47,14 +49,19 @@ class Options:
     Attributes
     ----------
     runtime : str
+        As of `ImageEncoder`.
     device : str or sequence of str
+        As of `ImageEncoder`.
     batch_size : int or None
-        None is the runtime's own.
+        None is the runtime's default.
     on_error, on_missing : {"raise", "nan"}
+        As of `ImageEncoder`.
     max_pixels : int
+        As of `ImageEncoder`.
     n_threads : int
-        That read, decode and have their images encoded.
+        Threads that read, decode and have their images encoded.
     verbose : int
+        Whether a progress bar may be shown.
     """
 
     runtime: str = "auto"
@@ -69,7 +76,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What turns a column of images into embeddings: which layers of a network, where rows are kept, and how.
+    """What turns a column of images into embeddings: the layers of a network, a store, and options.
 
     Attributes
     ----------
@@ -87,217 +94,253 @@ class Extraction:
 
     @property
     def spec(self) -> EncoderSpec:
-        """The first layer's spec; name, weights, preprocessing and precision are all layers' own."""
+        """The first layer's spec; all layers share name, weights, preprocessing and precision."""
         return self.specs[0]
 
     def fingerprints(self) -> tuple[str, ...]:
         """Name each layer's rows in a store."""
         return tuple(spec.fingerprint() for spec in self.specs)
 
-    def embed(self, column: ImageColumn) -> np.ndarray:
-        """Embed images, as `extract` does: (n, sum of dims), float32."""
-        return extract(column, self.specs, self.store, self.options)
-
     def dims(self) -> tuple[int, ...]:
-        """Length of each layer's embedding; the network is built only if neither specs nor store tell."""
+        """Give the length of each layer's embedding; the network is built only if neither specs nor store know it."""
         table = Table(np.empty((0, DIGEST_BYTES), np.uint8), self.specs, self.store)
+        table.look_up()
         return table.dims() or self.runtime().dims
 
     def runtime(self) -> Runtime:
         """Load what runs the network, or find it loaded."""
-        return _runtime(self.specs, self.options)
+        # Imported here, so that a call whose rows are all known imports no runtime.
+        from featx.runtimes import get_runtime
+
+        options = self.options
+        return get_runtime(self.specs, options.runtime, options.device, options.n_threads)
+
+    def embed(self, column: ImageColumn) -> np.ndarray:
+        """Embed images, encoding only those that the store does not have.
+
+        A file is read once: its digest is of the bytes that are decoded.
+
+        Parameters
+        ----------
+        column : ImageColumn
+            The images.
+
+        Returns
+        -------
+        ndarray of shape (n, sum of dims), float32
+            Rows of unusable images are NaN where the options allow it.
+
+        Raises
+        ------
+        ImageReadError
+            If images are unusable and the options say "raise", or unreadable ones are plainly the rule; every good
+            row is in the store by then.
+        NonFiniteEmbeddingError
+            If the network gives NaN or infinite numbers, whatever the options say; the other rows are in the store.
+        """
+        started = time.perf_counter()
+        # One more than processors: it reads and decodes while the others wait for a disk, or for the GPU.
+        threads = ThreadPoolExecutor(self.options.n_threads + 1, thread_name_prefix="featx")
+        with threads as pool, ExitStack() as stack:
+            call = _Call(self, column, pool, stack)
+            embeddings = call.run()
+        n, failed = len(column), len(call.failures)
+        hits, seconds = n - call.encoded - failed, time.perf_counter() - started
+        logger.info("rows=%d hits=%d encoded=%d failed=%d seconds=%.3g", n, hits, call.encoded, failed, seconds)
+        call.failures.settle(stored=call.store is not None)
+        return embeddings
 
 
-def extract(column: ImageColumn, specs: Sequence[EncoderSpec], store: Store | None, options: Options) -> np.ndarray:
-    """Embed images, encoding only what the store does not know.
+@dataclass
+class _Part:
+    """Some rows of a column, digested.
 
-    Parameters
+    Attributes
     ----------
-    column : ImageColumn
-    specs : sequence of EncoderSpec
-        Layers of one network, in the order of the output's columns.
-    store : Store or None
-    options : Options
-
-    Returns
-    -------
-    ndarray of shape (n, sum of dims), float32
-        Rows of unusable images are NaN where the options say so.
-
-    Raises
-    ------
-    ImageErrors
-        If images are unusable and the options say "raise", or unreadable ones are plainly the rule; every good row
-        is in the store by then.
-    NonFiniteEmbeddingError
-        If the network gives NaN or infinite numbers, whatever the options say; so too the other rows.
+    positions : ndarray of shape (n,), int
+        The rows, in order.
+    keys : ndarray of shape (n, 16), uint8
+        Their digests.
+    contents : mapping of int to bytes
+        What was read of files, by their rows.
+    unread : int
+        How many files have yet to be read after this part.
     """
-    started = time.perf_counter()
-    failures = Failures(
-        column, options.on_error, options.on_missing, encoder=specs[0].name, precision=specs[0].precision
-    )
-    encoded = 0
-    # One more than processors: it reads and decodes while the others wait for a disk, or for the GPU.
-    with ThreadPoolExecutor(options.n_threads + 1, thread_name_prefix="featx") as pool:
-        rows, keys = _digest(column, failures, options, pool)
-        table = Table(keys, specs, store)
-        hits = int(table.counts()[table.known].sum())
-        if not table.known.all():
-            job = _Job(column, rows, table, specs, failures, options, pool)
-            encoded = job.encode_missing(hits)
-            failures.refuse_non_finite()
-    embeddings = _assemble(len(column), rows, table, failures, specs, options)
-    seconds = time.perf_counter() - started
-    failed = len(failures)
-    logger.info(
-        "rows=%d hits=%d encoded=%d failed=%d seconds=%.3g",
-        len(column),
-        len(column) - encoded - failed,
-        encoded,
-        failed,
-        seconds,
-    )
-    failures.settle(stored=table.stored)
-    return embeddings
+
+    positions: np.ndarray
+    keys: np.ndarray
+    contents: Mapping[int, bytes]
+    unread: int
 
 
-def _runtime(specs: Sequence[EncoderSpec], options: Options) -> Runtime:
-    # Here, so that a call whose rows are all known meets no runtime.
-    from featx.runtimes import get_runtime
+class _Call:
+    """One call of `Extraction.embed`."""
 
-    return get_runtime(specs, options.runtime, options.device, options.n_threads)
-
-
-def _digest(column: ImageColumn, failures: Failures, options: Options, pool: Executor) -> tuple[np.ndarray, np.ndarray]:
-    """Digest every row that is there: the positions of the readable ones, and their keys."""
-    memo = DigestMemo()
-    present = []
-    for i, source in enumerate(column.sources):
-        if is_missing(source):
-            failures.add_missing(i)
-        else:
-            present.append(i)
-    rows, keys = [np.empty(0, np.int64)], [np.empty((0, DIGEST_BYTES), np.uint8)]
-    for start in range(0, len(present), _DIGESTED_AT_ONCE):
-        part = present[start : start + _DIGESTED_AT_ONCE]
-        sources = [column.sources[i] for i in part]
-        digests, reasons = digest_many(sources, memo=memo, pool=pool, max_pixels=options.max_pixels)
-        for j, reason in reasons.items():
-            failures.add_error(part[j], reason)
-        readable = np.setdiff1d(np.arange(len(part)), list(reasons)) if reasons else slice(None)
-        rows.append(np.array(part)[readable])
-        keys.append(digests[readable])
-        failures.stop_if_the_rule(start + len(part))
-    return np.concatenate(rows), np.concatenate(keys)
-
-
-def _assemble(
-    n: int, rows: np.ndarray, table: Table, failures: Failures, specs: Sequence[EncoderSpec], options: Options
-) -> np.ndarray:
-    """Put the readable rows in their places; failed ones are NaN in every layer."""
-    gathered = table.gather()
-    if not len(failures) and n:
-        return gathered
-    dims = table.dims() or _runtime(specs, options).dims
-    embeddings = np.full((n, sum(dims)), np.nan, np.float32)
-    if gathered.shape[1]:
-        embeddings[rows] = gathered
-    embeddings[failures.positions()] = np.nan
-    return embeddings
-
-
-class _Job:
-    """The encoding of one call's missing images."""
-
-    def __init__(
-        self,
-        column: ImageColumn,
-        rows: np.ndarray,
-        table: Table,
-        specs: Sequence[EncoderSpec],
-        failures: Failures,
-        options: Options,
-        pool: Executor,
-    ):
+    def __init__(self, extraction: Extraction, column: ImageColumn, pool: Executor, stack: ExitStack):
+        options, spec = extraction.options, extraction.spec
+        self.failures = Failures(
+            column, options.on_error, options.on_missing, encoder=spec.name, precision=spec.precision
+        )
+        self.encoded = 0
+        self.store = extraction.store  # None, too, once it has failed
+        self._extraction = extraction
         self._column = column
-        self._rows = rows
-        self._table = table
-        self._specs = specs
-        self._failures = failures
-        self._options = options
         self._pool = pool
+        self._stack = stack  # closes the progress bar
+        self._bar: Any = None
         self._hits = self._seen = 0
 
-    def encode_missing(self, hits: int) -> int:
-        """Encode, a chunk and a turn at a time; returns how many images this process encoded."""
-        missing = np.count_nonzero(~self._table.known)
-        self._hits = hits
-        self._seen = hits + self._failures.n_errors
-        with progress_bar(missing, hits=hits, description=self._specs[0].name, verbose=self._options.verbose) as bar:
-            return encode_in_turns(
-                self._table,
-                lambda todo: self._encode(todo, bar),
-                bar,
-                check=lambda: self._failures.stop_if_the_rule(self._seen),
-            )
+    def run(self) -> np.ndarray:
+        """Embed part after part, each in its place."""
+        n, embeddings, dims = len(self._column), None, None
+        places: dict[bytes, int] = {}  # of what was embedded, where no store could give it back
+        for part in self._parts():
+            table = Table(part.keys, self._extraction.specs, self.store)
+            table.look_up()
+            self._hits += int(table.counts()[table.known].sum())
+            if embeddings is not None and dims and places:
+                _take_over(table, embeddings, places, dims)
+            if not table.known.all():
+                self._encode(part, table)
+            self.store, dims, rows = table.store, table.dims() or dims, table.gather()
+            if len(part.positions) == n and not len(self.failures):
+                embeddings = rows  # as they are: a warm call copies nothing more
+            elif rows.shape[1]:
+                if embeddings is None:
+                    embeddings = np.full((n, rows.shape[1]), np.nan, np.float32)
+                embeddings[part.positions] = rows
+            if part.unread and self.store is None:
+                known = np.flatnonzero(table.known)
+                places |= zip(table.keys_of(known), part.positions[table.first[known]].tolist(), strict=True)
+        self.failures.refuse_non_finite()
+        if embeddings is None:
+            embeddings = np.full((n, sum(dims or self._extraction.dims())), np.nan, np.float32)
+        if len(self.failures):
+            embeddings[self.failures.positions()] = np.nan  # in every layer
+        return embeddings
 
-    def _encode(self, images: np.ndarray, bar) -> int:
+    def _parts(self) -> Iterator[_Part]:
+        """Digest the rows that need no reading, then the files, as many at a time as memory should hold."""
+        memo, max_pixels = DigestMemo(), self._extraction.options.max_pixels
+        present = []
+        for i, source in enumerate(self._column.sources):
+            if is_missing(source):
+                self.failures.add_missing(i)
+            else:
+                present.append(i)
+        digests: dict[int, bytes] = {}
+        unread: list[UnreadFile] = []
+        for start in range(0, len(present), _DIGESTED_AT_ONCE):
+            some = {i: self._column.sources[i] for i in present[start : start + _DIGESTED_AT_ONCE]}
+            found, reasons, files = digest_unread(some, memo=memo, pool=self._pool, max_pixels=max_pixels)
+            digests |= found
+            unread += files
+            self._add_errors(reasons, start + len(some))
+        if digests:
+            yield _make_part(digests, {}, len(unread))
+        done = len(present) - len(unread)
+        for contents, digests, reasons in read_in_parts(unread, memo=memo, pool=self._pool):
+            done += len(digests) + len(reasons)
+            self._add_errors(reasons, done)
+            if digests:
+                yield _make_part(digests, contents, len(present) - done)
+
+    def _add_errors(self, reasons: Mapping[int, str], seen: int) -> None:
+        for position, reason in reasons.items():
+            self.failures.add_error(position, reason)
+        self.failures.stop_if_the_rule(seen)
+
+    def _encode(self, part: _Part, table: Table) -> None:
+        """Encode the images of a part that are missing from its table, chunk by chunk."""
+        missing = int(np.count_nonzero(~table.known))
+        self._seen = self._hits + self.encoded + self.failures.n_errors
+        if self._bar is None:
+            bar = progress_bar(
+                missing + part.unread,
+                hits=self._hits,
+                description=self._extraction.spec.name,
+                verbose=self._extraction.options.verbose,
+            )
+            self._bar = self._stack.enter_context(bar)
+        else:
+            self._bar.total = self._bar.n + missing + part.unread
+        self.encoded += encode_missing(
+            table,
+            lambda images: self._encode_chunk(part, table, images),
+            self._bar,
+            check=lambda: self.failures.stop_if_the_rule(self._seen),
+        )
+
+    def _encode_chunk(self, part: _Part, table: Table, images: np.ndarray) -> int:
         """Encode these distinct images, and store what was done even if interrupted."""
-        runtime = _runtime(self._specs, self._options)
+        runtime = self._extraction.runtime()
         started = time.perf_counter()
         done: list[int] = []
-        batches = self._batches(images, runtime)
+        batches = self._batches(part, table, images, runtime)
         try:
             for batch in batches:
-                done += self._take(images, batch, runtime.dims)
-                bar.set_postfix(hits=self._hits, errors=self._failures.n_errors, refresh=False)
-                bar.update(len(batch.positions) + len(batch.reasons))
+                done += self._take(part, table, images, batch, runtime.dims)
+                self._bar.set_postfix(hits=self._hits, errors=self.failures.n_errors, refresh=False)
+                self._bar.update(len(batch.positions) + len(batch.reasons))
         except BaseException as error:
             for batch in rest(batches, error):
-                done += self._take(images, batch, runtime.dims)
+                done += self._take(part, table, images, batch, runtime.dims)
             raise
         finally:
-            seconds = time.perf_counter() - started
-            meta = {"runtime": runtime.name, "device": runtime.device, "seconds": round(seconds, 4)}
-            self._table.put(np.array(done, np.int64), meta)
+            seconds = round(time.perf_counter() - started, 4)
+            meta = {"runtime": runtime.name, "device": runtime.device, "seconds": seconds}
+            table.put(np.array(done, np.int64), meta)
         return len(done)
 
-    def _take(self, images: np.ndarray, batch: Batch, dims: Sequence[int]) -> list[int]:
-        """Put a batch's rows into the table; returns which images they are of."""
-        for j, reason in batch.reasons.items():
-            self._fail(images[j], reason)
-        self._seen += len(batch.positions) + len(batch.reasons)
-        if batch.rows is None:
-            return []
-        encoded, rows = images[batch.positions], batch.rows
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            for image in encoded[~finite]:
-                for position in self._rows[self._table.rows_of(image)]:
-                    self._failures.add_non_finite(int(position))
-            encoded, rows = encoded[finite], rows[finite]
-        self._table.add(encoded, rows, dims)
-        return encoded.tolist()
-
-    def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[Batch]:
-        """The images through the threads; few images are spread over all of them."""
-        options = self._options
-        limit = options.batch_size or runtime.batch_size
-        batch_size = min(limit, -(-len(images) // options.n_threads))
-        positions = self._rows[self._table.first[images]]
+    def _batches(self, part: _Part, table: Table, images: np.ndarray, runtime: Runtime) -> Generator[Batch, None, None]:
+        """Send the images through the threads; a few images are spread over all of them."""
+        options, spec = self._extraction.options, self._extraction.spec
+        batch_size = min(options.batch_size or runtime.batch_size, -(-len(images) // options.n_threads))
+        positions = part.positions[table.first[images]].tolist()
+        sources = [
+            (part.contents[i], None) if i in part.contents else (self._column.sources[i], key)
+            for i, key in zip(positions, table.keys_of(images), strict=True)
+        ]
         return encode_ahead(
-            [(self._column.sources[i], key) for i, key in zip(positions, self._table.keys_of(images), strict=True)],
+            sources,
             partial(runtime.run, alone=batch_size == len(images)),
-            path=PixelPath(self._specs[0].preprocess, self._specs[0].decode, options.max_pixels),
+            path=PixelPath(spec.preprocess, spec.decode, options.max_pixels),
             batch_size=batch_size,
             pool=self._pool,
             ahead=options.n_threads + _BATCHES_AHEAD,
         )
 
-    def _fail(self, image: int, reason: str) -> None:
-        rows = self._rows[self._table.rows_of(image)]
-        for position in rows:
-            self._failures.add_error(int(position), reason)
-        if reason is CHANGED:
-            sources = [self._column.sources[i] for i in rows]
-            DigestMemo().forget([absolute(source) for source in sources if is_path(source)])
+    def _take(self, part: _Part, table: Table, images: np.ndarray, batch: Batch, dims: Sequence[int]) -> list[int]:
+        """Put a batch's rows into the table; return the images that they are of."""
+        self._seen += len(batch.positions) + len(batch.reasons)
+        for j, reason in batch.reasons.items():
+            positions = part.positions[table.rows_of(images[j])].tolist()
+            for position in positions:
+                self.failures.add_error(position, reason)
+            if reason is CHANGED:
+                sources = [self._column.sources[i] for i in positions]
+                DigestMemo().forget([absolute(source) for source in sources if is_path(source)])
+        if batch.rows is None:
+            return []
+        encoded, rows = images[batch.positions], batch.rows
+        finite = np.isfinite(rows).all(axis=1)
+        for image in encoded[~finite]:
+            for position in part.positions[table.rows_of(image)].tolist():
+                self.failures.add_non_finite(position)
+        table.add(encoded[finite], rows[finite], dims)
+        return encoded[finite].tolist()
+
+
+def _make_part(digests: Mapping[int, bytes], contents: Mapping[int, bytes], unread: int) -> _Part:
+    positions = sorted(digests)
+    keys = b"".join(digests[i] for i in positions)
+    return _Part(np.array(positions), np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES), contents, unread)
+
+
+def _take_over(table: Table, embeddings: np.ndarray, places: Mapping[bytes, int], dims: Sequence[int]) -> None:
+    """Add what earlier parts embedded of the same content."""
+    missing = np.flatnonzero(~table.known)
+    found = [places.get(key, -1) for key in table.keys_of(missing)]
+    again = np.array(found, np.int64) >= 0
+    if again.any():
+        table.add(missing[again], embeddings[np.array(found)[again]], dims)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from featx._warn_once import warn_once
+from featx._warnings import warn_once
 from featx.exceptions import (
-    ImageErrors,
+    ImageReadError,
     ImageWarning,
     NonFiniteEmbeddingError,
     are_the_rule,
@@ -54,7 +54,7 @@ class Failures:
         return len(self._errors)
 
     def positions(self) -> list[int]:
-        """The bad rows, in order."""
+        """List the bad rows, in order."""
         return sorted([*self._errors, *self._missing])
 
     def add_error(self, position: int, reason: str) -> None:
@@ -71,7 +71,7 @@ class Failures:
 
         Raises
         ------
-        ImageErrors
+        ImageReadError
             If errors raise and more than 5 % of the rows seen, at least 200, are bad.
         NonFiniteEmbeddingError
             If the network gave such numbers for more than 5 % of the rows seen, at least 200.
@@ -81,7 +81,7 @@ class Failures:
         if len(self._non_finite) > _RULE_SHARE * seen:
             self.refuse_non_finite()
         if self._on_error == "raise" and self.n_errors > _RULE_SHARE * seen:
-            raise ImageErrors(self._rows(self._errors), len(self._column), None, stopped_after=seen)
+            raise ImageReadError(self._rows(self._errors), len(self._column), None, stopped_after=seen)
 
     def refuse_non_finite(self) -> None:
         """Raise for rows that the network gave no numbers for, whatever the policies say.
@@ -105,7 +105,7 @@ class Failures:
 
         Raises
         ------
-        ImageErrors
+        ImageReadError
             If there are rows whose policy is "raise", or unreadable ones are plainly the rule.
         """
         raising = (self._errors if self._on_error == "raise" else {}) | (
@@ -113,16 +113,15 @@ class Failures:
         )
         n, present = len(self._column), len(self._column) - len(self._missing)
         if raising:
-            raise ImageErrors(self._rows(raising), n, n - len(self) if stored else None)
+            raise ImageReadError(self._rows(raising), n, n - len(self) if stored else None)
         if are_the_rule(self.n_errors, present):
-            raise ImageErrors(self._rows(self._errors), n, None, stopped_after=n)
+            raise ImageReadError(self._rows(self._errors), n, None, stopped_after=n)
         if len(self):
             rows = self._rows(self._errors | self._missing)
             warn_once(
                 "\n".join([f"{len(rows):,} of {n:,} images became NaN rows:", *list_rows(rows)]),
                 ImageWarning,
                 {self._name(source, reason) for _, _, source, reason in rows},
-                stacklevel=5,
             )
 
     def _rows(self, reasons: dict[int, str]) -> list[tuple[int, Any, Any, str]]:
@@ -130,5 +129,5 @@ class Failures:
         return [(i, column.label(i), column.sources[i], reasons[i]) for i in sorted(reasons)]
 
     def _name(self, source: Any, reason: str) -> tuple:
-        """What tells a bad row from another in a later call; a missing one has nothing but how many there are."""
+        """Identify a bad row across calls; missing ones are known only by their number."""
         return describe(source), reason, len(self._missing) if is_missing(source) else None

@@ -84,7 +84,7 @@ def network_rate(runtime: Runtime, pixels: np.ndarray, n_threads: int) -> float:
 
 
 def _reader(spec: EncoderSpec, images: Any, n: int) -> tuple[Callable[[Any], np.ndarray | None], list[Any]]:
-    """What reads one source, and up to n sources."""
+    """Make a function that reads one source, and choose up to n sources."""
     column = as_column(images)
     chosen = np.unique(np.linspace(0, len(column) - 1, n).round().astype(int)) if len(column) else []
     pixel_path = PixelPath(spec.preprocess, spec.decode)

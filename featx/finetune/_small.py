@@ -1,30 +1,37 @@
-"""A small network with random weights: a source model to train oneself."""
+"""A small network with random weights, to train a source model from scratch."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from featx.encoders import Encoder
 from featx.exceptions import ParameterError
 from featx.images import Preprocess
 
+if TYPE_CHECKING:
+    import torch
+
 
 def small_encoder(size: int = 28, channels: int = 32, random_state: int = 0) -> Encoder:
     """Build a small convolutional network with random weights, for small images.
 
-    Six 3 x 3 convolutions with batch normalisation and ReLU, two each of `channels`, twice and four times as many, the
-    third and the fifth of half the resolution; then their mean over the image. ``unfreeze=`` counts each as a block.
-    0.3 million weights by default.
+    It has six 3 x 3 convolutions with batch normalization and ReLU, two each of `channels`, twice and four times as
+    many; the third and the fifth halve the resolution. Their mean over the image is the embedding. ``unfreeze=`` counts
+    each convolution as a block. It has 0.3 million weights by default.
 
     Parameters
     ----------
     size : int, default=28
         Side of the images, which are squashed to it; 8 or more.
     channels : int, default=32
+        Channels of the first two convolutions.
     random_state : int, default=0
+        Seeds the weights.
 
     Returns
     -------
     Encoder
-        To be trained by ``FineTuneClassifier(encoder, unfreeze="all", train_norms=True)``.
+        To be trained by ``FineTuneClassifier(encoder, unfreeze="all", train_batch_norm=True)``.
 
     Raises
     ------
@@ -47,7 +54,7 @@ def small_encoder(size: int = 28, channels: int = 32, random_state: int = 0) -> 
     widths = [3, channels, 2 * channels, 4 * channels]
     blocks = [_block(widths[i], widths[i + 1], stride=1 if i == 0 else 2) for i in range(3)]
     network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    generator = torch.Generator().manual_seed(random_state)  # its own: another thread may be training
+    generator = torch.Generator().manual_seed(random_state)  # another thread may be training with the shared one
     for node in network.modules():
         if isinstance(node, nn.Conv2d):
             nn.init.kaiming_uniform_(node.weight, a=5**0.5, generator=generator)  # as torch does
@@ -55,10 +62,10 @@ def small_encoder(size: int = 28, channels: int = 32, random_state: int = 0) -> 
     return Encoder.from_module(network, preprocess=preprocess, name=f"small{size}")
 
 
-def _block(inputs: int, outputs: int, stride: int):
+def _block(inputs: int, outputs: int, stride: int) -> torch.nn.Sequential:
     from torch import nn
 
-    layers = []
+    layers: list[nn.Module] = []
     for width, step in ((inputs, stride), (outputs, 1)):
         convolution = nn.utils.skip_init(nn.Conv2d, width, outputs, 3, step, 1, bias=False)
         layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]

@@ -1,14 +1,24 @@
 """Image sources -> bytes -> uint8 pixels; knows no encoders and no store."""
 
 from featx.images._accept import ImageColumn, as_column, is_missing
+from featx.images._check import BLANK, check_images, note_on
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
-from featx.images._formats import identify
+from featx.images._files import find_images, list_images, warn_left_out
+from featx.images._folder import read_image_folder
 from featx.images._memo import DigestMemo
-from featx.images._note import BLANK, note_on
-from featx.images._pixel_path import PixelPath
+from featx.images._pillow import identify
 from featx.images._preprocess import FITS, Preprocess
 from featx.images._read import is_path, read_file, to_pixels
-from featx.images._source import DIGEST_BYTES, absolute, digest_many, load
+from featx.images._source import (
+    DIGEST_BYTES,
+    PixelPath,
+    UnreadFile,
+    absolute,
+    digest_many,
+    digest_unread,
+    load,
+    read_in_parts,
+)
 
 __all__ = [
     "BLANK",
@@ -21,15 +31,23 @@ __all__ = [
     "ImageColumn",
     "PixelPath",
     "Preprocess",
+    "UnreadFile",
     "absolute",
     "as_column",
+    "check_images",
     "digest_many",
+    "digest_unread",
+    "find_images",
     "identify",
     "is_missing",
     "is_path",
+    "list_images",
     "load",
     "note_on",
     "open_header",
     "read_file",
+    "read_image_folder",
+    "read_in_parts",
     "to_pixels",
+    "warn_left_out",
 ]

@@ -50,7 +50,7 @@ class ImageColumn:
         return position if self.index is None else self.index[position]
 
 
-def as_column(images: object) -> ImageColumn:
+def as_column(images: Any) -> ImageColumn:
     """Read any accepted container of images.
 
     Parameters

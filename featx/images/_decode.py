@@ -26,9 +26,18 @@ import threading
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
 
-from ._formats import FORMATS, as_shipped, identify, open_plugin
 from ._jpeg import load_jpeg
-from ._limits import MAX_PIXELS, DecodeError, check_size, room_for, unlimited
+from ._pillow import (
+    FORMATS,
+    MAX_PIXELS,
+    DecodeError,
+    as_shipped,
+    check_size,
+    identify,
+    open_plugin,
+    room_for,
+    unlimited,
+)
 from ._tiff import mend_loaded, open_tiff
 from ._transparency import lay_on_plain, load_png
 
@@ -110,7 +119,7 @@ def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def _unread(image: Image.Image) -> bytes | None:
-    """The file of a PIL image, if that is what it still is."""
+    """Find the file of a PIL image, if the image is still the file's content."""
     if not isinstance(image, _TOLD_BY_THE_FILE) or not image.tile or image.tell() != 0:
         return None
     if getattr(image, "decoderconfig", ()):  # a draft, at a fraction of the size

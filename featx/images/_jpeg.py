@@ -17,7 +17,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, JpegImagePlugin
 
-from ._limits import DecodeError
+from ._pillow import DecodeError
 
 # For Pillow's modes, simplejpeg's; and how Pillow is told of it.
 _COLORS = {"L": "GRAY", "RGB": "RGBX", "CMYK": "CMYK"}

@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from .._validate import check_choice, check_integer
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -70,12 +73,12 @@ class Preprocess:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        size = _positive("size", self.size)
-        resize = size if self.resize is None else _positive("resize", self.resize)
+        size = check_integer("size", self.size)
+        resize = size if self.resize is None else check_integer("resize", self.resize)
         if resize < size:
             raise ValueError(f"Got resize={resize} below size={size}; expected resize >= size.")
-        _one_of("fit", self.fit, FITS)
-        _one_of("interpolation", self.interpolation, tuple(_INTERPOLATIONS))
+        check_choice("fit", self.fit, FITS)
+        check_choice("interpolation", self.interpolation, tuple(_INTERPOLATIONS))
         object.__setattr__(self, "size", size)
         # Two ways to say one thing must be equal.
         object.__setattr__(self, "resize", resize if self.fit != "pad" and resize > size else None)
@@ -100,7 +103,7 @@ class Preprocess:
         return np.asarray(image.resize((self.size, self.size), resample, box=self.box(*image.size)))
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """The part of the image that is used: left, upper, right, lower, in pixels of the image."""
+        """Give the part of the image that is used: left, upper, right, lower, in pixels of the image."""
         if self.fit == "pad":
             return 0.0, 0.0, float(width), float(height)
         sides = (width, height) if self.fit == "squash" else (min(width, height),) * 2
@@ -116,23 +119,12 @@ class Preprocess:
         return background
 
 
-def _positive(name: str, value: object) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"Got {name}={value!r}; expected a positive integer number of pixels.")
-    return int(value)
-
-
-def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"Got {name}={value!r}; expected one of {', '.join(map(repr, choices))}.")
-
-
-def _three(name: str, values: object, fits: Callable[[float], bool], range_: str) -> tuple[float, float, float]:
+def _three(name: str, values: Any, fits: Callable[[float], bool], range_: str) -> tuple[float, float, float]:
     expected = f"expected 3 finite numbers {range_}, where 1 is white"
     try:
-        numbers = tuple(float(value) for value in values)
+        numbers = [float(value) for value in values]
     except (TypeError, ValueError):
         raise ValueError(f"Got {name}={values!r}; {expected}.") from None
     if len(numbers) != 3 or not all(map(fits, numbers)):
-        raise ValueError(f"Got {name}={numbers}; {expected}.")
-    return numbers
+        raise ValueError(f"Got {name}={tuple(numbers)}; {expected}.")
+    return numbers[0], numbers[1], numbers[2]

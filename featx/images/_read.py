@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,8 @@ from ._tensor import array_of, is_tensor
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
 
 
-def is_path(source: object) -> bool:
+def is_path(source: object) -> TypeGuard[str | Path]:
+    """Whether a source is the path of a file."""
     return isinstance(source, str | Path)
 
 

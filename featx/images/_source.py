@@ -1,12 +1,13 @@
-"""One image source (path, bytes, PIL image, uint8 array) -> its digest, and its RGB pixels."""
+"""One image source (path, bytes, PIL image, uint8 array) -> its digest, and the pixels that an encoder takes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,19 @@ from PIL import Image
 
 from featx.images._decode import MAX_PIXELS, DecodeError
 from featx.images._memo import DigestMemo, pack_stat
+from featx.images._preprocess import Preprocess
 from featx.images._read import is_path, read_file, stat_file, to_pixels
 
 DIGEST_BYTES = 16
 # The memo's transactions take 2 ms: so few and small files are sooner hashed again.
 _FEW = 8
 _SMALL = 2_000_000
+# What is read at once and held until it is encoded.
+_PART_FILES = 4096
+_PART_BYTES = 64_000_000
+# A JPEG is decoded at a fraction of its size only where this many times the pixels that are needed are left:
+# with 2, embeddings move by 2 to 3 % (relative L2), with 1 by a multiple of that.
+_SPARE = 2
 _FILE_TAG = b"featx:file:1\0"
 _PIXELS_TAG = b"featx:pixels:1\0"
 
@@ -37,7 +45,7 @@ def digest_pixels(image: Image.Image) -> bytes:
 
 
 def absolute(path: str | Path) -> str:
-    """The path from the root, not normalised: it only has to name the same file every time."""
+    """Make a path absolute, not normalized: it only has to name the same file every time."""
     text = os.fspath(path)
     return text if os.path.isabs(text) else os.path.join(os.getcwd(), text)
 
@@ -78,19 +86,182 @@ def load(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = No
     return digest_file(data) if isinstance(data, bytes) else digest_pixels(image), image
 
 
-def digest_many(
-    sources: Sequence[object], *, memo: DigestMemo, pool: Executor, max_pixels: int = MAX_PIXELS
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Digest many sources; files that have not changed since they were last hashed are not read.
+@dataclass(frozen=True)
+class PixelPath:
+    """How a source becomes pixels.
 
     Parameters
     ----------
-    sources : sequence
-    memo : DigestMemo
-        What is known of files already; new digests are recorded there.
-    pool : concurrent.futures.Executor
-        Threads that read and hash what the memo does not know.
+    preprocess : Preprocess
+    decode : {"exact", "fast"}, default="exact"
+        ``"fast"`` decodes a JPEG at 1/2, 1/4 or 1/8 of its size where that leaves
+        twice the pixels that are needed: libjpeg's inverse cosine transform then
+        works on fewer coefficients. All else is as in ``"exact"``.
     max_pixels : int, default=89_000_000
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from featx.images import PixelPath, Preprocess
+    >>> digest, pixels = PixelPath(Preprocess(size=8))(np.zeros((20, 30), "uint8"))
+    >>> pixels.shape
+    (8, 8, 3)
+    """
+
+    preprocess: Preprocess
+    decode: str = "exact"
+    max_pixels: int = MAX_PIXELS
+
+    def __call__(self, source: object) -> tuple[bytes, np.ndarray]:
+        """Digest and uint8 pixels (size, size, 3) of a source.
+
+        Raises
+        ------
+        DecodeError
+            With the reason why the source cannot be used.
+        """
+        digest, image = load(source, self.max_pixels, self.at_least)
+        return digest, self.preprocess(image)
+
+    def pixels(self, source: object) -> np.ndarray:
+        """Only the pixels, where the digest is known."""
+        return self.preprocess(to_pixels(source, self.max_pixels, self.at_least))
+
+    @property
+    def at_least(self) -> int | None:
+        """Pixels that a side of a JPEG keeps; None: all."""
+        needed = self.preprocess.resize or self.preprocess.size
+        return _SPARE * needed if self.decode == "fast" else None
+
+
+@dataclass(frozen=True)
+class UnreadFile:
+    """A file whose digest only its content can give.
+
+    Attributes
+    ----------
+    position : int
+        The source's.
+    path : str
+        From the root.
+    status : os.stat_result
+        Taken before it is read.
+    since : int
+        Nanoseconds of the clock before that.
+    """
+
+    position: int
+    path: str
+    status: os.stat_result
+    since: int
+
+
+def digest_unread(
+    sources: Mapping[int, object], *, memo: DigestMemo, pool: Executor, max_pixels: int = MAX_PIXELS
+) -> tuple[dict[int, bytes], dict[int, str], list[UnreadFile]]:
+    """Digest what is in memory, and those files that have not changed since they were last read; read none.
+
+    Parameters
+    ----------
+    sources : mapping of int to object
+        Position -> a path, bytes, a PIL image, an array or a tensor.
+    memo : DigestMemo
+        What is known of files already.
+    pool : concurrent.futures.Executor
+        Threads that hash what is in memory.
+    max_pixels : int, default=89_000_000
+        Larger images are refused before they are decoded.
+
+    Returns
+    -------
+    digests : dict of int to bytes
+        Position -> digest.
+    reasons : dict of int to str
+        Position -> why that source cannot be used.
+    unread : list of UnreadFile
+        The other files, for `read_in_parts`.
+    """
+    since = time.time_ns()
+    digests: dict[int, bytes] = {}
+    reasons: dict[int, str] = {}
+    files, others = [], []
+    for i, source in sources.items():
+        if not isinstance(source, str | Path):
+            others.append(i)
+            continue
+        try:
+            status = stat_file(source)
+            files.append(UnreadFile(i, absolute(source), status, since))
+        except DecodeError as error:
+            reasons[i] = str(error)
+    known = memo.lookup([file.path for file in files]) if _worth_it(files) else {}
+    unread = []
+    for file in files:
+        state, digest = known.get(file.path, (b"", b""))
+        if state == pack_stat(file.status):
+            digests[file.position] = digest
+        else:
+            unread.append(file)
+    for i, result in zip(others, pool.map(lambda i: _hash_source(sources[i], max_pixels), others), strict=True):
+        if isinstance(result, str):
+            reasons[i] = result
+        else:
+            digests[i] = result
+    return digests, reasons, unread
+
+
+def read_in_parts(
+    files: Sequence[UnreadFile], *, memo: DigestMemo, pool: Executor
+) -> Iterator[tuple[dict[int, bytes], dict[int, bytes], dict[int, str]]]:
+    """Read files and digest them, each once, and as many at a time as memory should hold.
+
+    Parameters
+    ----------
+    files : sequence of UnreadFile
+        Those that `digest_unread` left.
+    memo : DigestMemo
+        The new digests are recorded there.
+    pool : concurrent.futures.Executor
+        Threads that read.
+
+    Yields
+    ------
+    contents : dict of int to bytes
+        Position -> what was read.
+    digests : dict of int to bytes
+        Position -> digest of exactly that.
+    reasons : dict of int to str
+        Position -> why a file cannot be used.
+    """
+    start = 0
+    while start < len(files):
+        end, size = start, 0
+        while end < len(files) and end - start < _PART_FILES and (size == 0 or size < _PART_BYTES):
+            size += files[end].status.st_size
+            end += 1
+        part = files[start:end]
+        contents, digests, reasons = {}, {}, {}
+        for file, (content, digest) in zip(part, pool.map(_read_and_hash, part), strict=True):
+            if isinstance(digest, str):
+                reasons[file.position] = digest
+            else:
+                contents[file.position], digests[file.position] = content, digest
+        if _worth_it(files):
+            fresh = [(file.path, file.status, digests[file.position]) for file in part if file.position in digests]
+            memo.record(fresh, part[0].since)
+        yield contents, digests, reasons
+        start = end
+
+
+def digest_many(
+    sources: Sequence[object], *, memo: DigestMemo, pool: Executor, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Digest many sources; files that have not changed since they were last read are not read again.
+
+    Parameters
+    ----------
+    sources, memo, pool, max_pixels
+        As for `digest_unread`.
 
     Returns
     -------
@@ -99,50 +270,25 @@ def digest_many(
     reasons : dict of int to str
         Position -> why that source cannot be used.
     """
-    results = _digest_files(sources, memo, pool)
-    others = [i for i, source in enumerate(sources) if not is_path(source)]
-    results |= zip(others, pool.map(lambda i: _hash_source(sources[i], max_pixels), others), strict=True)
-    reasons = {i: result for i, result in sorted(results.items()) if isinstance(result, str)}
-    keys = b"".join(bytes(DIGEST_BYTES) if i in reasons else results[i] for i in range(len(sources)))
-    return np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES), reasons
+    digests, reasons, unread = digest_unread(dict(enumerate(sources)), memo=memo, pool=pool, max_pixels=max_pixels)
+    for _, fresh, failed in read_in_parts(unread, memo=memo, pool=pool):
+        digests |= fresh
+        reasons |= failed
+    keys = b"".join(digests.get(i, bytes(DIGEST_BYTES)) for i in range(len(sources)))
+    return np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES), dict(sorted(reasons.items()))
 
 
-def _digest_files(sources: Sequence[object], memo: DigestMemo, pool: Executor) -> dict[int, bytes | str]:
-    """Digest those sources that are paths; a str is a reason."""
-    since = time.time_ns()
-    results: dict[int, bytes | str] = {}
-    files = []
-    for i, source in enumerate(sources):
-        if not is_path(source):
-            continue
-        try:
-            status = stat_file(source)
-            files.append((i, absolute(source), status))
-        except DecodeError as error:
-            results[i] = str(error)
-
-    worth_it = len(files) > _FEW or sum(status.st_size for _, _, status in files) > _SMALL
-    known = memo.lookup([path for _, path, _ in files]) if worth_it else {}
-    unknown = []
-    for i, path, status in files:
-        state, digest = known.get(path, (b"", b""))
-        if state == pack_stat(status):
-            results[i] = digest
-        else:
-            unknown.append((i, path, status))
-
-    results |= zip((i for i, _, _ in unknown), pool.map(_hash_file, [path for _, path, _ in unknown]), strict=True)
-    fresh = [(path, status, results[i]) for i, path, status in unknown if isinstance(results[i], bytes)]
-    if worth_it:
-        memo.record(fresh, since)
-    return results
+def _worth_it(files: Sequence[UnreadFile]) -> bool:
+    """Whether a transaction of the memo costs less than to read and hash these files."""
+    return len(files) > _FEW or sum(file.status.st_size for file in files) > _SMALL
 
 
-def _hash_file(path: str) -> bytes | str:
+def _read_and_hash(file: UnreadFile) -> tuple[bytes, bytes | str]:
     try:
-        return digest_file(read_file(path))
+        content = read_file(file.path)
     except DecodeError as error:
-        return str(error)
+        return b"", str(error)
+    return content, digest_file(content)
 
 
 def _hash_source(source: object, max_pixels: int) -> bytes | str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from ._limits import DecodeError, room_for
+from ._pillow import DecodeError, room_for
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLORS = 254, 255, 256, 257, 258, 259, 262
 _FILL_ORDER, _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 266, 273, 274, 277, 278, 279, 284
@@ -143,7 +143,7 @@ def _choose(data: bytes, first: Any) -> Any:
 
 
 def _pages(data: bytes, first: Any) -> Iterator[Any]:
-    """The first page, those that follow it if it is a reduced one, and those below each."""
+    """Yield the first page, those that follow it if it is a reduced one, and those below each."""
     offsets = [first.offset]
     seen: set[int] = set()
     while offsets and len(seen) < _MOST_PAGES:
@@ -196,7 +196,7 @@ def _bits(page: Any) -> tuple[int, ...]:
 
 
 def _alpha(page: Any) -> str:
-    """What the sample behind the colors is, as in Pillow's modes: a is premultiplied, A is not, X is none."""
+    """Name the sample behind the colors as Pillow's modes do: a is premultiplied, A is not, X is none."""
     extra = _n_samples(page) - _N_COLORS[_number(page, _COLORS, 0)]
     default = 2 if extra == 1 and _number(page, _COLORS, 0) == 2 else 0
     return {1: "a", 2: "A", 999: "A"}.get(_number(page, _EXTRA, default), "X") if extra > 0 else ""
@@ -297,7 +297,7 @@ class _Page(Image.Image):
 
 
 def _read_samples(data: bytes, page: Any, kept: int) -> np.ndarray:
-    """Samples of the first bands as 8 bits, or a palette's colors: (height, width, bands)."""
+    """Read the first bands as 8 bits, or a palette's colors: (height, width, bands)."""
     width, height = _number(page, _WIDTH, 0), _number(page, _HEIGHT, 0)
     bits, samples, colors = _bits(page)[0], _n_samples(page), _number(page, _COLORS, 0)
     planes = samples if _number(page, _PLANAR) == 2 else 1
@@ -367,7 +367,13 @@ def _as_bytes(data: bytes, page: Any, plane: int, planes: int, row: int, tile_ro
 
     tiled = _TILES in page
     height = _number(page, _HEIGHT, 0)
-    entries = {_WIDTH: (row,), _HEIGHT: (height,), _BITS: (8,), _COLORS: (1,), _SAMPLES: (1,)}
+    entries: dict[int, tuple[int, ...]] = {
+        _WIDTH: (row,),
+        _HEIGHT: (height,),
+        _BITS: (8,),
+        _COLORS: (1,),
+        _SAMPLES: (1,),
+    }
     entries |= {_COMPRESSION: (_number(page, _COMPRESSION),), _FILL_ORDER: (_number(page, _FILL_ORDER),)}
     if tiled:
         entries |= {_TILE_WIDTH: (tile_row,), _TILE_HEIGHT: (_number(page, _TILE_HEIGHT),)}

@@ -79,7 +79,7 @@ def _load_rgb16(image: PngImagePlugin.PngImageFile, data: bytes, color: tuple[in
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:
-    """The image with an alpha where its format has another way to say what is transparent."""
+    """Add an alpha band if the image's format marks what is transparent in another way."""
     color = image.info.get("transparency")
     if image.mode.startswith("I;16"):
         values = np.asarray(image)

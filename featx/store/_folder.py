@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from featx._warnings import warn
 from featx.exceptions import ParameterError, StoreWarning
 from featx.store._index import Index, as_strings
 from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedSegmentError, Segment, write_segment
 
 _MERGE_FILES = 64
 _SMALL_ROWS = 1024
-# Bounds the memory of one merge; the next turn goes on.
+# Bounds the memory of one merge; the next holder of the lock goes on.
 _MERGED_AT_ONCE = 2 * _MERGE_FILES
 # A folder that is merged faster than it is read costs an encoding, not a hang.
 _LISTINGS = 5
@@ -131,10 +131,9 @@ class Folder:
     def _skip(self, name: str, reason: str) -> None:
         if name not in self._skipped:
             self._skipped.add(name)
-            warnings.warn(
+            warn(
                 f"A damaged segment is skipped and its rows are encoded again: {self.path / name}: {reason}.",
                 StoreWarning,
-                stacklevel=4,
             )
 
     def put(self, keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, object]) -> None:
@@ -148,7 +147,7 @@ class Folder:
     def tidy(self) -> None:
         """Move damaged segments aside, merge small ones, remove what killed writers left.
 
-        Only for the holder of the turn.
+        Only for the holder of the lock.
         """
         with self._lock:
             self._sweep()

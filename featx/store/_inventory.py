@@ -21,12 +21,12 @@ from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedS
 if TYPE_CHECKING:
     import pandas as pd
 
-CARD = "encoder.json"
+ENCODER_FILE = "encoder.json"
 LOCK = "turn.lock"
 NAME_LENGTH = 32
 _FOLDER_NAME = re.compile(rf"[0-9a-f]{{{NAME_LENGTH}}}")
 _FILE_NAME = re.compile(
-    rf"{re.escape(CARD)}|{re.escape(LOCK)}|{TEMPORARY_NAME.pattern}|{SEGMENT_NAME.pattern}({re.escape(DAMAGED)})?"
+    rf"{re.escape(ENCODER_FILE)}|{re.escape(LOCK)}|{TEMPORARY_NAME.pattern}|{SEGMENT_NAME.pattern}({re.escape(DAMAGED)})?"
 )
 _PREFIX = 8
 _INFO = ["encoder", "fingerprint", "rows", "unique_rows", "segments", "bytes", "last_used"]
@@ -58,7 +58,7 @@ def clear(location: Path, encoder: str | None) -> int:
     paths = folders(location)
     chosen = [path for path in paths if encoder is None or _is_by(path, encoder)]
     if encoder is not None and not chosen:
-        names = {read_card(path).get("name", path.name) for path in paths}
+        names = {read_encoder(path).get("name", path.name) for path in paths}
         raise UnknownNameError("encoder in this store", encoder, sorted(names))
     try:
         return sum(map(_remove, chosen))
@@ -72,35 +72,35 @@ def total_bytes(location: Path) -> int:
 
 
 def folders(location: Path) -> list[Path]:
-    """The folders that are the store's own: named by a fingerprint, with a card or a segment in them."""
+    """List the store's own folders: named by a fingerprint, with ``encoder.json`` or a segment in them."""
     try:
         with os.scandir(location) as entries:
             names = [e.name for e in entries if _FOLDER_NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
         paths = [location / name for name in sorted(names)]
-        return [path for path in paths if (path / CARD).is_file() or Folder(path).segment_names()]
+        return [path for path in paths if (path / ENCODER_FILE).is_file() or Folder(path).segment_names()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise StoreError(f"The cache folder {location} cannot be read: {error.strerror or error}.") from error
 
 
-def read_card(path: Path) -> dict[str, Any]:
-    """What ``encoder.json`` says, {} where it is missing or damaged."""
+def read_encoder(path: Path) -> dict[str, Any]:
+    """Read ``encoder.json``; {} if it is missing or damaged."""
     try:
-        card = json.loads((path / CARD).read_bytes())
+        encoder = json.loads((path / ENCODER_FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return card if isinstance(card, dict) else {}
+    return encoder if isinstance(encoder, dict) else {}
 
 
-def write_card(path: Path, card: Mapping[str, Any]) -> None:
+def write_encoder(path: Path, encoder: Mapping[str, Any]) -> None:
     """Say, for people and for checks, what the rows were encoded by."""
-    publish(path / CARD, json.dumps(card, indent=1, sort_keys=True).encode())
+    publish(path / ENCODER_FILE, json.dumps(encoder, indent=1, sort_keys=True).encode())
 
 
 def _is_by(path: Path, encoder: str) -> bool:
     by_fingerprint = len(encoder) >= _PREFIX and encoder.startswith(path.name[: len(encoder)])
-    return by_fingerprint or read_card(path).get("name") == encoder
+    return by_fingerprint or read_encoder(path).get("name") == encoder
 
 
 def _describe(path: Path) -> dict[str, Any]:
@@ -109,13 +109,13 @@ def _describe(path: Path) -> dict[str, Any]:
         with suppress(DamagedSegmentError, OSError):
             segments.append(Segment(path / name))
     keys = [as_strings(segment.keys) for segment in segments]
-    card = read_card(path)
+    encoder = read_encoder(path)
     last_used = None
     with suppress(OSError):
-        last_used = datetime.fromtimestamp((path / CARD).stat().st_mtime)
+        last_used = datetime.fromtimestamp((path / ENCODER_FILE).stat().st_mtime)
     return {
-        "encoder": card.get("name", ""),
-        "fingerprint": card.get("fingerprint", path.name),
+        "encoder": encoder.get("name", ""),
+        "fingerprint": encoder.get("fingerprint", path.name),
         "rows": sum(map(len, segments)),
         "unique_rows": len(np.unique(np.concatenate(keys))) if keys else 0,
         "segments": len(segments),
@@ -136,7 +136,7 @@ def _check(path: Path) -> dict[str, Any] | None:
 
 
 def _own_files(path: Path) -> Iterator[tuple[Path, int]]:
-    """The store's own files in one folder, with their sizes."""
+    """List the store's own files in one folder, with their sizes."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
         for entry in entries:
             if _FILE_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
@@ -150,8 +150,8 @@ def _size(path: Path) -> int:
 
 def _remove(path: Path) -> int:
     freed = 0
-    # The card last: a clearing that is interrupted leaves what can be seen and cleared again.
-    for file, size in sorted(_own_files(path), key=lambda own: own[0].name == CARD):
+    # The encoder last: a clearing that is interrupted leaves what can be seen and cleared again.
+    for file, size in sorted(_own_files(path), key=lambda own: own[0].name == ENCODER_FILE):
         file.unlink(missing_ok=True)
         freed += size
     with suppress(OSError):  # not empty: somebody else's files

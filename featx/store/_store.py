@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,10 +15,11 @@ import numpy as np
 
 from featx._cache_folder import default_location
 from featx._version import __version__
+from featx._warnings import warn
 from featx.exceptions import ParameterError, StoreError, StoreWarning
 from featx.store import _inventory
 from featx.store._folder import Folder
-from featx.store._inventory import CARD, LOCK, NAME_LENGTH
+from featx.store._inventory import ENCODER_FILE, LOCK, NAME_LENGTH
 from featx.store.base import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ class EmbeddingStore:
             found, rows = folder.get(keys)
         except OSError as error:
             raise StoreError(f"The cache folder {folder.path} cannot be read: {error.strerror or error}.") from error
-        card = folder.path / CARD
-        if found.any() and not card.is_symlink():
+        encoder = folder.path / ENCODER_FILE
+        if found.any() and not encoder.is_symlink():
             with suppress(OSError):
-                os.utime(card)
+                os.utime(encoder)
         return found, rows
 
     def put_many(self, fingerprint: str, keys: np.ndarray, rows: np.ndarray, meta: Mapping[str, Any]) -> None:
@@ -123,18 +123,18 @@ class EmbeddingStore:
             return
         metadata = {name: value for name, value in meta.items() if name != "encoder"}
         metadata["featx"] = __version__
-        card = {**meta.get("encoder", {}), "fingerprint": fingerprint}
+        encoder = {**meta.get("encoder", {}), "fingerprint": fingerprint}
         try:
             try:
-                self._write(folder, card, keys, rows, metadata)
+                self._write(folder, encoder, keys, rows, metadata)
             except FileNotFoundError:  # cleared by another process meanwhile: once more
-                self._write(folder, card, keys, rows, metadata)
+                self._write(folder, encoder, keys, rows, metadata)
         except OSError as error:
             raise StoreError(f"The cache folder {folder.path} cannot be written: {error.strerror or error}.") from error
 
     @contextmanager
-    def turn(self, fingerprint: str) -> Iterator[None]:
-        """Take turns with the other processes; see `featx.store.Store.turn`."""
+    def lock(self, fingerprint: str) -> Iterator[None]:
+        """Take turns with the other processes; see `featx.store.Store.lock`."""
         folder = self._folder(fingerprint)
         lock = self._acquire(folder)
         try:
@@ -146,7 +146,7 @@ class EmbeddingStore:
                 lock.release()
 
     def info(self) -> pd.DataFrame:
-        """What is in the store.
+        """Describe what is in the store.
 
         Returns
         -------
@@ -223,11 +223,16 @@ class EmbeddingStore:
         path.mkdir(exist_ok=True)
 
     def _write(
-        self, folder: Folder, card: Mapping[str, Any], keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, Any]
+        self,
+        folder: Folder,
+        encoder: Mapping[str, Any],
+        keys: np.ndarray,
+        rows: np.ndarray,
+        metadata: Mapping[str, Any],
     ) -> None:
         self._make(folder.path)
-        if not _inventory.read_card(folder.path):
-            _inventory.write_card(folder.path, card)
+        if not _inventory.read_encoder(folder.path):
+            _inventory.write_encoder(folder.path, encoder)
         folder.put(keys, rows, metadata)
 
     def _tidy(self, folder: Folder) -> None:
@@ -236,7 +241,7 @@ class EmbeddingStore:
         except FileNotFoundError:
             pass  # cleared meanwhile
         except (OSError, MemoryError) as error:
-            warnings.warn(f"The store {folder.path} could not be tidied: {error}", StoreWarning, stacklevel=4)
+            warn(f"The store {folder.path} could not be tidied: {error}", StoreWarning)
 
 
 def _checked_keys(keys: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ class Store(Protocol):
         """
         ...
 
-    def turn(self, fingerprint: str) -> AbstractContextManager[None]:
+    def lock(self, fingerprint: str) -> AbstractContextManager[None]:
         """Take turns at missing rows with the other processes of this machine.
 
         Under it a chunk is looked up once more, encoded and put. Correctness

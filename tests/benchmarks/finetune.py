@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx import Preprocess, image_pipeline
+from featx import ImageEncoder, Preprocess, image_pipeline
 from featx.encoders import resolve
 from featx.finetune import FineTuneClassifier, small_encoder
 from tests.benchmarks.fashion import DATA, read_fashion
@@ -19,9 +19,9 @@ METHODS = {
     "frozen": None,
     "head": {"unfreeze": "head", "learning_rate": 1e-3},
     "block": {},
-    "stopped": {"validation": 0.1},
-    "all": {"unfreeze": "all", "epochs": 5},
-    "scratch": {"unfreeze": "all", "train_norms": True, "learning_rate": 3e-3, "preprocess": "default"},
+    "stopped": {"validation_fraction": 0.1},
+    "all": {"unfreeze": "all", "max_epochs": 5},
+    "scratch": {"unfreeze": "all", "train_batch_norm": True, "learning_rate": 3e-3},
 }
 _FEW = 320
 
@@ -43,28 +43,34 @@ def main() -> None:
     (spec,) = resolve("efficientnet_lite0")
     preprocess = replace(spec.preprocess, size=arguments.size, resize=None, fit="squash")
     print(f"{arguments.n:,} images of {arguments.size} x {arguments.size} to train on, {arguments.test:,} to test on")
-    scratch = {**METHODS["scratch"], "encoder": small_encoder(), "epochs": arguments.epochs}
     print("method   accuracy  (95 %)           fit s  epoch s  epochs")
     for name in arguments.methods:
         with tempfile.TemporaryDirectory() as cache:
-            method = scratch if name == "scratch" else METHODS[name]
-            run(name, method, {"preprocess": preprocess, "cache": cache, "verbose": 0}, train, test)
+            if name == "scratch":
+                encoder = ImageEncoder(small_encoder(), cache=cache, verbose=0)
+                method = {**METHODS[name], "max_epochs": arguments.epochs}
+            else:
+                encoder, method = ImageEncoder(preprocess=preprocess, cache=cache, verbose=0), METHODS[name]
+            run(name, encoder, method, train, test)
     compare_epochs(preprocess, *(values[:_FEW] for values in train))
 
 
-def run(name: str, method: dict | None, given: dict, train: tuple, test: tuple) -> None:
+def run(name: str, encoder: ImageEncoder, method: dict | None, train: tuple, test: tuple) -> None:
     """Fit and score one of them, and print its row; each of train and test is images and labels."""
-    model = image_pipeline("logistic", **given) if method is None else FineTuneClassifier(**{**given, **method})
+    if method is None:
+        model = image_pipeline("logistic", **encoder.get_params())
+    else:
+        model = FineTuneClassifier(encoder, verbose=0, **method)
     started = time.perf_counter()
     model.fit(*train)
     seconds = time.perf_counter() - started
     accuracy = model.score(*test)
     half = 1.96 * np.sqrt(accuracy * (1 - accuracy) / len(test[1]))
     print(f"{name:8} {accuracy:.3f}  ({accuracy - half:.3f} to {accuracy + half:.3f}) {seconds:8.1f}", end="")
-    print("" if method is None else told(model.history_), flush=True)
+    print("" if method is None else summarize(model.history_), flush=True)
 
 
-def told(history) -> str:
+def summarize(history) -> str:
     return f" {history['seconds'].median():8.1f}  {len(history) - 1:6}"
 
 
@@ -72,7 +78,8 @@ def compare_epochs(preprocess: Preprocess, images: np.ndarray, labels: np.ndarra
     """Seconds an epoch of the last block, with its frozen layers computed once and in each epoch."""
     medians = []
     for augment in (None, _same):
-        model = FineTuneClassifier(preprocess=preprocess, epochs=3, augment=augment, cache=False, verbose=0)
+        encoder = ImageEncoder(preprocess=preprocess, cache=False, verbose=0)
+        model = FineTuneClassifier(encoder, max_epochs=3, augment=augment, verbose=0)
         medians.append(model.fit(images, labels).history_["seconds"].median())
     once, each = medians
     print(f"an epoch of the last block, {len(labels)} images: frozen layers once {once:.2f} s, each time {each:.1f} s,")

@@ -54,8 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--minutes", type=float, help="of mixed load, under --memory, and a stop under load")
-    parser.add_argument("--memory", default="512MB")
+    parser.add_argument("--minutes", type=float, help="of mixed load, and a stop under load")
     parser.add_argument("--images", type=int, default=200)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,7 +72,7 @@ def compare(bundle: Path, photos: list[bytes], arguments: argparse.Namespace) ->
     """Batches and requests in turns, the medians of three."""
     predictor = featx.Predictor(bundle)
     predictor.predict(photos)
-    with Server(bundle, arguments.memory) as server:
+    with Server(bundle) as server:
         drive(server.port, photos, arguments.clients, 2.0, mixed=False)
         before, rates, shares, tallies = server.resident(), [], [], []
         for _ in range(3):
@@ -96,7 +95,7 @@ def compare(bundle: Path, photos: list[bytes], arguments: argparse.Namespace) ->
 
 def endure(bundle: Path, photos: list[bytes], arguments: argparse.Namespace) -> None:
     tallies = []
-    with Server(bundle, arguments.memory) as server:
+    with Server(bundle) as server:
         print(f"memory {server.resident():.0f} MB before")
         for minute in range(max(1, round(arguments.minutes))):
             part = min(arguments.minutes, 1) * 60
@@ -124,9 +123,9 @@ def failures(tallies: list[Tally]) -> str:
 class Server:
     """serve.py in a process of its own, where featx is not on the path."""
 
-    def __init__(self, bundle: Path, memory: str):
+    def __init__(self, bundle: Path):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        command = [sys.executable, "serve.py", "--port", "0", "--memory", memory]
+        command = [sys.executable, "serve.py", "--port", "0"]
         self.log = open(bundle / "log.txt", "wb+")  # noqa: SIM115 - closed with the server
         self.process = subprocess.Popen(command, cwd=bundle, env=environment, stderr=self.log)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from featx import Preprocess
+from featx import ImageEncoder, Preprocess
 from featx.encoders import resolve
 from featx.finetune import FineTuneClassifier
 
@@ -43,15 +43,18 @@ def main() -> None:
 def ours(arguments: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> float:
     """Seconds of an epoch, the second of two."""
     model = FineTuneClassifier(
-        arguments.encoder,
-        weights=arguments.weights,
-        preprocess=Preprocess(arguments.size, fit="squash"),
+        ImageEncoder(
+            arguments.encoder,
+            weights=arguments.weights,
+            preprocess=Preprocess(arguments.size, fit="squash"),
+            cache=False,
+            verbose=0,
+        ),
         unfreeze="all",
-        start="random",
-        epochs=2,
+        head_init="random",
+        max_epochs=2,
         batch_size=arguments.batch_size,
         precision=arguments.precision,
-        cache=False,
         verbose=0,
     )
     return model.fit(images, labels).history_["seconds"].iloc[-1]

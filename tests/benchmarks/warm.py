@@ -33,7 +33,7 @@ print(*(1e6 * seconds / len(paths) for seconds in (total, again, *parts)))
 PARTS = (
     ("stat", "featx.images._source", "_stat_file"),
     ("memo look-up", "featx.images._memo", "DigestMemo.lookup"),
-    ("digest (stat, memo in it)", "featx.extraction._extract", "digest_many"),
+    ("digest (stat, memo in it)", "featx.extraction._extract", "digest_unread"),
     ("distinct keys, store", "featx.extraction._table", "Table.__init__"),
     ("store (in it): open, index", "featx.store._folder", "Folder.refresh"),
     ("store (in it): gather, check", "featx.store._segment", "Segment.gather"),

@@ -50,7 +50,7 @@ def test_npy_is_the_matrix_with_the_names_beside_it(folder, expected, capsys):
     assert matrix.dtype == np.float32
     np.testing.assert_array_equal(matrix, expected)
     assert Path("e.npy.images.txt").read_text().splitlines() == [f"photos/{i:02}.jpg" for i in range(12)]
-    assert "a line a row: e.npy.images.txt" in capsys.readouterr().err
+    assert "one line per row: e.npy.images.txt" in capsys.readouterr().err
 
 
 def test_files_and_folders_are_taken_in_order_and_once(folder, capsys):

@@ -38,4 +38,4 @@ def test_an_unknown_name_has_its_close_matches(capsys):
 def test_an_empty_answer_is_told(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert main(["encoders", "vit_h_14", "--local"]) == 0
-    assert capsys.readouterr() == ("", "None of them has its weights on this machine.\n")
+    assert capsys.readouterr() == ("", "None of them have their weights on this machine.\n")

@@ -57,8 +57,8 @@ def test_folders_named_by_numbers_are_predicted_where_it_is_said(asked, crops, t
         (["photos", "-o", "no/report.html"], "there is no folder"),
         (["photos", "--cv", "2"], "Expected 3 or more"),
         (["photos", "--cv", "11"], "for cv=11"),
-        (["photos", "--task", "regression"], "a folder's name is none"),
-        (["photos", "--task", "regression", "--head", "svm"], "a folder's name is none"),
+        (["photos", "--task", "regression"], "a folder's name is not one"),
+        (["photos", "--task", "regression", "--head", "svm"], "a folder's name is not one"),
     ],
 )
 def test_what_cannot_be_done_is_status_2(folder, arguments, message, capsys):

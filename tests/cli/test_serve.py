@@ -52,7 +52,7 @@ def test_options_are_the_services_own(bundle, root):
     command = [sys.executable, "-m", "featx", "serve", str(bundle), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert "serve.py" in done.stdout
-    assert "--memory" in done.stdout
+    assert "--n-jobs" in done.stdout
 
 
 def test_a_damaged_bundle_is_not_run(bundle, capsys):

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from featx.exceptions import ImageErrors, ImageWarning
+from featx.exceptions import ImageReadError, ImageWarning
 from featx.extraction._failures import Failures
 from featx.images import ImageColumn
 
@@ -25,7 +25,7 @@ def test_rows_are_listed_in_order_whatever_the_order_they_failed_in():
     collected.add_missing(2)
     collected.add_error(0, "early")
     assert collected.positions() == [0, 2, 7]
-    with pytest.raises(ImageErrors) as raised:
+    with pytest.raises(ImageReadError) as raised:
         collected.settle(stored=False)
     assert raised.value.table["position"].tolist() == [0, 2, 7]
     assert "stored" not in str(raised.value)
@@ -37,7 +37,7 @@ def test_it_stops_above_five_percent_once_two_hundred_are_seen(bad, seen, stops)
     for i in range(bad):
         collected.add_error(i, "no such file")
     if stops:
-        with pytest.raises(ImageErrors, match=f"Stopped after {seen}"):
+        with pytest.raises(ImageReadError, match=f"Stopped after {seen}"):
             collected.stop_if_the_rule(seen)
     else:
         collected.stop_if_the_rule(seen)
@@ -59,7 +59,7 @@ def test_where_bad_rows_may_be_nan_the_rule_is_judged_once_all_are_seen(bad, n, 
     for i in range(bad):
         collected.add_error(i, "no such file")
     if stops:
-        with pytest.raises(ImageErrors, match=f"Stopped after {n} of {n} images"):
+        with pytest.raises(ImageReadError, match=f"Stopped after {n} of {n} images"):
             collected.settle(stored=True)
     else:
         with pytest.warns(ImageWarning, match=f"{bad} of {n}"):

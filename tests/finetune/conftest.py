@@ -1,4 +1,4 @@
-"""Small real images for training: scikit-learn's digits."""
+"""Small real images for training: scikit-learn's digits, and crops of its photos."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """300 scans, uint8 (n, 8, 8), of the digits 0, 1 and 2, and what they show."""
     data = load_digits(n_class=3)
     return (data.images[:300] * 255 / 16).astype(np.uint8), np.array(["zero", "one", "two"])[data.target[:300]]
+
+
+@pytest.fixture(scope="session")
+def labels() -> np.ndarray:
+    """Which photo a crop is of."""
+    return np.array(["china"] * 20 + ["flower"] * 20)
 
 
 @pytest.fixture

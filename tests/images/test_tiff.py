@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from featx.images import DecodeError, _limits, open_header, to_pixels
+from featx.images import DecodeError, _pillow, open_header, to_pixels
 from tests.images.tiffs import DEFLATE, LZW, PACKBITS, RAW, Page, write_tiff
 
 RGB, CMYK, YCBCR, LAB, CFA, LINEAR_RAW, LOGLUV = 2, 5, 6, 8, 32803, 34892, 32845
@@ -249,7 +249,7 @@ def test_a_pil_image_that_has_not_been_read_can_still_be(format):
 def test_pillows_limit_does_not_hold_here(monkeypatch):
     samples = noise(9, 20, 3, bits=16)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    monkeypatch.setattr(_limits, "MAX_PIXELS", 50)  # above it Pillow's limit is lifted, and again for the bytes
+    monkeypatch.setattr(_pillow, "MAX_PIXELS", 50)  # above it Pillow's limit is lifted, and again for the bytes
     np.testing.assert_array_equal(to_pixels(write_tiff(Page(samples, 16, RGB))), by_depth(samples, 16))
     assert Image.MAX_IMAGE_PIXELS == 50
 

@@ -100,18 +100,18 @@ class StoreConformance:
         store.put_many(PRINT, keys[1::2], some_rows(6)[1::2], META)
         np.testing.assert_array_equal(store.get_many(PRINT, keys)[1], some_rows(6))
 
-    def test_an_error_under_a_turn_is_the_callers_and_ends_the_turn(self, store):
-        with pytest.raises(KeyError, match="mine") as caught, store.turn(PRINT):
+    def test_an_error_under_the_lock_is_the_callers_and_frees_the_lock(self, store):
+        with pytest.raises(KeyError, match="mine") as caught, store.lock(PRINT):
             raise KeyError("mine")
         assert caught.value.__context__ is None
-        with store.turn(PRINT):
+        with store.lock(PRINT):
             pass
 
     def test_a_turn_lets_its_holder_read_and_write(self, store):
-        with store.turn(PRINT):
+        with store.lock(PRINT):
             store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
             assert store.get_many(PRINT, make_keys([1]))[0].all()
-        with store.turn(PRINT):
+        with store.lock(PRINT):
             pass
 
     @settings(

@@ -26,7 +26,7 @@ class DictStore:
             if not np.isnan(row).any():
                 self._rows[fingerprint, key.tobytes()] = row
 
-    def turn(self, fingerprint):
+    def lock(self, fingerprint):
         return nullcontext()
 
 

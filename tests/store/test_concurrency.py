@@ -17,11 +17,11 @@ from tests.store.conformance import META, PRINT, make_keys, make_rows, some_keys
 
 
 def work(location: str, worker: int) -> None:
-    """A process that fills in whatever is missing, a chunk and a turn at a time."""
+    """A process that fills in whatever is missing, a chunk at a time, each under the lock."""
     store = featx.EmbeddingStore(location)
     for start in range(0, 120, 20):
         numbers = np.arange(start, start + 20)
-        with store.turn(PRINT):
+        with store.lock(PRINT):
             missing = numbers[~store.get_many(PRINT, make_keys(numbers))[0]]
             store.put_many(PRINT, make_keys(missing), make_rows(missing), {**META, "worker": worker})
 
@@ -64,7 +64,7 @@ def test_threads_of_one_process_take_turns_too(store):
     inside, most = [], []
 
     def visit():
-        with store.turn(PRINT):
+        with store.lock(PRINT):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.01)
@@ -108,7 +108,7 @@ def write_small(location: str, looks) -> None:
     for n in range(N):
         if n % 10 == 9:
             looks.acquire()
-        with store.turn(PRINT):
+        with store.lock(PRINT):
             store.put_many(PRINT, make_keys([n]), make_rows([n]), META)
 
 

@@ -201,7 +201,7 @@ def test_merging_keeps_one_copy_of_a_key(folder):
     assert holds(folder, keys, rows)
 
 
-def test_merging_leaves_damage_where_it_is_for_the_next_turn(folder):
+def test_merging_leaves_damage_where_it_is_for_the_next_holder_of_the_lock(folder):
     keys, rows = fill(folder)
     bad = folder.path / folder.segment_names()[3]
     folder.refresh()

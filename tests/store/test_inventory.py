@@ -34,7 +34,7 @@ def test_clearing_takes_everything_that_the_store_wrote_and_says_how_much(store,
     (segment,) = folder.glob("*.safetensors")
     segment.rename(f"{segment}.damaged")
     (folder / f".tmp-{0:032}").write_bytes(b"half")
-    with store.turn(PRINT):
+    with store.lock(PRINT):
         pass
     size = sum(path.stat().st_size for path in folder.iterdir())
     assert store.info()["bytes"].tolist() == [size]

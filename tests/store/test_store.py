@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_written_raises_a_store_error(tmp_path):
     store = featx.EmbeddingStore(tmp_path / "file" / "store")
     with pytest.raises(StoreError, match="cannot be written"):
         store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
-    with store.turn(PRINT):
+    with store.lock(PRINT):
         pass
 
 
@@ -155,7 +155,7 @@ def test_a_write_that_meets_a_clearing_is_done_once_more(store, monkeypatch):
 
 
 def test_a_store_that_is_cleared_under_a_turn_harms_nobody(store):
-    with store.turn(PRINT):
+    with store.lock(PRINT):
         store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
         store.clear()
     assert not store.get_many(PRINT, make_keys([1]))[0].any()
@@ -211,8 +211,8 @@ def test_tidying_that_fails_is_a_warning_and_the_turn_ends(store, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Folder, "tidy", fail)
-    with pytest.warns(StoreWarning, match="could not be tidied"), store.turn(PRINT):
+    with pytest.warns(StoreWarning, match="could not be tidied"), store.lock(PRINT):
         pass
     monkeypatch.undo()
-    with store.turn(PRINT):
+    with store.lock(PRINT):
         pass

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from featx.exceptions import InputError
 from featx.images import load
-from featx.text._accept import as_texts, digest_texts
+from featx.text._embed import as_texts, digest_texts
 
 TEXTS = ["a", "b", "a"]
 

@@ -19,9 +19,8 @@ COPIED = (
     "exceptions.py",
     "images/_accept.py",
     "images/_decode.py",
-    "images/_formats.py",
+    "images/_pillow.py",
     "images/_jpeg.py",
-    "images/_limits.py",
     "images/_preprocess.py",
     "images/_read.py",
     "images/_tensor.py",
@@ -31,12 +30,10 @@ COPIED = (
     "deploy/_columns.py",
     "deploy/_engine.py",
     "deploy/_predictor.py",
-    "deploy/service/_form.py",
-    "deploy/service/_memory.py",
+    "deploy/service/_app.py",
     "deploy/service/_request.py",
     "deploy/service/_schema.py",
-    "deploy/service/_service.py",
-    "deploy/service/_workers.py",
+    "deploy/service/_server.py",
 )
 _PACKAGE = Path(__file__).parents[2]
 _INIT = '''"""Predict with this bundle; no featx, no torch."""
@@ -44,6 +41,15 @@ _INIT = '''"""Predict with this bundle; no featx, no torch."""
 from .deploy._predictor import Predictor
 
 __all__ = ["Predictor"]
+'''
+_SERVE = '''"""Serve this bundle over HTTP; --help lists the options."""
+
+import sys
+
+from predictor.deploy.service._server import main
+
+if __name__ == "__main__":
+    sys.exit(main())
 '''
 _REQUIREMENTS = ["numpy>=1.26", "onnxruntime>=1.20", "pillow>=11.0", "simplejpeg>=1.8"]
 _REQUIREMENTS_SERVE = ["-r requirements.txt", "fastapi>=0.115", "python-multipart>=0.0.18", "uvicorn>=0.32"]
@@ -63,6 +69,11 @@ pip install -r requirements-serve.txt
 python serve.py
 ```
 
+Limit its memory by a container: each of the `--n-jobs` threads decodes one image at a time, which takes 5 bytes per
+pixel for a plain photo and up to 20 for others, of at most `--max-pixels`; beside that, up to `--queue` requests of at
+most `--max-bytes` are held. Where clients are slow or not trusted, put a proxy in front of it that buffers requests and
+answers, such as nginx.
+
 - `model.onnx` takes {takes}, and gives {gives}. Any ONNX runtime can run it.
 - `bundle.json` says how images become pixels, the classes, what it was made with, how far it agrees with the
   pipeline that it was exported from, and the SHA-256 of each file; a damaged bundle is refused.
@@ -76,7 +87,7 @@ def write_code(folder: Path, requirements: list[str]) -> None:
     _write(folder / "predictor" / "__init__.py", _INIT.encode())
     for room in ("images", "deploy", "deploy/service"):
         _write(folder / "predictor" / room / "__init__.py", b"")
-    _write(folder / "serve.py", (_PACKAGE / "deploy" / "service" / "_server.py").read_bytes())
+    _write(folder / "serve.py", _SERVE.encode())
     _write(folder / "page.html", (_PACKAGE / "deploy" / "service" / "page.html").read_bytes())
     _write(folder / "requirements.txt", _lines(sorted([*_REQUIREMENTS, *requirements])))
     _write(folder / "requirements-serve.txt", _lines(_REQUIREMENTS_SERVE))

@@ -15,7 +15,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline
 
 from featx._optional import import_optional
-from featx.deploy._engine import METHODS, as_tensor, foreign_types, head_input, polish
+from featx.deploy._engine import METHODS, as_tensor, few, foreign_types, head_input, polish
 from featx.deploy.export._agreement import compare, decided_by_rounding
 from featx.deploy.export._equivalent import as_logistic
 from featx.deploy.export._inputs import walk
@@ -323,9 +323,12 @@ def dump_head(head: Any, file: Path) -> None:
             'Expected method="cl2n" or "whiten", or a head whose steps all convert to ONNX and no head="sklearn".'
         )
     if foreign:
+        steps = [f"{type(part).__module__}.{type(part).__qualname__}" for part in walk(head)]
+        foreign = [*(name for name in dict.fromkeys(steps) if name in foreign), *(n for n in foreign if n not in steps)]
         raise ExportError(
-            f"The head holds {', '.join(foreign)}, which a bundle's machine would not take from a file"
-            f"{_functions(head)}. Expected scikit-learn's own estimators and functions alone."
+            f"The head holds {few(foreign)}, which a bundle's machine would not take from a file"
+            f"{_functions(head)}. Expected scikit-learn's own estimators and functions alone; or keep the model with "
+            "featx.save(model, folder)."
         )
 
 

@@ -1,1 +1,1 @@
-"""A bundle -> answers over HTTP; copied into it, as ``serve.py`` and beside its Predictor."""
+"""A bundle -> answers over HTTP; copied into it, and run there by ``serve.py``."""

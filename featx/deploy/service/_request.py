@@ -1,4 +1,4 @@
-"""A request's body -> a table of rows: read under limits, as a form or as JSON.
+"""A request's body -> a table of rows, read under limits from a form or from JSON.
 
 Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
 """
@@ -9,25 +9,23 @@ import asyncio
 import base64
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive
 
 from ...exceptions import FeatxError
 from .._columns import NULL
-from ._form import FormReader, TooManyParts
-from ._memory import MEGABYTE, Lease
 
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-# A body, and once more while its parts are made.
-_COPIES = 2
-# What a field of images may be called where there is one column of them.
+# Names that a field of images may have if there is one column of them.
 _ALIASES = ("image", "images", "file", "files")
 
 
-class Refusal(FeatxError):  # noqa: N818 - an answer, too
+class Refusal(FeatxError):  # noqa: N818 - also an answer
     """A request that is answered with an error.
 
     Parameters
@@ -35,42 +33,68 @@ class Refusal(FeatxError):  # noqa: N818 - an answer, too
     status : int
     message : str
     unread : bool, default=False
-        Whether its body has not been read to its end.
-    answer : dict, default=None
-        More to tell than the message.
+        Whether a part of its body has not been read.
+    content : dict, default=None
+        What the answer holds beside the message.
     """
 
-    def __init__(self, status: int, message: str, *, unread: bool = False, answer: dict[str, Any] | None = None):
+    def __init__(self, status: int, message: str, *, unread: bool = False, content: dict[str, Any] | None = None):
         super().__init__(message)
         self.status = status
         self.unread = unread
-        self.answer = {"error": message, **(answer or {})}
+        self.content = {"error": message, **(content or {})}
 
 
 class Unreadable(str):
-    """Stands for a value that could not be read: the reason."""
+    """The reason why a value could not be read, in its place."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a service takes.
+    """What a service accepts.
 
     Attributes
     ----------
     queue : int, default=64
-        Requests that are worked on or wait for it.
+        Number of requests that are read, wait or are answered at the same time.
     max_images : int, default=32
-        Rows a request.
+        Number of rows in a request.
     max_bytes : int, default=20_000_000
-        Of a request's body.
+        Size of a request's body.
     timeout : float, default=30
-        Seconds that a client has to send a request, and a service to stop.
+        Seconds that a client has to send a request.
     """
 
     queue: int = 64
     max_images: int = 32
-    max_bytes: int = 20 * MEGABYTE
+    max_bytes: int = 20_000_000
     timeout: float = 30
+
+
+class _LimitedBody:
+    """ASGI's ``receive`` that refuses a body as soon as it is larger than the limit, or a form without its end."""
+
+    def __init__(self, receive: Receive, limit: int, is_form: bool):
+        self._receive = receive
+        self._limit = limit
+        self._is_form = is_form
+        self._size = 0
+        self._end = b""
+        self.more = True
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            body, self.more = message.get("body", b""), message.get("more_body", False)
+            self._size += len(body)
+            self._end = (self._end + body)[-10:]
+            if self._size > self._limit:
+                text = f"Got a body of more than {self._limit:,} bytes, which is the limit."
+                raise Refusal(413, text, unread=self.more)
+            # The last boundary ends so; the parser does not ask for it.
+            if self._is_form and not self.more and not self._end.rstrip().endswith(b"--"):
+                raise Refusal(422, "Got a form that cannot be read: it breaks off.")
+        return message
 
 
 class Reader:
@@ -87,78 +111,85 @@ class Reader:
         self._inputs = {entry["name"]: entry for entry in inputs}
         self._images = [entry["name"] for entry in inputs if entry["kind"] == "image"]
         self._limits = limits
-        self._parsing = asyncio.Lock()
 
-    async def read(self, request: Request, lease: Lease) -> dict[str, list[Any]]:
+    async def read(self, request: Request) -> dict[str, list[Any]]:
         """Read a request.
 
         Parameters
         ----------
         request : Request
-        lease : Lease
-            Of the room for bodies; grows with this one.
 
         Returns
         -------
         dict of str to list
-            A value a row in each column; images as bytes.
+            Each column's values, one per row, in the order of the inputs; images as bytes.
 
         Raises
         ------
         Refusal
-            Naming the limit, or what is wrong.
+            If the request is malformed or exceeds a limit, which it names.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         encoding = request.headers.get("content-encoding")
         if encoding or kind not in ("multipart/form-data", "application/json"):
             got = f"content encoded as {encoding!r:.100}" if encoding else f"content of type {kind!r:.100}"
-            raise Refusal(415, f"Got {got}. Expected multipart/form-data or application/json as it is.", unread=True)
-        if kind == "multipart/form-data":
-            form = FormReader(request.headers["content-type"], self._is_image, self._limits.max_images)
-            await self._receive(request, form.write, lease)
-            return self._checked(self._of_fields(_told(form.close)))
-        body = bytearray()
-        await self._receive(request, body.extend, lease)
-        async with self._parsing:  # which takes several times the body
-            return self._checked(await asyncio.to_thread(self._of_json, body))
-
-    async def _receive(self, request: Request, write: Callable[[bytes], object], lease: Lease) -> None:
-        """Hand a body on, chunk by chunk, as long as it keeps to the limits."""
-        limit, size, more = self._limits.max_bytes, 0, True
-        declared = request.headers.get("content-length", "")
+            raise Refusal(
+                415, f"Got {got}. Expected multipart/form-data or application/json, not compressed.", unread=True
+            )
+        declared, limit = request.headers.get("content-length", ""), self._limits.max_bytes
         if declared.isdecimal() and int(declared) > limit:
             raise Refusal(413, f"Got a body of {int(declared):,} bytes. Expected at most {limit:,}.", unread=True)
+        is_form = kind == "multipart/form-data"
+        body = _LimitedBody(request.receive, limit, is_form)
+        received = Request(request.scope, body)
         try:
             async with asyncio.timeout(self._limits.timeout):
-                while more:
-                    message = await request.receive()
-                    if message["type"] == "http.disconnect":
-                        raise Refusal(400, "The client left before its request was whole.")
-                    chunk, more = message.get("body", b""), message.get("more_body", False)
-                    size += len(chunk)
-                    if size > limit:
-                        raise Refusal(413, f"Got a body of more than {limit:,} bytes, which is the limit.", unread=more)
-                    if not lease.grow(_COPIES * len(chunk)):
-                        raise Refusal(429, "Got too many requests at once. Try again in a second.", unread=more)
-                    _told(write, chunk, unread=more)
+                if is_form:
+                    return self._checked(await self._read_form(received, body))
+                content = await received.body()
         except TimeoutError:
             seconds = self._limits.timeout
-            raise Refusal(408, f"Got no whole request within {seconds:g} seconds.", unread=True) from None
+            raise Refusal(408, f"Got no whole request within {seconds:g} seconds.", unread=body.more) from None
+        except ClientDisconnect:
+            raise Refusal(400, "The client left before its request was complete.") from None
+        return self._checked(await asyncio.to_thread(self._of_json, content))
+
+    async def _read_form(self, request: Request, body: _LimitedBody) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {}
+        most = self._limits.max_images * len(self._inputs)
+        try:
+            async with request.form(max_files=most, max_fields=most) as form:
+                for name, value in form.multi_items():
+                    if self._is_image(name):
+                        name = name if name in self._images else self._images[0]
+                    columns.setdefault(name, []).append(await self._of_field(name, value))
+        except (
+            HTTPException,
+            ValueError,
+        ) as error:  # of python-multipart, which older versions of Starlette let through
+            reason = str(getattr(error, "detail", error))
+            # Starlette has one exception for a form that is malformed and one that has too many parts.
+            if reason.startswith("Too many"):
+                text = f"Got a form of too many parts. Expected at most {self._limits.max_images} images, the limit."
+                raise Refusal(413, text, unread=body.more) from None
+            raise Refusal(422, f"Got a form that cannot be read: {reason:.200}", unread=body.more) from None
+        return columns
+
+    async def _of_field(self, name: str, value: str | UploadFile) -> Any:
+        if name not in self._inputs:  # which is refused once all names are known
+            return value
+        if isinstance(value, UploadFile) and name in self._images:
+            return await value.read()
+        if isinstance(value, UploadFile):
+            raise Refusal(422, f"Got a file in the field {name!r:.100}. Expected text, a part without a file name.")
+        if name in self._images:
+            raise Refusal(422, f"Got text in the field {name!r:.100}. Expected a file, a part with a file name.")
+        return _of_text(value, self._inputs[name])
 
     def _is_image(self, name: str) -> bool:
         return name in self._images or (len(self._images) == 1 and name in _ALIASES and name not in self._inputs)
 
-    def _of_fields(self, fields: list[tuple[str, bytes]]) -> dict[str, list[Any]]:
-        columns: dict[str, list[Any]] = {}
-        for name, value in fields:
-            if self._is_image(name):
-                name = name if name in self._images else self._images[0]
-                columns.setdefault(name, []).append(value)
-            else:
-                columns.setdefault(name, []).append(_of_text(value, self._inputs.get(name, {})))
-        return columns
-
-    def _of_json(self, body: bytearray) -> dict[str, list[Any]]:
+    def _of_json(self, body: bytes) -> dict[str, list[Any]]:
         try:
             content = json.loads(body, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
@@ -170,7 +201,9 @@ class Reader:
             images = {self._images[0]: images}
         for part in (images, columns):
             if not isinstance(part, dict) or not all(isinstance(column, list) for column in part.values()):
-                raise Refusal(422, f"Got JSON whose columns are no lists. Expected a list each for {self._names()}.")
+                raise Refusal(
+                    422, f"Got JSON whose columns are not lists. Expected a list for each of {self._names()}."
+                )
         if both := images.keys() & columns.keys():
             raise Refusal(422, f"Got {', '.join(both)} both as images and otherwise. Expected it once.")
         images = {name: [_of_base64(value) for value in column] for name, column in images.items()}
@@ -181,16 +214,16 @@ class Reader:
         return NULL if is_category and value is None else value
 
     def _checked(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """The columns, in order, if they are those expected and of one length."""
+        """Return the columns in order, if they are those expected and of one length."""
         if unknown := [name for name in columns if name not in self._inputs]:
             raise Refusal(422, f"Got an unknown column {unknown[0]!r:.100}. Expected {self._names()}.")
         if absent := [name for name in self._inputs if not columns.get(name)]:
             raise Refusal(
-                422, f"Got no {', '.join(map(repr, absent))}. Expected {self._names()}, a value a row in each."
+                422, f"Got no {', '.join(map(repr, absent))}. Expected {self._names()}, one value per row in each."
             )
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
-            raise Refusal(422, f"Got columns of different lengths: {lengths}. Expected a value a row in each.")
+            raise Refusal(422, f"Got columns of different lengths: {lengths}. Expected one value per row in each.")
         n, limit = lengths[self._images[0]], self._limits.max_images
         if n > limit:
             raise Refusal(413, f"Got {n} images. Expected at most {limit} a request.")
@@ -200,19 +233,8 @@ class Reader:
         return ", ".join(f"{name!r} ({entry['kind']})" for name, entry in self._inputs.items())
 
 
-def _told(function: Callable[..., Any], *arguments: Any, unread: bool = False) -> Any:
-    """Call what reads a form; what it raises is the client's fault."""
-    try:
-        return function(*arguments)
-    except TooManyParts as error:
-        raise Refusal(413, str(error), unread=unread) from None
-    except ValueError as error:
-        raise Refusal(422, f"Got a form that cannot be read: {error!s:.200}", unread=unread) from None
-
-
-def _of_text(value: bytes, entry: Mapping[str, Any]) -> Any:
-    text = value.decode(errors="replace")
-    kind = entry.get("kind", "category")
+def _of_text(text: str, entry: Mapping[str, Any]) -> Any:
+    kind = entry["kind"]
     if kind == "category":
         # As pandas reads an empty cell, unless the empty text is a category itself.
         return NULL if not text and entry.get("missing") and "" not in (entry["known"] or ()) else text
@@ -235,20 +257,20 @@ def _of_base64(value: Any) -> Any:
             return Unreadable(f"a data: URI without ';base64,' ({kind!r:.100}); expected an image file in base64")
     text = value.replace("\r", "").replace("\n", "")  # MIME breaks lines every 76 characters
     if " " in text:
-        return Unreadable("no base64: it has a space. Was it a '+' that a form or a URL has changed?")
+        return Unreadable("not base64: it has a space. Was it a '+' that a form or a URL has changed?")
     if "-" in text or "_" in text:  # the alphabet of URLs
         if "+" in text or "/" in text:
-            return Unreadable("no base64: it has both '+/' and '-_', which are of two alphabets")
+            return Unreadable("not base64: it has both '+/' and '-_', which belong to two alphabets")
         text = text.replace("-", "+").replace("_", "/")
     if len(text) % 4:
         return Unreadable(
-            f"no base64: {len(text):,} characters, no multiple of 4. Is it whole, with its '=' at the end?"
+            f"not base64: {len(text):,} characters, not a multiple of 4. Is it whole, with its '=' at the end?"
         )
     try:
         return base64.b64decode(text, validate=True) or None
-    except ValueError as error:  # binascii's own among them
-        return Unreadable(f"no base64: {error}")
+    except ValueError as error:  # binascii.Error among them
+        return Unreadable(f"not base64: {error}")
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

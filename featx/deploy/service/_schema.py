@@ -1,4 +1,4 @@
-"""What the service takes and answers, as its OpenAPI description says it.
+"""Requests and answers of the service, as its OpenAPI description has them.
 
 Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
 """
@@ -14,30 +14,30 @@ _TYPES = {"number": "number", "integer": "integer", "category": "string"}
 
 
 class Prediction(BaseModel):
-    """A row's answer."""
+    """The answer for one row."""
 
-    label: str | int | float | bool | None = Field(description="the class, or the value; null where there is an error")
-    probability: float | None = Field(description="of that label; null where the model gives none")
-    probabilities: dict[str, float] | None = Field(description="of each class; null where the model gives none")
-    error: str = Field(description="what is wrong with this row; empty where all is well")
+    label: str | int | float | bool | None = Field(description="the class, or the value; null if there is an error")
+    probability: float | None = Field(description="of that label; null if the model gives none")
+    probabilities: dict[str, float] | None = Field(description="of each class; null if the model gives none")
+    error: str = Field(description="what is wrong with this row; empty if nothing is")
 
 
 class Predictions(BaseModel):
-    """The answer to /predict, a prediction a row, in order."""
+    """The answer to /predict, one prediction per row, in order."""
 
     predictions: list[Prediction]
     seconds: float
 
 
 class Embedding(BaseModel):
-    """A row's embedding."""
+    """The embedding of one row."""
 
     embedding: list[float | None] | None
-    error: str = Field(description="what is wrong with this row; empty where all is well")
+    error: str = Field(description="what is wrong with this row; empty if nothing is")
 
 
 class Embeddings(BaseModel):
-    """The answer to /embed, an embedding a row, in order."""
+    """The answer to /embed, one embedding per row, in order."""
 
     embeddings: list[Embedding]
     seconds: float
@@ -50,7 +50,7 @@ class Problem(BaseModel):
 
 
 class NothingUsable(Problem):
-    """No row could be used: each one's error."""
+    """Why no row could be used, row by row."""
 
     predictions: list[Prediction] | None = None
     embeddings: list[Embedding] | None = None
@@ -61,7 +61,7 @@ class Health(BaseModel):
     """Whether the service takes requests."""
 
     status: str = Field(examples=["ready", "stopping"])
-    requests: int = Field(description="under way")
+    requests: int = Field(description="being read or answered")
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -74,7 +74,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 def describe_body(inputs: Sequence[Mapping[str, Any]], max_images: int) -> dict[str, Any]:
-    """Describe a request's body.
+    """Describe a request's body for OpenAPI.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def describe_body(inputs: Sequence[Mapping[str, Any]], max_images: int) -> dict[
     Returns
     -------
     dict
-        An OpenAPI operation's ``requestBody``, to be merged into it.
+        The key ``requestBody`` of an operation.
     """
     images = [entry["name"] for entry in inputs if entry["kind"] == "image"]
     values = [entry for entry in inputs if entry["kind"] != "image"]

@@ -1,4 +1,7 @@
-"""The service of a bundle: ``python serve.py`` inside one."""
+"""The command that serves a bundle: its options, uvicorn, and the end by a signal.
+
+Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,27 @@ import logging
 import math
 import re
 import signal
+import socket
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-if __name__.startswith("featx."):
-    from featx._machine import count_processors
-    from featx.deploy._predictor import Predictor
-    from featx.deploy.service._memory import MEGABYTE, guard, resident, share, tame_malloc
-    from featx.deploy.service._request import Limits
-    from featx.deploy.service._service import create_app
-    from featx.exceptions import FeatxError
-else:  # in a bundle, where featx is not installed
-    from predictor._machine import count_processors
-    from predictor.deploy._predictor import Predictor
-    from predictor.deploy.service._memory import MEGABYTE, guard, resident, share, tame_malloc
-    from predictor.deploy.service._request import Limits
-    from predictor.deploy.service._service import create_app
-    from predictor.exceptions import FeatxError
+from ..._machine import count_threads
+from ...exceptions import FeatxError, ParameterError
+from .._predictor import Predictor
+from ._app import create_app
+from ._request import Limits
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-# Where the platform does not say what a loaded process takes.
-_GUESS = 200 * MEGABYTE
-# How long connections may still bring a request after the order to stop: one that is on its way is not lost.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# How long open connections may still bring a request after the order to stop: one may be on its way.
 _GRACE = 0.3
+_BACKLOG = 2048
 _OPEN_FILES = 4096
 
 
@@ -49,153 +41,111 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, default=None
-        None is the process's own.
+        If None, the arguments of the process.
 
     Returns
     -------
     int
-        The exit status: 0, or 2 for a bundle or an option that cannot be used.
+        The exit status: 0, or 2 if the bundle or an option cannot be used.
     """
     parsed = _parser().parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(message).300s", level=logging.INFO)
-    tame_malloc()
     try:
-        app = _load(parsed)
-    except FeatxError as error:
+        predictor = Predictor(parsed.bundle, threads=1, max_pixels=parsed.max_pixels)
+        # The first prediction is the slowest, and a bundle that cannot make one is of no use.
+        predictor.outputs(_sample(predictor.card["inputs"]), predictor.card["outputs"] or ["embedding"])
+        listener = _listen(parsed.host, parsed.port)
+    except (FeatxError, OSError) as error:
         print(f"serve.py: error: {error}", file=sys.stderr)
         return 2
-    _allow_connections()
-    # uvicorn raises a signal again once it has stopped in good order.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    try:
-        _Server(_configure(app, parsed)).run()
-    except SystemExit:  # uvicorn has said what prevents it, such as an address in use
-        return 2
-    finally:
-        app.state.service.close()
-    return 0
+    limits = Limits(parsed.queue, parsed.max_images, parsed.max_bytes, parsed.timeout)
 
+    def lifespan(app: Any) -> AbstractAsyncContextManager[None]:
+        return _until_a_signal(app, listener)
 
-def _configure(app: Any, parsed: argparse.Namespace) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=parsed.host,
-        port=parsed.port,
+    config = uvicorn.Config(
+        create_app(predictor, limits, parsed.n_jobs, lifespan),
         log_config=None,
-        lifespan="off",
+        loop="asyncio",
+        http="h11",
         ws="none",
-        http=partial(_Connection, patience=parsed.timeout),
+        lifespan="on",
         server_header=False,
         timeout_graceful_shutdown=max(1, round(parsed.timeout)),
     )
+    for number in _SIGNALS:  # uvicorn raises a signal again when it has stopped
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    show = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="serve.py", description="Serve an image model over HTTP.", formatter_class=show
+        prog="serve.py",
+        description="Serve an image model over HTTP.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add, here = parser.add_argument, Path(__file__).parent
-    add("bundle", nargs="?", type=Path, default=here, help="folder of the bundle")
+    add = parser.add_argument
+    add("bundle", nargs="?", type=Path, help="folder of the bundle; None is the one that serve.py lies in")
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 is all of them")
     add("--port", type=_port, default=8000, help="0 is any that is free")
-    add("--threads", type=_positive, default=count_processors(), metavar="N", help="processors that predict")
-    add("--memory", type=_size, metavar="SIZE", help="that the process keeps below; None is 512MB, or what it needs")
-    add("--queue", type=_positive, default=64, metavar="N", help="requests at once; more are told to come back (429)")
-    add("--max-images", type=_positive, default=32, metavar="N", help="images a request")
-    add("--max-bytes", type=_size, default="20MB", metavar="SIZE", help="of a request")
-    add("--max-pixels", type=_positive, metavar="N", help="of an image; None is the pipeline's limit")
+    add("--n-jobs", type=_n_jobs, default="-1", metavar="N", help="threads that predict; -1 is one per processor")
+    add("--queue", type=_positive, default=64, metavar="N", help="requests at once; others are refused (429)")
+    add("--max-images", type=_positive, default=32, metavar="N", help="images in a request")
+    add("--max-bytes", type=_size, default="20MB", metavar="SIZE", help="size of a request")
+    add("--max-pixels", type=_positive, metavar="N", help="pixels of an image; None is the pipeline's limit")
     add("--timeout", type=_seconds, default=30.0, metavar="S", help="seconds to send a request, and to stop")
     return parser
 
 
-def _load(parsed: argparse.Namespace) -> Any:
-    """The application, warm, with the memory that is left shared out."""
-    predictor = Predictor(parsed.bundle, threads=1, max_pixels=parsed.max_pixels)
-    sample = _sample(predictor.card["inputs"])
-    with ThreadPoolExecutor(parsed.threads) as pool:
-        list(pool.map(lambda _: predictor.outputs(sample, predictor.card["outputs"] or ["embedding"]), range(50)))
-    used = resident() or _GUESS
-    memory = parsed.memory or max(512 * MEGABYTE, used + 340 * MEGABYTE)
-    shares = share(memory, used, parsed.threads)
-    guard(memory)
-    max_bytes = min(parsed.max_bytes, shares.bodies // 2)
-    return create_app(predictor, Limits(parsed.queue, parsed.max_images, max_bytes, parsed.timeout), shares)
-
-
 def _sample(inputs: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """One row that the bundle takes."""
+    """Make one row that the bundle accepts."""
     values = {"image": np.zeros((64, 64, 3), np.uint8), "number": 0.0, "integer": 0, "category": ""}
     return {entry["name"]: [(entry.get("known") or [values[entry["kind"]]])[0]] for entry in inputs}
 
 
-class _Connection(H11Protocol):
-    """A connection that is given up when it brings no request, or takes no answer, for a while."""
-
-    def __init__(self, *, patience: float, **given: Any):
-        super().__init__(**given)
-        self._patience = patience
-        self._deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._watch()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._stop_watching()
-
-    def _watch(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete and not self.flow.write_paused:
-            self._stop_watching()
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(self._patience, self.transport.abort)
-
-    def _stop_watching(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-
-class _Server(uvicorn.Server):
-    """Loses no request that has come when it is told to stop."""
-
-    async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        self.config.app.state.service.stopping = True
-        self.server_state.default_headers.append((b"connection", b"close"))
-        await asyncio.sleep(0)  # takes the connections that wait in line
-        for server in self.servers:
-            server.close()
-        for connection in self.server_state.connections:
-            if connection.cycle is not None:
-                connection.cycle.keep_alive = False
-        await asyncio.sleep(_GRACE)
-        await super().shutdown(sockets)
-
-
-def _allow_connections() -> None:
-    with suppress(ImportError, ValueError, OSError):
+def _listen(host: str, port: int) -> socket.socket:
+    """Open the socket here, so that it can be closed before its connections are."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    with suppress(ImportError, ValueError, OSError):  # a shell's 1024 are few; beyond them asyncio floods the log
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
+    shown = f"[{host}]" if ":" in host else host
+    logging.getLogger(__name__).info("running on http://%s:%d (Ctrl-C to stop)", shown, listener.getsockname()[1])
+    return listener
+
+
+@asynccontextmanager
+async def _until_a_signal(app: Any, listener: socket.socket) -> AsyncIterator[None]:
+    """On a signal, accept no more connections, and hand the signal to uvicorn when those that are open had a moment.
+
+    uvicorn closes idle connections at once, and a client may just be sending its next request on one.
+    """
+    loop = asyncio.get_running_loop()
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
+    tasks = []
+
+    def begin(number: int, frame: Any) -> None:
+        for each in _SIGNALS:  # a second signal is for uvicorn
+            signal.signal(each, handlers[each])
+        loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(stop(number))))
+
+    async def stop(number: int) -> None:
+        app.state.service.stopping = True
+        await asyncio.sleep(0)  # accepts the connections that wait in line
+        with suppress(NotImplementedError, OSError):  # on Windows, and macOS: there uvicorn closes it
+            loop.remove_reader(listener)
+            listener.shutdown(socket.SHUT_RDWR)
+        await asyncio.sleep(_GRACE)
+        handlers[number](number, None)
+
+    for number in _SIGNALS:
+        signal.signal(number, begin)
+    yield
+    app.state.service.close()
 
 
 def _port(text: str) -> int:
@@ -204,10 +154,17 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _n_jobs(text: str) -> int:
+    try:
+        return count_threads(int(text))
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG]?)B?", text.upper())
     if match is None or float(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a size such as 512MB")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a size such as 20MB")
     number, unit = match.groups()
     return round(float(number) * _UNITS[unit])
 
@@ -224,7 +181,3 @@ def _seconds(text: str) -> float:
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"got {text}, expected a number of seconds above 0")
     return number
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,7 +21,6 @@ PACKAGE = Path(featx.__file__).parent
 def test_what_reads_a_bundle_is_copied_byte_for_byte(bundle):
     for name in COPIED:
         assert (bundle.folder / "predictor" / name).read_bytes() == (PACKAGE / name).read_bytes(), name
-    assert (bundle.folder / "serve.py").read_bytes() == (PACKAGE / "deploy" / "service" / "_server.py").read_bytes()
     assert (bundle.folder / "page.html").read_bytes() == (PACKAGE / "deploy" / "service" / "page.html").read_bytes()
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from featx.deploy._columns import NULL
-from featx.deploy.service._memory import Lease, Room
 from featx.deploy.service._request import Limits, Reader, Refusal, Unreadable
 from tests.deploy.service.serving import as_base64
 
@@ -20,21 +19,26 @@ SHOP = {"name": "shop", "kind": "category", "missing": ["NaN"], "known": None}
 FORM = "multipart/form-data; boundary=edge"
 
 
-def read(body, kind="application/json", *, inputs=(IMAGE,), limits=None, room=10**6, cuts=1, headers=()):
+def read(body, kind="application/json", *, inputs=(IMAGE,), limits=None, cuts=1, headers=()):
     """Read a body that arrives in pieces."""
     size = max(1, -(-len(body) // cuts))
     pieces = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
-    left = [{"type": "http.request", "body": p, "more_body": i + 1 < len(pieces)} for i, p in enumerate(pieces)]
+    return read_messages(
+        [{"type": "http.request", "body": p, "more_body": i + 1 < len(pieces)} for i, p in enumerate(pieces)],
+        *(kind, inputs, limits, headers),
+    )
 
+
+def read_messages(messages, kind="application/json", inputs=(IMAGE,), limits=None, headers=()):
     async def receive():
-        if not left:
+        if not messages:
             await asyncio.sleep(3600)
-        return left.pop(0)
+        return messages.pop(0)
 
     async def reading():
-        scope = {"type": "http", "headers": [(b"content-type", kind.encode()), *headers]}
-        with Lease(room if isinstance(room, Room) else Room(room)) as lease:
-            return await Reader(inputs, limits or Limits()).read(Request(scope, receive), lease)
+        headers_ = [(b"content-type", kind.encode()), *headers]
+        scope = {"type": "http", "headers": headers_, "app": None}  # as from an application
+        return await Reader(inputs, limits or Limits()).read(Request(scope, receive))
 
     return asyncio.run(reading())
 
@@ -45,9 +49,15 @@ def refused(*arguments, **options) -> Refusal:
     return caught.value
 
 
-def form_of(*fields):
-    head = b'--edge\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
-    return b"".join(head % (name.encode(), content) for name, content in fields) + b"--edge--\r\n"
+def form_of(*fields, end=b"--edge--\r\n"):
+    """A form; fields of bytes are files, those of str are text."""
+    parts = []
+    for name, content in fields:
+        file = b'; filename="x"' if isinstance(content, bytes) else b""
+        content = content if isinstance(content, bytes) else content.encode()
+        disposition = b'Content-Disposition: form-data; name="%s"%s' % (name.encode(), file)
+        parts.append(b"--edge\r\n%s\r\n\r\n%s\r\n" % (disposition, content))
+    return b"".join(parts) + end
 
 
 @given(st.lists(st.binary(min_size=1, max_size=100), min_size=1, max_size=5), st.integers(1, 9))
@@ -55,6 +65,59 @@ def test_images_come_back_from_both_kinds_of_body(images, cuts):
     body = json.dumps({"images": as_base64(*images)}).encode()
     assert read(body, cuts=cuts) == {"photo": images}
     assert read(form_of(*(("photo", image) for image in images)), FORM, cuts=cuts) == {"photo": images}
+
+
+@given(st.binary(max_size=300))
+def test_any_form_is_read_or_refused(body):
+    status = 200
+    try:
+        read(b"--edge" + body, FORM)
+    except Refusal as error:
+        status = error.status
+    assert status in (200, 413, 422)
+
+
+def test_a_form_that_breaks_off_is_refused():
+    whole = form_of(("photo", b"x"), ("photo", b"y"))
+    assert "breaks off" in str(refused(whole[:-4], FORM))
+    assert "breaks off" in str(refused(form_of(("photo", b"x"), end=b""), FORM))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        (form_of(("photo", b"x")), "multipart/form-data", "boundary"),
+        (b"--edge\r\nContent-Type: image/jpeg\r\n\r\nx\r\n--edge--\r\n", FORM, '"name"'),
+        (b"hello", FORM, "cannot be read"),
+    ],
+    ids=["no boundary", "no name", "no form"],
+)
+def test_a_malformed_form_is_refused(body, kind, reason):
+    error = refused(body, kind)
+    assert error.status == 422
+    assert reason in str(error)
+
+
+def test_the_image_beyond_the_limit_is_refused_before_the_others_are_read():
+    form = form_of(*[("photo", b"x")] * 30)
+    error = refused(form, FORM, limits=Limits(max_images=2), cuts=10)
+    assert (error.status, error.unread) == (413, True)
+    assert "2" in str(error)
+
+
+def test_columns_without_end_are_refused():
+    assert refused(form_of(*[(f"c{i}", "") for i in range(1001)]), FORM).status == 413
+
+
+def test_text_is_short():
+    size = {"name": "size", "kind": "number", "missing": True, "known": None}
+    assert refused(form_of(("photo", b"x"), ("size", "1" * 2_000_000)), FORM, inputs=[IMAGE, size]).status == 422
+    assert read(form_of(("photo", bytes(2_000_000))), FORM) == {"photo": [bytes(2_000_000)]}
+
+
+def test_an_image_is_a_file_and_a_value_is_text():
+    assert "Expected a file" in str(refused(form_of(("photo", "x")), FORM))
+    assert "Expected text" in str(refused(form_of(("photo", b"x"), ("count", b"7")), FORM, inputs=[IMAGE, COUNT]))
 
 
 CONTENT = st.recursive(
@@ -101,10 +164,10 @@ def test_base64_is_read_in_each_of_its_forms(text):
     [
         (base64.b64encode(DATA).decode().replace("+", " "), "a space. Was it a '+' that a form or a URL has changed"),
         ("+/-_", "both '+/' and '-_'"),
-        (base64.b64encode(b"x").decode().rstrip("="), "2 characters, no multiple of 4. Is it whole, with its '='"),
-        (base64.b64encode(DATA).decode()[:-1], "239 characters, no multiple of 4"),
+        (base64.b64encode(b"x").decode().rstrip("="), "2 characters, not a multiple of 4. Is it whole, with its '='"),
+        (base64.b64encode(DATA).decode()[:-1], "239 characters, not a multiple of 4"),
         ("data:image/svg+xml,%3Csvg%3E", "a data: URI without ';base64,'"),
-        ("****", "no base64"),
+        ("****", "not base64"),
         (3, "a int; expected an image file in base64"),
     ],
     ids=["a space", "two alphabets", "no padding", "cut", "no base64 data:", "no alphabet", "a number"],
@@ -125,7 +188,7 @@ def test_null_and_an_empty_field_of_a_category_are_the_missing_value_that_it_was
     shop = {"name": "shop", "kind": "category", "missing": ["None"], "known": ["a"], "others": others}
     body = json.dumps({"images": ["eA=="] * 2, "columns": {"shop": [None, "None"]}}).encode()
     assert read(body, inputs=[IMAGE, shop])["shop"] == [NULL, "None"]
-    fields = [("photo", b"x"), ("photo", b"x"), ("shop", b""), ("shop", b"a")]
+    fields = [("photo", b"x"), ("photo", b"x"), ("shop", ""), ("shop", "a")]
     assert read(form_of(*fields), FORM, inputs=[IMAGE, shop])["shop"] == [NULL, "a"]
     for own in ({**shop, "known": ["", "a"]}, {**shop, "missing": []}):
         assert read(form_of(*fields), FORM, inputs=[IMAGE, own])["shop"] == ["", "a"]
@@ -135,7 +198,7 @@ def test_a_missing_number_is_null_and_a_field_of_digits_a_number():
     size = {"name": "size", "kind": "number", "missing": True, "known": [1.5], "others": True}
     body = json.dumps({"images": ["eA=="] * 2, "columns": {"size": [None, 1.5]}}).encode()
     assert read(body, inputs=[IMAGE, size])["size"] == [None, 1.5]
-    fields = [("photo", b"x")] * 4 + [("size", value) for value in (b"1.5", b"", b"nan", b"inf")]
+    fields = [("photo", b"x")] * 4 + [("size", value) for value in ("1.5", "", "nan", "inf")]
     assert read(form_of(*fields), FORM, inputs=[IMAGE, size])["size"] == [1.5, None, "nan", "inf"]
 
 
@@ -151,10 +214,10 @@ def test_two_columns_of_images_have_no_other_names():
 
 def test_fields_become_what_their_column_holds():
     fields = [("photo", b"x")] * 3
-    fields += [("count", value) for value in (b"7", b"", b"many")] + [("shop", value) for value in (b"", b"1", b"\xe9")]
+    fields += [("count", value) for value in ("7", "", "many")] + [("shop", value) for value in ("", "1", "\xe9")]
     columns = read(form_of(*fields), FORM, inputs=[IMAGE, COUNT, SHOP])
     assert columns["count"] == [7, None, "many"]
-    assert columns["shop"] == [NULL, "1", "\ufffd"]
+    assert columns["shop"] == [NULL, "1", "\xe9"]
 
 
 def test_columns_are_in_the_bundles_order():
@@ -162,17 +225,10 @@ def test_columns_are_in_the_bundles_order():
     assert list(read(body, inputs=[IMAGE, COUNT, SHOP])) == ["photo", "count", "shop"]
 
 
-def test_a_client_that_leaves_is_let_go():
-    async def receive():
-        return {"type": "http.disconnect"}
-
-    async def reading():
-        request = Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, receive)
-        with Lease(Room(100)) as lease:
-            await Reader([IMAGE], Limits()).read(request, lease)
-
+@pytest.mark.parametrize("kind", ["application/json", FORM])
+def test_a_client_that_leaves_is_let_go(kind):
     with pytest.raises(Refusal, match="left"):
-        asyncio.run(reading())
+        read_messages([{"type": "http.disconnect"}], kind)
 
 
 def test_a_body_beyond_the_limit_is_refused_while_it_is_read():
@@ -188,21 +244,13 @@ def test_a_declared_length_beyond_the_limit_is_refused_at_once():
     assert error.unread
 
 
-def test_a_body_for_which_there_is_no_room_is_429_and_gives_back_what_it_took():
-    room = Room(100)
-    assert refused(bytes(1000), room=room, cuts=50).status == 429
-    assert room.free == 100
+def test_a_form_beyond_the_limit_is_refused_while_it_is_read():
+    error = refused(form_of(("photo", bytes(1000))), FORM, limits=Limits(max_bytes=500), cuts=20)
+    assert (error.status, error.unread) == (413, True)
 
 
-def test_a_body_that_does_not_come_is_408():
-    async def receive():
-        await asyncio.sleep(3600)
-
-    async def reading():
-        request = Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, receive)
-        with Lease(Room(100)) as lease:
-            await Reader([IMAGE], Limits(timeout=0.05)).read(request, lease)
-
+@pytest.mark.parametrize("kind", ["application/json", FORM])
+def test_a_body_that_does_not_come_is_408(kind):
     with pytest.raises(Refusal, match=r"0\.05 seconds") as caught:
-        asyncio.run(reading())
+        read_messages([], kind, limits=Limits(timeout=0.05))
     assert caught.value.status == 408

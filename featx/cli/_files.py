@@ -1,0 +1,184 @@
+"""The files that commands read and write: folders of images, tables, and what replaces an older file."""
+
+from __future__ import annotations
+
+import csv
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from featx._atomic import atomic_file
+from featx.exceptions import FeatxError, ImageReadError, ImageWarning, InputError, ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def replacing(file: str | Path) -> Iterator[Path]:
+    """Open a file to be written; it appears under its name when the block ends well.
+
+    Parameters
+    ----------
+    file : str or Path
+        The file to write or to replace.
+
+    Yields
+    ------
+    Path
+        An empty file beside it, to write to.
+
+    Raises
+    ------
+    ParameterError
+        If it cannot be written; before the block runs, if that is known by then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from featx.cli._files import replacing
+    >>> file = Path(tempfile.mkdtemp()) / "answer.txt"
+    >>> with replacing(file) as temporary:
+    ...     _ = temporary.write_text("42")
+    >>> file.read_text()
+    '42'
+    """
+    check_target(file)
+    target = Path(os.path.realpath(file))  # of a link, what it leads to
+    try:
+        with atomic_file(target) as temporary:
+            temporary.touch()
+            yield temporary
+    except FeatxError:  # some are OSErrors: of the work, not of the writing
+        raise
+    except OSError as error:
+        raise ParameterError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+def check_target(file: str | Path) -> None:
+    """Refuse at once what could not be written after minutes of work.
+
+    Raises
+    ------
+    ParameterError
+        If its folder does not exist, or what has its name is not a file.
+    """
+    file = Path(file)
+    if not file.parent.is_dir():
+        raise ParameterError(f"Got {file}, but there is no folder {file.parent.absolute()}. Make it first.")
+    if file.exists() and not file.is_file():
+        raise ParameterError(f"Got {file}, which is not a file. Expected the name of a file to write.")
+
+
+def write_csv(table: pd.DataFrame, file: Path | IO[str]) -> None:
+    """Write a table as CSV, without its index, so that any name of a file is read back; lines end as on Unix.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table to write.
+    file : Path or text file
+        A text file keeps its encoding.
+    """
+    texts = table.select_dtypes(exclude="number")
+    # With such line ends the csv module quotes no carriage return by itself, and readers take it for a line's end.
+    returns = any("\r" in str(value) for name in texts for value in texts[name])
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    table.to_csv(file, index=False, errors="surrogateescape", lineterminator="\n", quoting=quoting)
+
+
+def find_files(paths: Sequence[str]) -> list[str]:
+    """List the images of folders and files, and warn of files that are left out."""
+    from featx.images import find_images, warn_left_out
+
+    images, left_out = find_images(paths)
+    warn_left_out(left_out)
+    return images
+
+
+def read_labelled(folder: str, split: str | Mapping[str, str] | None = "auto") -> pd.DataFrame:
+    """Read a folder of labelled images, and warn of images without a label, which are left out."""
+    from featx.images import read_image_folder
+
+    table = read_image_folder(folder, split=split)
+    unlabeled = table["label"].isna()
+    if unlabeled.any():
+        warnings.warn(f"Left out {unlabeled.sum():,} images without a label.", ImageWarning, stacklevel=2)
+    return table[~unlabeled].reset_index(drop=True)
+
+
+def read_labels(names: Sequence[str], regression: bool) -> Any:
+    """Return names of folders as they are, or as float64.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The folders' names.
+    regression : bool
+        Whether they are numbers to predict.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The labels.
+
+    Raises
+    ------
+    InputError
+        If a number is expected and a name is not one.
+
+    Examples
+    --------
+    >>> from featx.cli._files import read_labels
+    >>> read_labels(["1.5", "20"], regression=True).tolist()
+    [1.5, 20.0]
+    """
+    import numpy as np
+
+    labels = np.array(list(names))
+    if not regression:
+        return labels
+    try:
+        return labels.astype(float)
+    except ValueError as error:
+        raise InputError(
+            f"The head predicts numbers, but a folder's name is not one: {error}. Expected names such as 12.5, or "
+            "--task classification."
+        ) from error
+
+
+def apply_to_readable(function: Callable[[list[str]], Any], images: Sequence[str]) -> tuple[Any, dict[int, str]]:
+    """Call a function with the images that can be used, and report the others.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a list of paths; raises `ImageReadError`, or warns that rows became NaN, if some cannot be used.
+    images : sequence of str
+        Paths.
+
+    Returns
+    -------
+    result : object
+        What the function returned; None if no image can be used.
+    reasons : dict of int to str
+        Why the image at that position cannot be used.
+    """
+    try:
+        with warnings.catch_warnings():
+            # An imputed row would be given a label like any other.
+            warnings.simplefilter("error", ImageWarning)
+            return function(list(images)), {}
+    except (ImageReadError, ImageWarning):
+        from featx.images import check_images
+
+        table = check_images(images)
+        if table["ok"].all():
+            raise
+    reasons = {i: error for i, error in enumerate(table["error"]) if error}
+    readable = table["image"][table["ok"]].tolist()
+    return function(readable) if readable else None, reasons
