@@ -43,10 +43,10 @@ def main() -> None:
     scanned, yt = read_scans(arguments.limit)
     print(f"source: {len(rendered)} digits rendered from {len(fonts)} fonts; target: {len(scanned)} scanned digits")
     encoder = featx.ImageEncoder(arguments.encoder, preprocess="squash", cache=arguments.cache)
-    options = {"methods": arguments.methods, "scorer": arguments.scorer, "draws": arguments.draws}
+    options = {"methods": arguments.methods, "scorer": arguments.scorer, "cv": arguments.cv}
     report = adaptation_report(rendered, ys, scanned, yt, encoder=encoder, **options)
     print(report.summary[SHOWN].round(3).to_string(na_rep=""))
-    for n, accuracy in learn_few(encoder.transform(scanned), yt, arguments.draws):
+    for n, accuracy in learn_few(encoder.transform(scanned), yt, arguments.cv):
         print(f"{n} labels of the target alone: {accuracy:.3f}")
     print(report.summary[["unsupervised_score", "proxy_a", "seconds"]].round(2).to_string(na_rep=""))
     print(f"proxy A-distance before: {report.proxy_a.distance:.2f} (p = {report.proxy_a.p_value:.3g})")
@@ -56,10 +56,10 @@ def main() -> None:
         print(f"saved {arguments.chart}")
 
 
-def learn_few(Z: np.ndarray, y: np.ndarray, draws: int) -> Iterator[tuple[int, float]]:
-    """Accuracy with n labelled scans and nothing else, mean of ten times all draws: each scan is tested, as above."""
+def learn_few(Z: np.ndarray, y: np.ndarray, cv: int) -> Iterator[tuple[int, float]]:
+    """Accuracy with n labelled scans and nothing else, mean of ten times all folds: each scan is tested, as above."""
     head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    folds = list(KFold(draws, shuffle=True, random_state=0).split(Z))
+    folds = list(KFold(cv, shuffle=True, random_state=0).split(Z))
     for n in LABELS:
         if n > min(len(train) for train, _ in folds):
             return
@@ -107,7 +107,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--encoder", default="efficientnet_lite0")
     parser.add_argument("--limit", type=int, default=1000, help="images of each domain (default: %(default)s)")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="beside the source alone (default: all)")
-    parser.add_argument("--draws", type=int, default=5, help="folds, 3 or more (default: %(default)s)")
+    parser.add_argument("--cv", type=int, default=5, help="folds, 3 or more (default: %(default)s)")
     parser.add_argument("--scorer", default="circular", help="what tunes without target labels (default: %(default)s)")
     parser.add_argument("--cache", default="cache", help="folder of the embeddings (default: %(default)s)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the methods' accuracies")

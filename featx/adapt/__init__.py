@@ -1,6 +1,5 @@
-"""A source with labels, a target without: what domain adaptation gains on embeddings."""
+"""Domain adaptation on embeddings: what it gains on a target without labels, from a source with labels."""
 
-from featx.adapt._adaptation_report import adaptation_report
-from featx.adapt._result import AdaptationReport
+from featx.adapt._adaptation_report import AdaptationReport, adaptation_report
 
 __all__ = ["AdaptationReport", "adaptation_report"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.base import clone
+from sklearn import config_context
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from featx._optional import import_optional
 from featx.adapt._network import DomainNetwork
-from featx.adapt._scaler import DomainScaler
 from featx.exceptions import ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -21,11 +24,11 @@ if TYPE_CHECKING:
 SOURCE, ORACLE = "source", "oracle"
 _MOST_COMPONENTS = 256  # a covariance of 1,280 columns takes seconds to invert, and gains nothing here
 _FAR = 5.0  # standard deviations
-_SINKHORN = 200  # iterations; POT's thousand moved no accuracy
+_SINKHORN = 200  # iterations; POT's thousand changed no accuracy
 
 
 @dataclass(frozen=True)
-class Task:
+class Setting:
     """What every pipeline of a comparison shares.
 
     Attributes
@@ -33,7 +36,7 @@ class Task:
     head : estimator
         Logistic regression, whose strength was chosen on the source.
     most : int
-        Components that the smallest part to be fitted has.
+        Number of components that the smallest part to be fitted has.
     seed : int
     """
 
@@ -49,42 +52,141 @@ class Method:
     Attributes
     ----------
     steps : callable
-        (value, task) -> the steps of its pipeline.
+        (value, setting) -> the steps of its pipeline.
     parameter : str
-        What is tuned; "" where nothing is.
+        The parameter that is tuned; "" for none.
     values : tuple
-        What is tried.
+        The values that are tried.
     """
 
-    steps: Callable[[Any, Task], list[Any]]
+    steps: Callable[[Any, Setting], list[Any]]
     parameter: str = ""
     values: tuple = (None,)
 
 
-def build(name: str, value: Any, task: Task) -> Pipeline:
-    """A pipeline to be fitted on both domains with ``sample_domain``; inside `domain_routing`."""
+@contextmanager
+def domain_routing() -> Iterator[ModuleType]:
+    """Import skada, and switch on the metadata routing that it needs, inside alone.
+
+    Importing skada would switch routing on for the whole process; here it is left as it was.
+
+    Yields
+    ------
+    module
+        skada.
+
+    Raises
+    ------
+    MissingDependencyError
+        If skada is not installed.
+
+    Examples
+    --------
+    >>> import sklearn
+    >>> from featx.adapt._methods import domain_routing
+    >>> with domain_routing() as skada:
+    ...     print(sklearn.get_config()["enable_metadata_routing"])
+    True
+    >>> sklearn.get_config()["enable_metadata_routing"]
+    False
+    """
+    with config_context(enable_metadata_routing=True):
+        yield import_optional("skada", extra="adapt", purpose="Domain adaptation")
+
+
+class DomainScaler(TransformerMixin, BaseEstimator):
+    """Standardize each domain by itself; rows without a domain belong to the target.
+
+    skada's ``PerDomain(StandardScaler())`` needs the domain of new rows, and accepts only those that it was fitted on.
+
+    Attributes
+    ----------
+    source_, target_ : StandardScaler
+    """
+
+    # What scikit-learn's routing passes on, as for skada's estimators.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
+    __metadata_request__transform: ClassVar[dict[str, bool]] = {"sample_domain": True}
+
+    def fit(self, X: np.ndarray, y: Any = None, sample_domain: np.ndarray | None = None) -> DomainScaler:
+        """Measure both domains.
+
+        Parameters
+        ----------
+        X : array of shape (n, dim)
+            Rows of both domains.
+        y : None
+            Ignored.
+        sample_domain : array of int
+            Positive for the source, negative for the target.
+
+        Returns
+        -------
+        DomainScaler
+            Fitted transformer.
+        """
+        source = np.asarray(sample_domain) >= 0
+        self.source_, self.target_ = StandardScaler().fit(X[source]), StandardScaler().fit(X[~source])
+        return self
+
+    def transform(self, X: np.ndarray, sample_domain: np.ndarray | None = None) -> np.ndarray:
+        """Standardize rows, each by its domain.
+
+        Parameters
+        ----------
+        X : array of shape (n, dim)
+            Rows of either domain.
+        sample_domain : array of int, default=None
+            None takes all rows as the target's.
+
+        Returns
+        -------
+        ndarray of shape (n, dim)
+        """
+        if sample_domain is None:
+            return self.target_.transform(X)
+        source = np.asarray(sample_domain)[:, None] >= 0
+        return np.where(source, self.source_.transform(X), self.target_.transform(X))
+
+    def fit_transform(self, X: np.ndarray, y: Any = None, sample_domain: np.ndarray | None = None) -> np.ndarray:
+        """Measure both domains and standardize them; the inherited method would not pass the domains on."""
+        return self.fit(X, y, sample_domain).transform(X, sample_domain)
+
+
+def build(name: str, value: Any, setting: Setting) -> Pipeline:
+    """Build a pipeline to be fitted on both domains with ``sample_domain``; inside `domain_routing`."""
     from skada import make_da_pipeline
 
-    return make_da_pipeline(*METHODS[name].steps(value, task))
+    return make_da_pipeline(*METHODS[name].steps(value, setting))
 
 
-def candidates(name: str, task: Task) -> list[Any]:
-    """Values that are tried, of which those that count components stay below what there is."""
+def candidates(name: str, setting: Setting) -> list[Any]:
+    """List the values that are tried; numbers of components stay below what there is."""
     method = METHODS[name]
     if method.parameter != "n_components":
         return list(method.values)
-    return sorted({min(value, task.most) for value in method.values})
+    return sorted({min(value, setting.most) for value in method.values})
 
 
 def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of methods, each once, the source alone first.
+    """Check the names of methods.
+
+    Parameters
+    ----------
+    methods : str or sequence of str
+        As given by the user.
+
+    Returns
+    -------
+    tuple of str
+        Each name once, the source alone first.
 
     Raises
     ------
     UnknownNameError
-        If there is no such method.
+        If a method does not exist.
     ParameterError
-        If they are no list, or nothing is left to compare.
+        If they are not a list, or nothing is left to compare.
 
     Examples
     --------
@@ -105,50 +207,50 @@ def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _near() -> FunctionTransformer:
-    """A column that hardly varies in one domain puts rows of the other far out: 10 points, on digits, for the source.
+    """Clip standardized columns: one that hardly varies in one domain puts rows of the other far out.
 
-    Without it POT's map makes such rows NaN, for want of a target row near them.
+    On digits that loses the source 10 points, and POT's map makes rows NaN that have no target row near them.
     """
     return FunctionTransformer(np.clip, kw_args={"a_min": -_FAR, "a_max": _FAR})
 
 
-def _head(task: Task) -> Any:
-    return clone(task.head).set_score_request(sample_weight=True)  # which one of the scorers weights
+def _head(setting: Setting) -> Any:
+    return clone(setting.head).set_score_request(sample_weight=True)  # which one of the scorers weights
 
 
-def _source(value: None, task: Task) -> list[Any]:
+def _source(value: None, setting: Setting) -> list[Any]:
     from skada import SelectSource
 
-    return [SelectSource(StandardScaler()), _near(), _head(task)]
+    return [SelectSource(StandardScaler()), _near(), _head(setting)]
 
 
-def _standardize(value: None, task: Task) -> list[Any]:
-    return [DomainScaler(), _near(), _head(task)]
+def _standardize(value: None, setting: Setting) -> list[Any]:
+    return [DomainScaler(), _near(), _head(setting)]
 
 
-def _coral(value: float, task: Task) -> list[Any]:
+def _coral(value: float, setting: Setting) -> list[Any]:
     from skada import CORALAdapter
 
-    components = PCA(min(_MOST_COMPONENTS, task.most), random_state=task.seed)
-    return [StandardScaler(), _near(), components, CORALAdapter(reg=value), _head(task)]
+    components = PCA(min(_MOST_COMPONENTS, setting.most), random_state=setting.seed)
+    return [StandardScaler(), _near(), components, CORALAdapter(reg=value), _head(setting)]
 
 
-def _subspace(value: int, task: Task) -> list[Any]:
+def _subspace(value: int, setting: Setting) -> list[Any]:
     from skada import SubspaceAlignmentAdapter
 
-    return [StandardScaler(), _near(), SubspaceAlignmentAdapter(value, random_state=task.seed), _head(task)]
+    return [StandardScaler(), _near(), SubspaceAlignmentAdapter(value, random_state=setting.seed), _head(setting)]
 
 
-def _ot(value: float, task: Task) -> list[Any]:
+def _ot(value: float, setting: Setting) -> list[Any]:
     from skada import EntropicOTMappingAdapter, OTMappingAdapter
 
     adapter = EntropicOTMappingAdapter(value, norm="max", max_iter=_SINKHORN) if value else OTMappingAdapter()
-    return [StandardScaler(), _near(), adapter, _head(task)]
+    return [StandardScaler(), _near(), adapter, _head(setting)]
 
 
-def _deep(loss: str) -> Callable[[float, Task], list[Any]]:
-    def steps(value: float, task: Task) -> list[Any]:
-        network = DomainNetwork(loss, weight=value, random_state=task.seed)
+def _deep(loss: str) -> Callable[[float, Setting], list[Any]]:
+    def steps(value: float, setting: Setting) -> list[Any]:
+        network = DomainNetwork(loss, weight=value, random_state=setting.seed)
         return [StandardScaler(), _near(), network.set_score_request(sample_weight=True)]
 
     return steps

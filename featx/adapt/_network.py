@@ -15,40 +15,44 @@ LOSSES = ("dann", "deepcoral")
 
 
 class DomainNetwork(ClassifierMixin, BaseEstimator):
-    """One hidden layer, whose features a loss makes alike in source and target.
+    """Classify by one hidden layer, whose features a loss makes alike in source and target.
 
-    Built anew at each `fit` and seeded there, so that a copy which is fitted again remembers nothing.
+    The network is built anew and seeded at each `fit`.
 
     Parameters
     ----------
     loss : {"dann", "deepcoral"}, default="dann"
-        ``"dann"``: a second network tries to tell the domains apart, and the features are trained to deceive it
+        ``"dann"``: a second network learns to distinguish the domains, and the features are trained to deceive it
         (Ganin et al. 2016, JMLR 17). ``"deepcoral"``: the domains' covariances are made equal (Sun & Saenko 2016,
         arXiv:1607.01719).
     weight : float, default=1.0
-        Of that loss, beside the cross-entropy of the source.
+        Weight of that loss, beside the cross-entropy of the source.
     hidden : int, default=64
+        Number of hidden units.
     epochs : int, default=10
+        Passes over the data.
     learning_rate : float, default=0.003
+        Learning rate of Adam.
     batch_size : int, default=64
-        Rows of each domain.
+        Number of rows of each domain in a batch.
     random_state : int, default=0
+        Seed of the weights and of the order of rows.
 
     Attributes
     ----------
     classes_ : ndarray
     hidden_, output_ : (weights, biases)
-        Of the two layers, as numpy arrays: torch is needed for training alone.
+        The two layers as numpy arrays: only training needs torch.
 
     Raises
     ------
     UnknownNameError
-        If there is no such loss; in `fit`.
+        If the loss does not exist; in `fit`.
     MissingDependencyError
         If skada or skorch is not installed; in `fit`.
     """
 
-    # What scikit-learn's routing is asked for, as skada's own estimators ask.
+    # What scikit-learn's routing passes on, as for skada's estimators.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
 
     def __init__(
@@ -76,15 +80,16 @@ class DomainNetwork(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array of shape (n, dim)
+            Rows of both domains.
         y : array of int
-            -1 for rows of the target.
+            Classes, -1 for rows of the target.
         sample_domain : array of int
             Positive for the source, negative for the target.
 
         Returns
         -------
         DomainNetwork
-            Itself.
+            Fitted estimator.
         """
         if self.loss not in LOSSES:
             raise UnknownNameError("loss", self.loss, LOSSES)
@@ -104,17 +109,17 @@ class DomainNetwork(ClassifierMixin, BaseEstimator):
         return self
 
     def features(self, X: np.ndarray) -> np.ndarray:
-        """The hidden layer of rows of either domain."""
+        """Compute the hidden layer of rows of either domain."""
         weights, biases = self.hidden_
         return np.maximum(X @ weights + biases, 0)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities of rows of either domain."""
+        """Predict class probabilities of rows of either domain."""
         weights, biases = self.output_
         return softmax(self.features(X) @ weights + biases, axis=1)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Classes of rows of either domain."""
+        """Predict classes of rows of either domain."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _make_net(self, module: Any, rows: int) -> Any:
@@ -150,7 +155,10 @@ def _make_module(dim: int, hidden: int, classes: int) -> Any:
 
 
 def _make_rival(hidden: int) -> Any:
-    """Tells domains apart; skada 0.6's own ends in a softmax over one number, which is always 1 and teaches nothing."""
+    """Make the network that distinguishes domains.
+
+    That of skada 0.6 ends in a softmax over one number, which is always 1 and teaches nothing.
+    """
     from skada.deep.modules import GradientReversalLayer
     from torch import nn
 

@@ -23,7 +23,7 @@ from featx.exceptions import ImageWarning
 _EXAMPLES = """
 featx report photos/
 featx report photos/ -o report.html --preprocess squash
-featx report photos/ --encoder resnet50 --draws 10 --json > report.json
+featx report photos/ --encoder resnet50 --cv 10 --json > report.json
 """
 
 
@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="of all feature sets: logistic, svm, probe, prototype, or ridge for numbers; default: logistic or ridge",
     )
-    add_("--draws", type=int, default=5, metavar="N", help="folds, 3 or more; default: %(default)s")
+    add_("--cv", type=int, default=5, metavar="N", help="number of random folds, 3 or more; default: %(default)s")
     add_task(command, auto="that of --head, else classification")
     add_json(command)
     add_encoder(command)
@@ -68,7 +68,7 @@ def run(parsed: argparse.Namespace) -> None:
             encoder=encoder,
             head=parsed.head,
             task=parsed.task,
-            draws=parsed.draws,
+            cv=parsed.cv,
         )
     if parsed.output:
         note(f"Page: {found.to_html(parsed.output)}")
@@ -84,7 +84,7 @@ def _document(found: Any) -> dict[str, Any]:
     curves = json.loads(found.curves.to_json(orient="records", double_precision=15))
     return {
         "verdict": found.verdict,
-        "word": found.word,
+        "decision": found.decision,
         "scoring": found.scoring,
         "summary": summary,
         "curves": curves,

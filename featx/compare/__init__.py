@@ -1,28 +1,46 @@
-"""Does transfer help: paired learning curves, a verdict and a page."""
+"""Does transfer help: folds, feature sets, paired learning curves, a decision, and the base class of reports."""
 
-from featx.compare._draws import Draw, check_draws, make_draws
-from featx.compare._head import choose_candidate, make_head
-from featx.compare._learn import Arm, Question, learn
-from featx.compare._result import TransferReport
-from featx.compare._transfer_report import transfer_report
-from featx.compare._verdict import HELPS, HURTS, UNDECIDED, Decision, Difference, credit_interval, decide
+from featx.compare._decision import (
+    HELPS,
+    HURTS,
+    UNDECIDED,
+    UNKNOWN,
+    Decision,
+    Difference,
+    HeldOut,
+    decide,
+    paired_gain,
+    sample_interval,
+)
+from featx.compare._folds import Fold, check_cv, fix_cv, keep_rows, nested_folds
+from featx.compare._learn import FeatureSet, Problem, choose_candidate, learn, make_head
+from featx.compare._report import Report, Section, Table
+from featx.compare._transfer_report import TransferReport, transfer_report
 
 __all__ = [
     "HELPS",
     "HURTS",
     "UNDECIDED",
-    "Arm",
+    "UNKNOWN",
     "Decision",
     "Difference",
-    "Draw",
-    "Question",
+    "FeatureSet",
+    "Fold",
+    "HeldOut",
+    "Problem",
+    "Report",
+    "Section",
+    "Table",
     "TransferReport",
-    "check_draws",
+    "check_cv",
     "choose_candidate",
-    "credit_interval",
     "decide",
+    "fix_cv",
+    "keep_rows",
     "learn",
-    "make_draws",
     "make_head",
+    "nested_folds",
+    "paired_gain",
+    "sample_interval",
     "transfer_report",
 ]

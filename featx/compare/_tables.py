@@ -1,92 +1,122 @@
-"""Outcomes -> the tables and the sentence that people read."""
+"""Outcomes -> the tables, the sentences and the plot of a transfer report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.compare._arms import PRETRAINED
+from featx._optional import import_optional
+from featx.compare._decision import (
+    HELPS,
+    HURTS,
+    Decision,
+    Difference,
+    HeldOut,
+    decide,
+    error_reduction,
+    paired_gain,
+    sample_interval,
+)
+from featx.compare._features import PRETRAINED
 from featx.compare._learn import Outcome
-from featx.compare._verdict import HELPS, HURTS, Decision, Difference, credit_interval, decide, error_reduction
 from featx.evaluation import ScoreUnit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Outcomes = Mapping[tuple[str, int], Outcome]
+"""By feature set and size."""
+
+# Okabe and Ito's, which people who see few colors can distinguish.
+_PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#999999")
+_ACCENT = "#1c1c1a"
+
+
+def decide_transfer(outcomes: Outcomes, held_out: HeldOut) -> Decision:
+    """Decide at the largest size: the pretrained features must beat all others."""
+    last = at_largest(outcomes)
+    pretrained = last[PRETRAINED].sample_scores
+    gains = {name: paired_gain(pretrained, one.sample_scores) for name, one in last.items() if name != PRETRAINED}
+    return decide(gains, held_out, helps_if="all")
 
 
 def curve_table(outcomes: Outcomes) -> pd.DataFrame:
-    """A row for each arm, size and draw: its score."""
+    """Tabulate the score of each feature set, size and fold."""
     import pandas as pd
 
     rows = [
-        (arm, size, draw, score)
-        for (arm, size), outcome in outcomes.items()
-        for draw, score in enumerate(outcome.scores)
+        (name, size, fold, score)
+        for (name, size), outcome in outcomes.items()
+        for fold, score in enumerate(outcome.scores)
     ]
-    return pd.DataFrame(rows, columns=["arm", "size", "draw", "score"])
+    return pd.DataFrame(rows, columns=["arm", "size", "fold", "score"])
 
 
-def interval_table(outcomes: Outcomes, capped: bool = True) -> pd.DataFrame:
-    """A row for each arm and size: mean score with its interval, which ends at 1 where scores do."""
+def interval_table(outcomes: Outcomes, held_out: HeldOut, capped: bool = True) -> pd.DataFrame:
+    """Tabulate the mean score of each feature set and size with its interval, which ends at 1 where scores do."""
     import pandas as pd
 
-    rows = []
-    for (arm, size), outcome in outcomes.items():
-        rows.append((arm, size, *_score(outcome, capped).values()))
+    rows = [(name, size, *_score(outcome, held_out, capped).values()) for (name, size), outcome in outcomes.items()]
     return pd.DataFrame(rows, columns=["arm", "size", "score", "low", "high"])
 
 
 def efficiency_table(outcomes: Outcomes) -> pd.DataFrame:
-    """Labels that each other arm needs for what the pretrained arm does with n; inf where it does not get there.
+    """Tabulate the labels that each feature set needs for what the pretrained one does with n; inf if it never does.
 
     Curves are made monotone and interpolated on log n.
     """
     import pandas as pd
 
-    curves = interval_table(outcomes).pivot(index="size", columns="arm", values="score").cummax()
+    rows = [(name, size, outcome.scores.mean()) for (name, size), outcome in outcomes.items()]
+    means = pd.DataFrame(rows, columns=["arm", "size", "score"])
+    curves = means.pivot(index="size", columns="arm", values="score").cummax()
     sizes, goals = np.log(curves.index.to_numpy(float)), curves.pop(PRETRAINED)
     return pd.DataFrame(
-        {arm: [_labels_for(goal, sizes, curves[arm].to_numpy()) for goal in goals] for arm in curves},
+        {name: [_labels_for(goal, sizes, curves[name].to_numpy()) for goal in goals] for name in curves},
         index=goals.index,
     )
 
 
-def decide_outcomes(outcomes: Outcomes) -> Decision:
-    """The decision at the largest size."""
-    last = _largest(outcomes)
-    others = {arm: outcome.credits for arm, outcome in last.items() if arm != PRETRAINED}
-    return decide(last[PRETRAINED].credits, others, groups=last[PRETRAINED].groups)
+def summary_table(
+    outcomes: Outcomes, decision: Decision, held_out: HeldOut, seconds: Mapping[str, float], errors: bool
+) -> pd.DataFrame:
+    """Tabulate each feature set at the largest size, as `TransferReport.summary` has it.
 
-
-def summary_table(outcomes: Outcomes, decision: Decision, seconds: Mapping[str, float], errors: bool) -> pd.DataFrame:
-    """A row for each arm at the largest size, as `TransferReport.summary` has it.
-
-    ``errors`` says whether 1 - score is an error, of which a share can be saved.
+    Parameters
+    ----------
+    outcomes : mapping of (str, int) to Outcome
+        By feature set and size.
+    decision : Decision
+        As returned by `decide_transfer`.
+    held_out : HeldOut
+        What the folds hold out.
+    seconds : mapping of str to float
+        By feature set.
+    errors : bool
+        Whether 1 - score is an error, of which a share can be saved.
     """
     import pandas as pd
 
-    last, labels, rows = _largest(outcomes), efficiency_table(outcomes), {}
-    for arm, outcome in last.items():
-        row = _score(outcome, errors)
-        if arm != PRETRAINED:
-            row |= _interval("difference", decision.differences[arm])
+    last, labels, rows = at_largest(outcomes), efficiency_table(outcomes), {}
+    for name, outcome in last.items():
+        row: dict[str, Any] = _score(outcome, held_out, errors)
+        if name != PRETRAINED:
+            row |= _interval("difference", decision.differences[name])
             if errors:
-                saved = error_reduction(last[PRETRAINED].credits, outcome.credits, groups=outcome.groups)
+                saved = error_reduction(last[PRETRAINED].sample_scores, outcome.sample_scores, held_out)
                 row |= _interval("error_reduction", saved)
-            row["label_efficiency"] = labels_text(labels[arm])
-        rows[arm] = {**row, "seconds": seconds[arm]}
+            row["label_efficiency"] = labels_text(labels[name])
+        rows[name] = {**row, "seconds": seconds[name]}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
     return table[[name for name in table if name != "seconds"] + ["seconds"]]
 
 
 def labels_text(labels: pd.Series) -> str:
-    """``820 for 126``: the arm needs 820 labels for what the pretrained arm does with 126, in the middle of the curve.
+    """Write ``820 for 126``: 820 labels are needed for what the pretrained features do with 126, in mid-curve.
 
-    ``≤ 40`` where its fewest are enough, a lesser n where only that was reached, ``> 4,000 for 40`` where none was.
+    ``≤ 40`` where the fewest are enough, a lesser n where only that was reached, ``> 4,000 for 40`` where none was.
     """
     middle = labels.iloc[: (len(labels) + 1) // 2]
     reached = middle[np.isfinite(middle)]
@@ -96,24 +126,73 @@ def labels_text(labels: pd.Series) -> str:
     return f"> {labels.index[-1]:,} for {labels.index[0]:,}"
 
 
-def say(outcomes: Outcomes, decision: Decision, unit: ScoreUnit) -> str:
-    """The verdict: its word, and the evidence with figures."""
-    last, size = _largest(outcomes), max(size for _, size in outcomes)
-    word, corrected = decision.word, decision.word == HURTS
-    scores = {arm: outcome.scores.mean() for arm, outcome in last.items()}
+def write_verdict(outcomes: Outcomes, decision: Decision, unit: ScoreUnit) -> list[str]:
+    """Write the decision and the evidence with figures, then what follows from it."""
+    last, size = at_largest(outcomes), largest_size(outcomes)
+    word, corrected = decision.decision, decision.decision == HURTS
+    scores = {name: float(outcome.scores.mean()) for name, outcome in last.items()}
     rival = _rival(decision, scores)
     gain = (decision.corrected if corrected else decision.differences)[rival]
     level = decision.corrected_level if corrected else decision.level
-    text = (
+    evidence = (
         f"{word}: {unit.name} {scores[PRETRAINED]:.3f} against {scores[rival]:.3f} for {rival} with {size:,} labels "
-        f"({unit.format(gain.mean)}, {100 * level:.3g} % interval {unit.figure(gain.low)} to {unit.figure(gain.high)})"
+        f"({unit.format(gain.mean)}, {100 * level:.3g} % interval {unit.figure(gain.low)} to {unit.figure(gain.high)})."
     )
     if word == HELPS:
         needed, n = labels_text(efficiency_table(outcomes)[rival]).split(" for ")
-        return f"{text}. For what transfer does with {n} labels, {rival} needs {needed.replace('>', 'more than')}."
+        return [evidence, f"For what transfer does with {n} labels, {rival} needs {needed.replace('>', 'more than')}."]
     if word == HURTS:
-        return f"{text}. Another encoder, layer or preprocessing may fit this task better."
-    return f"{text}. More labelled images would narrow the interval."
+        return [evidence, "Another encoder, layer or preprocessing may fit this task better."]
+    return [evidence, "More labeled images would narrow the interval."]
+
+
+def at_largest(outcomes: Outcomes) -> dict[str, Outcome]:
+    """Return the outcomes at the largest size, by feature set."""
+    largest = largest_size(outcomes)
+    return {name: outcome for (name, size), outcome in outcomes.items() if size == largest}
+
+
+def largest_size(outcomes: Outcomes) -> int:
+    """Return the largest number of training images."""
+    return max(size for _, size in outcomes)
+
+
+def draw_curves(intervals: pd.DataFrame, scoring: str, ax: Any = None) -> Any:
+    """Draw mean scores with their intervals over log n.
+
+    Parameters
+    ----------
+    intervals : DataFrame
+        Columns arm, size, score, low, high.
+    scoring : str
+        Label of the axis.
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import_optional("matplotlib", extra="report", purpose="A plot")
+    from matplotlib.figure import Figure
+
+    ax = Figure(figsize=(7.5, 4.2)).add_subplot() if ax is None else ax
+    for i, (name, rows) in enumerate(intervals.groupby("arm", sort=False)):
+        first = name == PRETRAINED
+        color, width = _ACCENT if first else _PALETTE[i % len(_PALETTE)], 2.4 if first else 1.5
+        ax.plot(rows["size"], rows["score"], "o-", color=color, label=name, lw=width, ms=4, zorder=2 + first)
+        ax.fill_between(rows["size"], rows["low"], rows["high"], color=color, alpha=0.12, lw=0)
+    sizes = sorted(intervals["size"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.set_xticks([], minor=True)
+    ax.margins(y=0.05)
+    ax.set_xlabel("training images")
+    ax.set_ylabel(scoring)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", alpha=0.25)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
 
 
 def _labels_for(goal: float, log_sizes: np.ndarray, scores: np.ndarray) -> float:
@@ -127,22 +206,17 @@ def _labels_for(goal: float, log_sizes: np.ndarray, scores: np.ndarray) -> float
     return float(np.exp(log_sizes[i - 1] + share * (log_sizes[i] - log_sizes[i - 1])))
 
 
-def _largest(outcomes: Outcomes) -> dict[str, Outcome]:
-    largest = max(size for _, size in outcomes)
-    return {arm: outcome for (arm, size), outcome in outcomes.items() if size == largest}
-
-
 def _rival(decision: Decision, scores: Mapping[str, float]) -> str:
-    """The arm that decides: the best, or, where it is undecided, the one that is least surely beaten."""
-    if decision.word == HELPS:
-        return max(decision.differences, key=lambda arm: scores[arm])
-    if decision.word == HURTS:
-        return min(decision.corrected, key=lambda arm: decision.corrected[arm].high)
-    return min(decision.differences, key=lambda arm: decision.differences[arm].low)
+    """Return the features that decide: the best, or, where it is undecided, those that are least surely beaten."""
+    if decision.decision == HELPS:
+        return max(decision.differences, key=lambda name: scores[name])
+    if decision.decision == HURTS:
+        return min(decision.corrected, key=lambda name: decision.corrected[name].high)
+    return min(decision.differences, key=lambda name: decision.differences[name].low)
 
 
-def _score(outcome: Outcome, capped: bool) -> dict[str, float]:
-    interval = credit_interval(outcome.credits, groups=outcome.groups)
+def _score(outcome: Outcome, held_out: HeldOut, capped: bool) -> dict[str, float]:
+    interval = sample_interval(outcome.sample_scores, held_out)
     return {"score": interval.mean, "low": interval.low, "high": min(interval.high, 1.0) if capped else interval.high}
 
 

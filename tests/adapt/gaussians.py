@@ -11,5 +11,5 @@ def draw_domain(n: int, seed: int, *, moved: bool = False, classes: int = 3) -> 
     """n rows of 8 columns and their classes; moved ones are those of another domain."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % classes
-    Z = rng.normal(size=(n, 8)) + 3 * np.eye(8)[y]
+    Z = rng.normal(size=(n, 8)) + 3 * np.eye(8)[y % 8] * (1 + y // 8)[:, None]
     return (Z * STRETCH + 4 * np.eye(8)[0] - 2, y) if moved else (Z, y)

@@ -3,15 +3,19 @@ from __future__ import annotations
 import re
 import sys
 
+import numpy as np
 import pytest
 
+from featx.adapt import adaptation_report
 from featx.exceptions import MissingDependencyError, ParameterError
-from tests.adapt.test_result import report_of
-from tests.adapt.test_verdict import outcomes_of
+from tests.adapt.gaussians import draw_domain
+from tests.adapt.test_adaptation_report import made_of
+from tests.adapt.test_decision import outcomes_of
+from tests.pages.browser import needs_a_browser, open_page, outside
 
 
 def page_of(tmp_path, *notes, **given):
-    report = report_of(outcomes_of(**given), notes)
+    report = made_of(outcomes_of(**given), notes)
     path = report.to_html(tmp_path / "adaptation.html")
     return report, path.read_text()
 
@@ -53,7 +57,7 @@ def test_notes_are_escaped(tmp_path):
     assert "classes &lt;b&gt;" in text
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
+def test_a_folder_that_does_not_exist_is_an_error(tmp_path):
     with pytest.raises(ParameterError, match="cannot be written"):
         page_of(tmp_path / "nowhere", source=0.5, coral=0.8)
 
@@ -62,3 +66,27 @@ def test_a_missing_jinja_is_named_with_its_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingDependencyError, match=r"featx\[report\]"):
         page_of(tmp_path, source=0.5, coral=0.8)
+
+
+@needs_a_browser
+@pytest.mark.parametrize(
+    ("names", "n"),
+    [([f"a subspecies of a class with a long name, number {i}" for i in range(14)], 84), (range(100, 200), 600)],
+    ids=["14 long names", "100 short names"],
+)
+@pytest.mark.parametrize("labeled", [True, False])
+def test_many_classes_lie_within_the_page_and_within_their_figures(names, n, labeled, tmp_path, one_value):
+    names = np.array([f"{name}" for name in names])
+    (Zs, ys), (Zt, yt) = (draw_domain(n, seed, moved=seed > 0, classes=len(names)) for seed in (0, 1))
+    y_target = names[np.minimum(yt, len(names) - 3)] if labeled else None  # notes name the missing ones
+    given = {"methods": ["standardize", "coral"], "scorer": "entropy", "cv": 3, "verbose": 0}
+    file = adaptation_report(Zs, names[ys], Zt, y_target, **given).to_html(tmp_path / "adaptation.html")
+    assert ("classes are not in the target" in file.read_text()) == labeled
+    with open_page(file) as page:
+        assert page.locator("svg").count() == 2
+        assert page.locator("#domains svg #legend_1").count() == 1
+        for width in (1280, 1024, 380):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert outside(page, "main *", "main", without="svg *, .scroll *" if width < 1000 else "svg *") == []
+            assert outside(page, "svg [id^=legend_] *, svg [id^=text_]", "svg") == []

@@ -1,4 +1,4 @@
-"""How often adaptation_report's verdict is wrong: synthetic pairs of domains whose true gain is known."""
+"""How often adaptation_report's decision is wrong: synthetic pairs of domains whose true gain is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from featx.adapt._domains import Domains
 from featx.adapt._evaluate import compare_methods, split_domains
-from featx.adapt._verdict import choose_blindly, decide_methods
+from featx.adapt._tables import choose_blindly, decide_methods
+from featx.compare import HeldOut
 from tests.adapt.gaussians import STRETCH
 
 SHALLOW = ("source", "standardize", "coral", "subspace", "ot")
@@ -23,7 +24,7 @@ TASKS = {
     "stretched and moved, 200 rows": (200, EVEN, True, False),
     "no gap but other shares, 200 rows": (200, UNEVEN, False, False),
 }
-DIMENSIONS, SIGNAL, DRAWS = 8, 2.0, 5
+DIMENSIONS, SIGNAL, CV = 8, 2.0, 5
 
 
 def main() -> None:
@@ -35,23 +36,24 @@ def main() -> None:
     print(f"{'':40} helps  hurts  undecided  choice without labels helps   (% of {arguments.tasks} tasks)")
     for name, task in TASKS.items():
         asked = [(seed, arguments.methods, arguments.scorer, *task) for seed in range(arguments.tasks)]
-        said = Counter(word for question in asked for word in verdict(*question))
-        rates = [100 * said[word] / arguments.tasks for word in ("helps", "hurts", "undecided", "blind")]
+        counts = Counter(found for given in asked for found in decision(*given))
+        rates = [100 * counts[found] / arguments.tasks for found in ("helps", "hurts", "undecided", "blind")]
         print(f"{name:40}", *(f"{rate:5.1f} " for rate in rates), flush=True)
 
 
-def verdict(seed: int, methods: tuple[str, ...], scorer: str, n: int, shares: tuple, moved: bool, shuffled: bool):
-    """The word for one pair of domains, and ``"blind"`` where the choice without labels surely helps too."""
+def decision(seed: int, methods: tuple[str, ...], scorer: str, n: int, shares: tuple, moved: bool, shuffled: bool):
+    """The decision for one pair of domains, and ``"blind"`` where the choice without labels surely helps too."""
     rng = np.random.default_rng(seed)
     ys, yt = np.arange(n) % 3, rng.permutation(np.repeat(range(3), np.round(np.multiply(shares, n)).astype(int)))
     Zs, Zt = (rng.normal(size=(len(y), DIMENSIONS)) + SIGNAL * np.eye(DIMENSIONS)[y] for y in (ys, yt))
     if moved:
         Zt = Zt * rng.permutation(STRETCH) + rng.choice([-2, 2], DIMENSIONS)
     domains = Domains(Zs, ys, Zt, rng.permutation(yt) if shuffled else yt, np.arange(3), [])
-    outcomes = compare_methods(domains, methods, split_domains(domains, DRAWS, seed), scorer, seed, lambda: None)
-    decision = decide_methods(outcomes)
-    chosen = decision.corrected.get(choose_blindly(outcomes))
-    return [decision.word] + ["blind"] * (chosen is not None and chosen.low > 0)
+    splits = split_domains(domains, CV, seed)
+    outcomes = compare_methods(domains, methods, splits, scorer, seed, lambda: None)
+    found = decide_methods(outcomes, HeldOut.of([split.target for split in splits]))
+    chosen = found.corrected.get(choose_blindly(outcomes))
+    return [found.decision] + ["blind"] * (chosen is not None and chosen.low > 0)
 
 
 if __name__ == "__main__":

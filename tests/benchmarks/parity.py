@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_images
 
 import featx
 from featx._image_encoder import extraction_of
-from tests.encoders.test_efficientnet_lite import NAMES, normalise, pixels_of, reference_of
+from tests.encoders.test_efficientnet_lite import NAMES, normalize, pixels_of, reference_of
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
         reference = reference_of(name)
         size = extraction_of(featx.ImageEncoder(name)).spec.preprocess.size
         with torch.inference_mode():
-            features = reference.extract_features(normalise(pixels_of(photos, size))).mean((2, 3)).numpy()
+            features = reference.extract_features(normalize(pixels_of(photos, size))).mean((2, 3)).numpy()
         rows = featx.ImageEncoder(name, cache=False, verbose=0).transform(photos)
         distance = np.linalg.norm(rows - features, axis=1) / np.linalg.norm(features, axis=1)
         print(f"{name}: relative L2 at most {distance.max():.1e}")

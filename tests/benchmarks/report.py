@@ -1,8 +1,8 @@
 """Does transfer help, where it should and where it should not; and what a report of 5,000 images costs.
 
-Fashion-MNIST for the first, scikit-learn's digits (8 x 8 pixels, centred) for the second. The encoder's rows are cached
-first, so that the seconds are those of a warm report: five draws, every arm, the strength of the head chosen once per
-arm and size, then the page.
+Fashion-MNIST for the first, scikit-learn's digits (8 x 8 pixels, centered) for the second. The encoder's rows are
+cached first, so that the seconds are those of a warm report: five folds, every feature set, the strength of the head
+chosen once per set and size, then the page.
 """
 
 from __future__ import annotations

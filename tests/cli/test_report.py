@@ -9,7 +9,7 @@ from PIL import Image
 from featx.cli import main
 from tests.cli.folders import number_folder
 
-SMALL = ["--encoder", "squeezenet1_1", "--weights", "random", "--draws", "3"]
+SMALL = ["--encoder", "squeezenet1_1", "--weights", "random", "--cv", "3"]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_json_is_one_document_and_bad_images_are_left_out(folder, capsys):
     (folder / "left" / "empty.png").touch()
     assert main(["report", "photos", "--json", *SMALL]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["verdict"].startswith(document["word"])
+    assert document["verdict"].startswith(document["decision"])
     assert document["summary"]["pretrained"]["difference"] is None
     assert {row["arm"] for row in document["curves"]} == set(document["summary"])
     assert document["notes"] == ["1 of 21 images cannot be used and are left out."]
@@ -55,8 +55,8 @@ def test_folders_named_by_numbers_are_predicted_where_it_is_said(asked, crops, t
     [
         (["nowhere"], "not there"),
         (["photos", "-o", "no/report.html"], "there is no folder"),
-        (["photos", "--draws", "2"], "Expected 3 or more"),
-        (["photos", "--draws", "11"], "for draws=11"),
+        (["photos", "--cv", "2"], "Expected 3 or more"),
+        (["photos", "--cv", "11"], "for cv=11"),
         (["photos", "--task", "regression"], "a folder's name is not one"),
         (["photos", "--task", "regression", "--head", "svm"], "a folder's name is not one"),
     ],

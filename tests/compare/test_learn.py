@@ -1,47 +1,53 @@
+import warnings
+
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import r2_score
+from sklearn.tree import DecisionTreeClassifier
 
-from featx.compare._draws import make_draws
-from featx.compare._head import bare
-from featx.compare._learn import Arm, Question, learn
+from featx.compare import FeatureSet, Problem, choose_candidate, learn, make_head, nested_folds
+from featx.compare._learn import RowSpace, fit_quietly, plain_head
+from featx.exceptions import UnknownNameError
 
 RNG = np.random.default_rng(0)
 Y = np.arange(60) % 2
 Z = RNG.normal(size=(60, 4)) + np.outer(Y, [2, 0, 0, 0])
+NOISE = RNG.normal(size=(60, 40))
+SIGNAL = NOISE + 3 * np.outer(Y, np.eye(40)[0])
 
 
 def outcome_of(y, estimator, scoring=None, size=30, Z=Z, ticks=None):
     regression = y.dtype.kind == "f"
-    question = Question(y, None, regression, scoring)
-    draws = make_draws(y, 4, None, regression, np.random.default_rng(0))
-    arm = Arm("arm", Z.__getitem__, bare(estimator))
-    return learn(arm, question, draws, size, lambda: ticks is not None and ticks.append(1)), draws, arm
+    problem = Problem(y, None, regression, scoring)
+    folds = nested_folds(y, 4, None, regression, np.random.default_rng(0))
+    features = FeatureSet("Z", Z.__getitem__, plain_head(estimator))
+    return learn(features, problem, folds, size, lambda: ticks is not None and ticks.append(1)), folds, features
 
 
-def test_the_mean_of_credits_is_the_score_of_a_draw():
+def test_the_mean_of_sample_scores_is_the_score_of_a_fold():
     ticks = []
-    outcome, draws, arm = outcome_of(Y, LogisticRegression(), ticks=ticks)
-    for draw, score in zip(draws, outcome.scores, strict=True):
-        fitted = LogisticRegression().fit(Z[draw.train[:30]], Y[draw.train[:30]])
-        assert score == pytest.approx(fitted.score(Z[draw.test], Y[draw.test]))
+    outcome, folds, features = outcome_of(Y, LogisticRegression(), ticks=ticks)
+    for fold, score in zip(folds, outcome.scores, strict=True):
+        fitted = LogisticRegression().fit(Z[fold.train[:30]], Y[fold.train[:30]])
+        assert score == pytest.approx(fitted.score(Z[fold.test], Y[fold.test]))
     assert len(ticks) == 4
-    assert arm.seconds > 0
+    assert features.seconds > 0
 
 
 @pytest.mark.parametrize("columns", [1, 2])
-def test_the_mean_of_credits_is_r2_for_numbers(columns):
+def test_the_mean_of_sample_scores_is_r2_for_numbers(columns):
     y = Z[:, :columns] + RNG.normal(size=(60, columns))
     y = y[:, 0] if columns == 1 else y
-    outcome, draws, _ = outcome_of(y, LinearRegression())
-    expected = [r2_score(y[draw.test], got) for draw, got in zip(draws, outcome.predicted, strict=True)]
+    outcome, folds, _ = outcome_of(y, LinearRegression())
+    expected = [r2_score(y[fold.test], got) for fold, got in zip(folds, outcome.predicted, strict=True)]
     np.testing.assert_allclose(outcome.scores, expected)
 
 
-def test_a_scoring_of_ones_own_gives_one_number_a_draw():
+def test_another_scoring_gives_one_number_a_fold():
     outcome, _, _ = outcome_of(Y, LogisticRegression(), "roc_auc")
-    assert [len(credit) for credit in outcome.credits] == [1] * 4
+    assert [len(scores) for scores in outcome.sample_scores] == [1] * 4
 
 
 def test_shuffled_labels_are_learnt_by_chance_only():
@@ -55,3 +61,69 @@ def test_confidence_is_the_largest_probability():
     assert (outcome.confidence[0] >= 0.5).all()
     outcome, _, _ = outcome_of(Z[:, 0] + 0.1, LinearRegression())
     assert np.isnan(outcome.confidence[0]).all()
+
+
+def test_strong_regularization_is_chosen_for_noise_and_weak_for_signal():
+    head = make_head("logistic")
+    noisy = choose_candidate(head, 0.01 * SIGNAL + NOISE, Y, None, False, None)
+    assert (
+        noisy.C
+        < choose_candidate(
+            head, 100 * np.outer(Y, np.ones(2)) + RNG.normal(size=(60, 2)), Y, None, False, "neg_log_loss"
+        ).C
+    )
+
+
+def test_the_grids_go_from_strong_to_weak():
+    assert make_head("logistic").candidates[0].C < make_head("logistic").candidates[-1].C
+    assert make_head("ridge").candidates[0].alpha > make_head("ridge").candidates[-1].alpha
+
+
+@pytest.mark.parametrize("name", ["probe", "prototype"])
+def test_a_named_head_that_needs_no_grid_has_one_candidate(name):
+    head = make_head(name)
+    assert fit_quietly(choose_candidate(head, SIGNAL, Y, None, False, None), SIGNAL, Y).score(SIGNAL, Y) > 0.9
+
+
+def test_an_estimator_is_used_as_it_is():
+    tree = DecisionTreeClassifier(max_depth=2)
+    head = make_head(tree)
+    assert choose_candidate(head, SIGNAL, Y, None, False, None).max_depth == 2
+    assert plain_head(tree).prepare.fit_transform(["an image"]) == ["an image"]
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(tol=1e-8, max_iter=10_000), Ridge()])
+def test_the_row_space_changes_no_prediction(estimator):
+    wide = RNG.normal(size=(30, 200))
+    inside = RowSpace().fit(wide)
+    assert inside.transform(wide).shape == (30, 30)
+    other = RNG.normal(size=(50, 200))
+    target = np.arange(30) % 2
+    plain, short = (clone(estimator).fit(X, target) for X in (wide, inside.transform(wide)))
+    ask = "predict_proba" if hasattr(plain, "predict_proba") else "predict"
+    np.testing.assert_allclose(getattr(plain, ask)(other), getattr(short, ask)(inside.transform(other)), atol=1e-4)
+
+
+def test_more_rows_than_columns_stay_as_they_are():
+    assert RowSpace().fit(SIGNAL).transform(SIGNAL) is SIGNAL
+
+
+def test_classes_too_rare_to_hold_out_do_not_stop_the_choice():
+    y = np.array(["a"] * 10 + ["b"] * 10 + ["c"])
+    assert choose_candidate(make_head("logistic"), NOISE[:21], y, None, False, None)
+    assert choose_candidate(make_head("logistic"), NOISE[:2], y[9:11], None, False, None)
+
+
+def test_numbers_too_few_to_test_two_of_them_do_not_stop_the_choice():
+    assert choose_candidate(make_head("ridge"), NOISE[:4], np.arange(4) / 3, None, True, None)  # nor is there a warning
+
+
+def test_a_fit_that_stops_early_does_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_quietly(LogisticRegression(max_iter=1), SIGNAL, Y)
+
+
+def test_an_unknown_head_names_close_ones():
+    with pytest.raises(UnknownNameError, match="Did you mean 'logistic'"):
+        make_head("logistik")

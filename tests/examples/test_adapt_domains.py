@@ -8,7 +8,7 @@ from tests.examples.test_retrieval import example
 
 
 def test_each_method_has_its_row_and_the_verdict_names_figures_of_the_table(root, tmp_path):
-    fewer = ["--limit", "60", "--draws", "3", "--methods", "standardize", "subspace", "deepcoral"]
+    fewer = ["--limit", "60", "--cv", "3", "--methods", "standardize", "subspace", "deepcoral"]
     shown = example(root, tmp_path, "adapt_domains.py", *fewer, "--chart", "adapt.png")
     assert "source: 60 digits rendered from 12 fonts; target: 60 scanned digits" in shown
     accuracies = {name: float(first) for name, first in re.findall(r"^(\w+) +([\d.]+) .*$", shown, re.M)[:5]}

@@ -1,9 +1,13 @@
+import base64
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from featx.exceptions import ParameterError
-from featx.pages import figure, write_page
+from featx.pages import figure, thumbnail, write_page
 
 TEMPLATE = """{% extends "base.html" %}
 {% import "macros.html" as m %}
@@ -30,7 +34,7 @@ def test_a_page_asks_for_nothing_from_a_network(template, tmp_path):
     assert not re.search(r"(src|href)=.?(https?:)?//|@import|url\(", page)
 
 
-def test_a_folder_that_is_not_there_is_said(template, tmp_path):
+def test_a_folder_that_does_not_exist_is_an_error(template, tmp_path):
     with pytest.raises(ParameterError, match=r"nowhere/out\.html cannot be written"):
         write_page(tmp_path / "nowhere" / "out.html", template, title="a", rows=[])
 
@@ -50,3 +54,22 @@ def test_a_figure_is_an_element_of_svg():
     chart.add_subplot().plot([0, 1])
     assert figure(chart).startswith("<svg")
     assert figure(chart).rstrip().endswith("</svg>")
+
+
+def decoded(uri):
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def test_a_photo_is_drawn_small_and_keeps_its_shape(photos):
+    picture = decoded(thumbnail(photos[0], side=96))
+    assert picture.format == "JPEG"
+    assert picture.size == (96, 64)
+
+
+def test_a_tiny_image_keeps_its_pixels():
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    assert (np.asarray(decoded(thumbnail(pixels)).convert("L")) == pixels).all()
+
+
+def test_an_image_that_cannot_be_read_has_no_picture(tmp_path):
+    assert thumbnail(tmp_path / "missing.jpg") == ""
