@@ -1,11 +1,13 @@
 """The main job: from images to a fitted, scored and saved scikit-learn Pipeline.
 
-    python examples/quickstart.py                   # scikit-learn's digits, as real image files
+    python examples/quickstart.py                   # patches of 14 photos that come with scikit-image
     python examples/quickstart.py photos/           # a folder of your own: photos/<label>/*.jpg
+    python examples/quickstart.py --digits          # scikit-learn's scanned digits, where transfer hurts
 
-It prints cross-validated accuracy with transfer (a pretrained encoder) and without (raw pixels under the
-same head), how long the first and the second encoding took, and saves a picture: the confusion matrix
-with the most confidently wrong images beside it.
+It prints cross-validated accuracy with transfer (a pretrained encoder) and without (raw pixels, the same head), how
+long the first and the second encoding took, and saves a picture: the confusion matrix, with the most confidently wrong
+images beside it. A patch is to be assigned to its photo; each fold tests one quarter of every photo on the other three,
+so no patch has a neighbor of its own quarter in training.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.metrics import ConfusionMatrixDisplay
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -30,13 +32,33 @@ import featx
 
 RAW_SIZE = 16
 N_WRONG = 8
+SIDE, PER_QUARTER = 48, 12
+# What a photo shows -> scikit-image's function; the files come with the package.
+PHOTOS = {
+    "astronaut": "astronaut",
+    "brick": "brick",
+    "cameraman": "camera",
+    "cat": "cat",
+    "coffee": "coffee",
+    "coins": "coins",
+    "galaxies": "hubble_deep_field",
+    "grass": "grass",
+    "gravel": "gravel",
+    "moon": "moon",
+    "motorcycle": "stereo_motorcycle",
+    "retina": "retina",
+    "rocket": "rocket",
+    "tissue": "immunohistochemistry",
+}
 
 
 def main() -> None:
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.folder or write_digits(Path(scratch), arguments.limit)
-        photos = featx.read_image_folder(folder)
+        write = write_digits if arguments.digits else write_patches
+        photos = featx.read_image_folder(arguments.folder or write(Path(scratch)))
+        if not (arguments.folder or arguments.digits):
+            photos["quarter"] = [Path(image).stem.partition("-")[0] for image in photos["image"]]
         if arguments.limit:
             photos = photos.sample(min(arguments.limit, len(photos)), random_state=0).reset_index(drop=True)
         report(photos, arguments)
@@ -44,8 +66,8 @@ def main() -> None:
 
 def report(photos: pd.DataFrame, arguments: argparse.Namespace) -> None:
     images, labels = photos["image"], photos["label"]
-    folds = StratifiedKFold(min(5, labels.value_counts().min()), shuffle=True, random_state=0)
-    print(f"{len(photos)} images, {labels.nunique()} classes, {folds.n_splits}-fold cross-validation")
+    folds = make_folds(photos)
+    print(f"{len(photos)} images, {labels.nunique()} classes, {len(folds)}-fold cross-validation")
 
     model = featx.image_pipeline("logistic", encoder=arguments.encoder, cache=arguments.cache)
     first = time_encoding(model.named_steps["encoder"], images)
@@ -67,6 +89,14 @@ def report(photos: pd.DataFrame, arguments: argparse.Namespace) -> None:
     print(f"{reloaded.predict(images[:1])[0]!r} for {Path(images.iloc[0]).name}, which is {labels.iloc[0]!r}")
     draw(photos, predicted, probabilities.max(axis=1), arguments.picture)
     print(f"saved {arguments.picture}")
+
+
+def make_folds(photos: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split by quarters where there are any, else at random with each class's share."""
+    if "quarter" in photos:
+        return list(LeaveOneGroupOut().split(photos, photos["label"], photos["quarter"]))
+    splitter = StratifiedKFold(min(5, photos["label"].value_counts().min()), shuffle=True, random_state=0)
+    return list(splitter.split(photos, photos["label"]))
 
 
 def time_encoding(encoder: featx.ImageEncoder, images: pd.Series) -> float:
@@ -121,19 +151,38 @@ def draw(photos: pd.DataFrame, predicted: np.ndarray, confidence: np.ndarray, pa
     plt.close(figure)
 
 
-def write_digits(folder: Path, limit: int | None) -> Path:
+def write_patches(folder: Path) -> Path:
+    """Write patches of the photos that come with scikit-image, a folder for each photo: ``<quarter>-<number>.png``."""
+    from skimage import data
+
+    for name, function in PHOTOS.items():
+        photo = getattr(data, function)()
+        photo = photo[0] if isinstance(photo, tuple) else photo  # the left one of a stereo pair
+        (folder / name).mkdir()
+        height, width = (length // 2 for length in photo.shape[:2])
+        for quarter in range(4):
+            top, left = quarter // 2 * height, quarter % 2 * width
+            corners = [(y, x) for y in range(0, height - SIDE + 1, SIDE) for x in range(0, width - SIDE + 1, SIDE)]
+            chosen = np.random.default_rng(quarter).permutation(len(corners))[:PER_QUARTER]
+            for number, (y, x) in enumerate(corners[i] for i in chosen):
+                patch = photo[top + y : top + y + SIDE, left + x : left + x + SIDE]
+                Image.fromarray(patch).save(folder / name / f"{quarter}-{number:02}.png")
+    return folder
+
+
+def write_digits(folder: Path) -> Path:
     """Write scikit-learn's 1,797 scanned digits as PNG files, a folder for each digit."""
     digits = load_digits()
     for i, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
-        if limit is None or i < limit:
-            (folder / str(digit)).mkdir(exist_ok=True)
-            Image.fromarray((image * 255 / 16).astype(np.uint8)).save(folder / str(digit) / f"{i:04}.png")
+        (folder / str(digit)).mkdir(exist_ok=True)
+        Image.fromarray((image * 255 / 16).astype(np.uint8)).save(folder / str(digit) / f"{i:04}.png")
     return folder
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, help="photos/<label>/*.jpg; default: scikit-learn's digits")
+    parser.add_argument("folder", nargs="?", type=Path, help="photos/<label>/*.jpg; default: patches of photos")
+    parser.add_argument("--digits", action="store_true", help="scikit-learn's digits, where transfer hurts")
     parser.add_argument("--encoder", default="efficientnet_lite0")
     parser.add_argument("--limit", type=int, help="use so many images only")
     parser.add_argument("--cache", default="cache", help="folder of the embeddings (default: %(default)s)")
