@@ -141,7 +141,6 @@ def test_other_rooms_are_entered_by_their_door(path):
             assert not any(part.startswith("_") for part in module.split(".")[2:]), module
 
 
-@pytest.mark.xfail(strict=True, reason="four circles are left")
 def test_no_two_files_import_one_another():
     """Not by way of others either; a name of a package's is that of the file where it is defined."""
     needs: dict[Path, set[Path]] = {}

@@ -384,5 +384,5 @@ def _warn_of_copies(domains: Domains, splits: list[Split]) -> list[str]:
         (np.concatenate([split.source.train, n + split.target.train]), n + split.target.test) for split in splits
     ]
     advice = "Leave copies out with featx.audit([*X_source, *X_target]).clean()."
-    text = warn_of_copies(np.concatenate([domains.Zs, domains.Zt]), folds, stacklevel=3, advice=advice)
+    text = warn_of_copies(np.concatenate([domains.Zs, domains.Zt]), folds, advice=advice)
     return [text] if text else []

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from featx._image_encoder import ImageEncoder
+from featx._warnings import warn
 from featx.evaluation import check_classes, check_embeddings
 from featx.exceptions import FeatxWarning, ImageWarning, InputError
 from featx.images import as_column
@@ -198,7 +199,7 @@ def _join(source: np.ndarray, target: np.ndarray, notes: list[str]) -> tuple[np.
     if alone:
         message = f"{len(alone)} of the target's {len(target)} classes are not in the source ({_some(alone)}): "
         notes.append(message + "no method can predict them, and their images count as wrong.")
-        warnings.warn(notes[-1], FeatxWarning, stacklevel=4)
+        warn(notes[-1], FeatxWarning)
     if missing:
         notes.append(
             f"{len(missing)} of the source's {len(source)} classes are not in the target ({_some(missing)}): "
@@ -226,7 +227,7 @@ def _embed(domain: str, X: Any, encoder: ImageEncoder, notes: list[str]) -> tupl
     if not good.all():
         bad = np.flatnonzero(~good)
         notes.append(f"{len(bad):,} of {len(Z):,} rows of the {domain} cannot be used and are left out.")
-        warnings.warn(f"{notes[-1]} Rows {_some(bad.tolist())}.", ImageWarning, stacklevel=4)
+        warn(f"{notes[-1]} Rows {_some(bad.tolist())}.", ImageWarning)
     Z = check_embeddings(Z[good], f"the {domain}")
     check_spread(Z, domain)
     return Z, np.flatnonzero(good)

@@ -117,7 +117,7 @@ def audit(
     if n == 0:
         raise InputError("Got no images. Expected at least one.")
     labels = _check_labels(y, n)
-    regression = is_regression([] if y is None else y, task, n_folds=cv, stacklevel=2)
+    regression = is_regression([] if y is None else y, task, n_folds=cv)
     given = _check_groups(groups, n)
     used = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
     extraction_of(used)  # refuses wrong parameters before images are read

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from featx._warnings import warn
 from featx.auditing._similarity import Whitening, choose_threshold, signature, similarity
 from featx.evaluation import check_embeddings
 from featx.exceptions import ImageWarning, InputError
@@ -149,7 +149,6 @@ def warn_of_copies(
     folds: Iterable[tuple[Any, Any]],
     pixels: np.ndarray | None = None,
     *,
-    stacklevel: int,
     divided: str = "a fold",
     advice: str = "Pass groups=featx.audit(X).groups, or leave copies out with featx.audit(X).clean().",
 ) -> str:
@@ -164,8 +163,6 @@ def warn_of_copies(
     pixels : ndarray of shape (n, height, width, 3), uint8, default=None
         Small images, in which near copies are found as `audit` finds them. Since one image in 1,000 has a different one
         that looks the same, near copies count only if there is a group of them for every 100 images.
-    stacklevel : int
-        As for `warnings.warn`, counted from the caller.
     divided : str, default="a fold"
         What the message calls the training and test rows together.
     advice : str
@@ -180,7 +177,7 @@ def warn_of_copies(
     --------
     >>> import numpy as np
     >>> from featx.auditing import warn_of_copies
-    >>> warn_of_copies(np.eye(4), [([0, 1], [2, 3]), ([2, 3], [0, 1])], stacklevel=1)
+    >>> warn_of_copies(np.eye(4), [([0, 1], [2, 3]), ([2, 3], [0, 1])])
     ''
     """
     folds = list(folds)
@@ -195,7 +192,7 @@ def warn_of_copies(
         f"{n_groups:,} groups of copies ({n_equal:,} of equal content) are on both sides of {divided}: scores are too "
         f"good. {advice}"
     )
-    warnings.warn(text, ImageWarning, stacklevel=stacklevel + 1)
+    warn(text, ImageWarning)
     return text
 
 

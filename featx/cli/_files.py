@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from featx._atomic import atomic_file
+from featx._warnings import warn
 from featx.exceptions import FeatxError, ImageReadError, ImageWarning, InputError, ParameterError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def read_labelled(folder: str, split: str | Mapping[str, str] | None = "auto") -
     table = read_image_folder(folder, split=split)
     unlabeled = table["label"].isna()
     if unlabeled.any():
-        warnings.warn(f"Left out {unlabeled.sum():,} images without a label.", ImageWarning, stacklevel=2)
+        warn(f"Left out {unlabeled.sum():,} images without a label.", ImageWarning)
     return table[~unlabeled].reset_index(drop=True)
 
 

@@ -176,7 +176,7 @@ def _cross_validate(result: TrainingResult, embeddings: np.ndarray, y: np.ndarra
     if possible:
         kind = StratifiedKFold if is_classifier(head) else KFold
         folds = list(kind(possible, shuffle=True, random_state=0).split(embeddings, y))
-        warn_of_copies(embeddings, folds, stacklevel=4)
+        warn_of_copies(embeddings, folds)
         result.folds = score_folds(head, embeddings, y, folds)
 
 
@@ -196,7 +196,7 @@ def _possible_folds(n_folds: int, counts: pd.Series) -> tuple[int, str]:
 def _score_splits(result: TrainingResult, embeddings: np.ndarray, y: np.ndarray, split: np.ndarray) -> None:
     others = {name: split == name for name in sorted(set(split) - {"train"})}
     divided = [(np.flatnonzero(split == "train"), np.flatnonzero(rows)) for rows in others.values()]
-    warn_of_copies(embeddings, divided, stacklevel=4, divided="a split")
+    warn_of_copies(embeddings, divided, divided="a split")
     scores = {}
     for name, rows in others.items():
         started = time.perf_counter()

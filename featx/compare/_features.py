@@ -15,6 +15,7 @@ from sklearn.base import clone
 from featx._image_encoder import ImageEncoder, extraction_of
 from featx._machine import count_threads
 from featx._optional import import_optional
+from featx._warnings import warn
 from featx.encoders import Encoder
 from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
 from featx.images import DecodeError, ImageColumn, Preprocess, load
@@ -154,7 +155,7 @@ def good_rows(features: Mapping[str, np.ndarray]) -> np.ndarray:
     if len(bad):
         shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
         message = f"{len(bad):,} of {len(good):,} images cannot be used and are left out of every feature set"
-        warnings.warn(f"{message}: rows {shown}. featx.check_images says why.", ImageWarning, stacklevel=3)
+        warn(f"{message}: rows {shown}. featx.check_images says why.", ImageWarning)
     return np.flatnonzero(good)
 
 

@@ -268,7 +268,7 @@ def transfer_report(
     """
     arms, column, cv = check_feature_sets(arms, extra_arms), as_column(X), check_cv(cv)
     fitting = None if head is None else image_pipeline(head)[-1]
-    regression = is_regression(y, task, head=fitting, n_folds=cv, stacklevel=2)
+    regression = is_regression(y, task, head=fitting, n_folds=cv)
     problem = _read_problem(y, regression, groups, scoring, len(column))
     head = _default_head(problem) if head is None else head
     shared, image_encoder, notes = make_head(head), as_image_encoder(encoder), []
@@ -316,7 +316,7 @@ def _divide(problem: Problem, cv: int | Splits, sizes: Any, seed: int) -> tuple[
 
 def _copies(features: dict[str, np.ndarray], rows: np.ndarray, folds: list[Fold]) -> list[str]:
     pixels = thumbnails(features["pixels"][rows]) if "pixels" in features else None
-    text = warn_of_copies(features[PRETRAINED][rows], [(fold.train, fold.test) for fold in folds], pixels, stacklevel=3)
+    text = warn_of_copies(features[PRETRAINED][rows], [(fold.train, fold.test) for fold in folds], pixels)
     return [text] if text else []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
@@ -13,6 +12,7 @@ import pandas as pd
 from sklearn.base import is_classifier, is_regressor
 
 from featx._validate import check_choice, is_integer
+from featx._warnings import warn
 from featx.exceptions import FeatxWarning, InputError, ParameterError
 
 TASKS = ("auto", "classification", "regression")
@@ -300,7 +300,7 @@ def as_labels(y: Any) -> Any:
     return np.asarray(column, plain) if plain is not None and plain.kind in "biuf" else y
 
 
-def is_regression(y: Any, task: str = "auto", *, head: Any = None, n_folds: Any = _FOLDS, stacklevel: int = 1) -> bool:
+def is_regression(y: Any, task: str = "auto", *, head: Any = None, n_folds: Any = _FOLDS) -> bool:
     """Decide whether y holds numbers to predict, as opposed to classes.
 
     With ``"auto"``, a head that is a classifier or a regressor decides. Without one, text, bools and categories are
@@ -319,8 +319,6 @@ def is_regression(y: Any, task: str = "auto", *, head: Any = None, n_folds: Any 
         The estimator that will be trained.
     n_folds : int, default=5
         Number of folds in which it will be tested; anything else (a splitter) counts as 5.
-    stacklevel : int, default=1
-        As for `warnings.warn`, counted from the caller.
 
     Returns
     -------
@@ -360,11 +358,10 @@ def is_regression(y: Any, task: str = "auto", *, head: Any = None, n_folds: Any 
         return True
     if not has_rare_numbers(y, n_folds):
         return False
-    warnings.warn(
+    warn(
         f"y holds whole numbers, most of which occur in fewer than {_count(n_folds)} rows: they are taken for numbers "
         'to predict. Pass task="regression" to confirm that, or task="classification" if they are classes.',
         FeatxWarning,
-        stacklevel=stacklevel + 1,
     )
     return True
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import time
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from featx._atomic import TEMPORARY, atomic_file
+from featx._warnings import warn
 from featx.exceptions import FallbackWarning, ParameterError
 from featx.images import DigestMemo, ImageColumn, digest_many, is_missing
 
@@ -64,9 +64,7 @@ class Checkpoint:
         try:
             n_epochs = resume(torch.load(self._path, map_location=device, weights_only=True))
         except Exception as error:
-            warnings.warn(
-                f"{self._path} is damaged ({_reason(error)}): training starts anew.", FallbackWarning, stacklevel=2
-            )
+            warn(f"{self._path} is damaged ({_reason(error)}): training starts anew.", FallbackWarning)
             return False
         logger.info("%s: training goes on after epoch %d", self._path, n_epochs)
         return True
@@ -92,10 +90,9 @@ class Checkpoint:
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
-            warnings.warn(
+            warn(
                 f"{self._path} was not written ({_reason(error)}): training goes on, and starts anew if it is killed.",
                 FallbackWarning,
-                stacklevel=3,
             )
         self._warned = True
 

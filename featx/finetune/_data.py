@@ -71,7 +71,7 @@ def read_inputs(
 
     Raises
     ------
-    ImageErrors
+    ImageReadError
         If images are unusable, and the encoder's policy is "raise".
     InputError
         If none can be used.
@@ -124,7 +124,7 @@ def read_pixels(column: ImageColumn, spec: EncoderSpec, options: Options) -> tup
 
     Raises
     ------
-    ImageErrors
+    ImageReadError
         If images are unusable, and the policy is "raise".
     TrainingError
         If the temporary folder is too full.

@@ -96,7 +96,7 @@ class BaseFineTuner(BaseEstimator):
             If a parameter has a value that is not accepted, or if nothing would be tuned.
         InputError
             If X or y cannot be used, because there is only one class, for example.
-        ImageErrors
+        ImageReadError
             If images are unusable, and the encoder's ``on_error`` or ``on_missing`` is "raise".
         TrainingError
             If the loss becomes NaN or infinite, or if memory or the temporary folder is too small.
@@ -135,7 +135,7 @@ class BaseFineTuner(BaseEstimator):
 
         Raises
         ------
-        ImageErrors
+        ImageReadError
             If images are unusable, and the encoder's ``on_error`` or ``on_missing`` is "raise"; if it is "nan", their
             rows are NaN.
         """
@@ -157,7 +157,7 @@ class BaseFineTuner(BaseEstimator):
 
         Raises
         ------
-        ImageErrors
+        ImageReadError
             As for `transform`.
         """
         return self.to_pipeline().predict(X)
@@ -432,7 +432,7 @@ class FineTuneClassifier(ClassifierMixin, BaseFineTuner):
 
         Raises
         ------
-        ImageErrors
+        ImageReadError
             As for `transform`.
         """
         return self.to_pipeline().predict_proba(X)

@@ -15,7 +15,7 @@ import numpy as np
 from featx._image_encoder import ImageEncoder, extraction_of
 from featx._machine import available_memory
 from featx.encoders import Encoder, EncoderSpec, to_node
-from featx.exceptions import ImageErrors, InputError
+from featx.exceptions import ImageReadError, InputError
 from featx.finetune._checkpoint import Checkpoint, open_checkpoint, training_key
 from featx.finetune._data import Inputs, Rows, make_augment, read_inputs
 from featx.finetune._settings import TrainingSettings
@@ -103,7 +103,7 @@ def fine_tune(
     ------
     ParameterError
         If the network cannot be tuned like that, or `checkpoint_dir` cannot be written to.
-    ImageErrors, InputError
+    ImageReadError, InputError
         If images cannot be used, or a class has no usable image.
     TrainingError
         If the loss becomes NaN or infinite.
@@ -216,12 +216,12 @@ def in_source() -> Iterator[None]:
 
     Raises
     ------
-    InputError, ImageErrors
+    InputError, ImageReadError
         As they came, with "In source" before them.
     """
     try:
         yield
-    except ImageErrors as error:
+    except ImageReadError as error:
         error.args = (f"In source: {error}",)
         raise
     except InputError as error:

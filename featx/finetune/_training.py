@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from skorch.callbacks import PassthroughScoring
 from skorch.history import History
 
 from featx._process import float32_mode
+from featx._warnings import warn
 from featx.exceptions import FallbackWarning, TrainingError
 from featx.extraction import progress_bar
 from featx.finetune._checkpoint import Checkpoint
@@ -319,11 +319,10 @@ class TuningNet(NeuralNet):
         if self.max_part is None:
             by_part = training and self.settings.train_batch_norm
             same = "batch norms follow each part then" if by_part else "otherwise the same"
-            warnings.warn(
+            warn(
                 f"{self.device} has no memory for {part} images at once: it gets them in parts, which is slower; "
                 f"{same}. A smaller batch_size= avoids this.",
                 FallbackWarning,
-                stacklevel=2,
             )
         self.max_part = max(1, part // 2)
         if self.device != "cpu":

@@ -118,7 +118,7 @@ def compare_precisions(
         if len(y) != n:
             raise InputError(f"Got {len(y)} labels for {n} images. Expected one label an image.")
         fitting = None if head is None else image_pipeline(head)[-1]
-        regression = is_regression(y, task, head=fitting, n_folds=cv, stacklevel=2)
+        regression = is_regression(y, task, head=fitting, n_folds=cv)
         head = ("ridge" if regression else "logistic") if head is None else head
         y = check_y(y, n, regression)
         folds = make_folds(y, cv, groups, regression=regression)
@@ -192,7 +192,7 @@ def _warn_of_copies(embeddings: np.ndarray, folds: Folds) -> None:
     good = np.isfinite(embeddings).all(axis=1)  # unreadable images would all be copies
     place = np.cumsum(good) - 1
     kept = [tuple(place[part[good[part]]] for part in fold) for fold in folds]
-    warn_of_copies(embeddings[good], kept, stacklevel=3)
+    warn_of_copies(embeddings[good], kept)
 
 
 def _score(embeddings: np.ndarray, y: Any, head: Any, folds: Folds, scoring: Any) -> dict[str, float]:

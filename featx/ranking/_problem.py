@@ -51,8 +51,6 @@ class RankingProblem:
         What y holds.
     n_folds : int, default=5
         As for `is_regression`; it may be a splitter.
-    stacklevel : int, default=1
-        As for `warnings.warn`, counted from the caller.
 
     Attributes
     ----------
@@ -66,12 +64,10 @@ class RankingProblem:
         Unit of the probe's score.
     """
 
-    def __init__(
-        self, X: Any, y: Any, estimator: Any, scoring: Any, task: str = "auto", n_folds: Any = 5, stacklevel: int = 1
-    ):
+    def __init__(self, X: Any, y: Any, estimator: Any, scoring: Any, task: str = "auto", n_folds: Any = 5):
         if estimator is not None and (not hasattr(estimator, "fit") or isinstance(estimator, type)):
             raise ParameterError(f"Got estimator={estimator!r}. Expected a scikit-learn estimator (an instance).")
-        self.regression = is_regression(y, task, head=estimator, n_folds=n_folds, stacklevel=stacklevel + 1)
+        self.regression = is_regression(y, task, head=estimator, n_folds=n_folds)
         self._estimator = estimator
         if estimator is None:
             self._estimator = image_pipeline("ridge" if self.regression else "logistic")[1:]

@@ -17,6 +17,7 @@ import pandas as pd
 
 from featx._precompute import embed_layers
 from featx._validate import is_integer
+from featx._warnings import warn
 from featx.auditing import warn_of_copies
 from featx.evaluation import Folds, fold_interval, make_folds
 from featx.exceptions import ImageWarning, ParameterError
@@ -118,7 +119,7 @@ class Race:
                 first = next(iter(embedded.values()))
                 good = self._readable(rows, first)
                 folds = self._folds(rows[good])
-                self._warned = self._warned or bool(warn_of_copies(first[good], folds, stacklevel=4))
+                self._warned = self._warned or bool(warn_of_copies(first[good], folds))
             for entry in same:
                 embeddings = embedded[entry.candidate][good]
                 self._score_one(entry, embeddings, None if logits is None else logits[good], rows[good], folds)
@@ -142,10 +143,9 @@ class Race:
     def _readable(self, rows: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
         good = np.isfinite(embeddings).all(axis=1)
         if not good.all():
-            warnings.warn(
+            warn(
                 f"{(~good).sum():,} of {len(rows):,} images cannot be used and are left out of the ranking.",
                 ImageWarning,
-                stacklevel=5,
             )
         return good
 

@@ -102,7 +102,7 @@ def rank_encoders(
         If there is no such score, encoder, layer, pooling or task.
     InputError
         If labels are missing, there is one class, or a class has fewer images than there are folds.
-    ImageErrors
+    ImageReadError
         If images are unusable. With ``ImageEncoder(on_error="nan")`` they are left out, and a warning reports that.
 
     Examples
@@ -118,7 +118,7 @@ def rank_encoders(
     1    early  0.716667              390.4
     """
     limit = Budget(budget)
-    problem = RankingProblem(X, y, estimator, scoring, task, cv, stacklevel=2)
+    problem = RankingProblem(X, y, estimator, scoring, task, cv)
     names = check_scores(scores, problem.regression)
     race = Race(problem, names, groups, cv)
     layers = None if layers is None else _as_names("layers", layers)

@@ -22,6 +22,7 @@ from featx._atomic import TEMPORARY, atomic_file
 from featx._cache_folder import user_folder
 from featx._process import no_telemetry
 from featx._version import __version__
+from featx._warnings import warn
 from featx.encoders import EncoderSpec
 from featx.exceptions import ConversionError, StoreWarning, WeightsError
 
@@ -65,7 +66,7 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
         try:
             write_graph(file, model)
         except (OSError, RuntimeError) as error:  # OpenVINO's own is a RuntimeError
-            warnings.warn(f"The converted graph cannot be kept in {file.parent}: {error}", StoreWarning, stacklevel=2)
+            warn(f"The converted graph cannot be kept in {file.parent}: {error}", StoreWarning)
         # Exactly what later processes will run.
         model = _read(file) or model
     return model

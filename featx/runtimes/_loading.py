@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,6 +12,7 @@ import numpy as np
 
 from featx._machine import count_threads
 from featx._process import after_fork, never_free
+from featx._warnings import warn
 from featx.encoders import EncoderSpec
 from featx.exceptions import ConversionError, FallbackWarning, ParameterError
 from featx.runtimes._choose import Choice, check_devices, choose
@@ -132,7 +132,7 @@ def _load(specs: Sequence[EncoderSpec], choice: Choice, n_threads: int) -> Runti
         except ConversionError as error:
             if specs[0].precision != "float32":  # other numbers would come under this fingerprint
                 raise
-            warnings.warn(f"{error} It runs in torch instead, more slowly.", FallbackWarning, stacklevel=2)
+            warn(f"{error} It runs in torch instead, more slowly.", FallbackWarning)
     from featx.runtimes._torch import TorchRuntime
 
     if len(choice.devices) == 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from featx._process import float32_mode
+from featx._warnings import warn
 from featx.encoders import EncoderSpec
 from featx.exceptions import DeviceError, FallbackWarning, ParameterError
 from featx.runtimes._prepare import example_batch, prepare
@@ -107,11 +107,10 @@ class TorchRuntime:
         if self.device != "cpu":
             torch.cuda.empty_cache()
         if first:
-            warnings.warn(
+            warn(
                 f"{self.device} has no memory for {part} images at once: it gets {half} or less. "
                 "A smaller batch_size= avoids this.",
                 FallbackWarning,
-                stacklevel=3,
             )
         return half
 

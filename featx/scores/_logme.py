@@ -80,7 +80,7 @@ def logme_score(embeddings: Any, y: Any, *, task: str = "auto") -> float:
     """
     Z = check_embeddings(embeddings)
     Z = Z / (np.abs(Z).max() or 1.0)  # changes only the scale of the weights
-    spectrum = _spectrum(Z, _targets(y, len(Z), is_regression(y, task, stacklevel=2)))
+    spectrum = _spectrum(Z, _targets(y, len(Z), is_regression(y, task)))
     return float(_maximum(spectrum).mean() / len(Z))
 
 

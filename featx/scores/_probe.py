@@ -63,7 +63,7 @@ def probe_score(
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         raise ParameterError(f"Got estimator={estimator!r}. Expected a scikit-learn estimator (an instance).")
     Z = check_embeddings(embeddings)
-    regression = is_regression(y, task, head=estimator, n_folds=cv, stacklevel=2)
+    regression = is_regression(y, task, head=estimator, n_folds=cv)
     y = check_y(y, len(Z), regression)
     folds = make_folds(y, cv, groups, regression=regression)
     return float(cross_val_score(estimator, Z, y, cv=folds, scoring=scoring, error_score="raise").mean())

@@ -108,15 +108,15 @@ def copies(crops):
 def test_without_copies_there_is_no_warning(thumbnails):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert warn_of_copies(ROWS[:40], halves(40), stacklevel=1) == ""
-        assert warn_of_copies(ROWS[:40], halves(40), thumbnails, stacklevel=1) == ""
+        assert warn_of_copies(ROWS[:40], halves(40)) == ""
+        assert warn_of_copies(ROWS[:40], halves(40), thumbnails) == ""
 
 
 def test_one_pair_of_equal_rows_is_enough():
     rows = ROWS.copy()
     rows[70] = rows[3]
     with pytest.warns(ImageWarning, match=r"1 groups of copies \(1 of equal content\)") as caught:
-        message = warn_of_copies(rows, halves(80), stacklevel=1)
+        message = warn_of_copies(rows, halves(80))
     assert message == str(caught[0].message)
     assert caught[0].filename == __file__
 
@@ -124,17 +124,17 @@ def test_one_pair_of_equal_rows_is_enough():
 def test_equal_rows_on_one_side_do_not_matter():
     rows = ROWS.copy()
     rows[5] = rows[3]
-    assert warn_of_copies(rows, halves(80), stacklevel=1) == ""
+    assert warn_of_copies(rows, halves(80)) == ""
 
 
 def test_near_copies_are_found_by_their_pixels(thumbnails, copies):
     both = np.concatenate([thumbnails, copies])
-    assert warn_of_copies(ROWS, halves(80), stacklevel=1) == ""
+    assert warn_of_copies(ROWS, halves(80)) == ""
     with pytest.warns(ImageWarning, match=r"(39|40) groups of copies \(0 of equal content\)"):
-        warn_of_copies(ROWS, halves(80), both, stacklevel=1)
+        warn_of_copies(ROWS, halves(80), both)
 
 
 def test_a_near_pair_among_many_may_be_chance(thumbnails, copies):
     turned = np.concatenate([np.rot90(thumbnails, k, (1, 2)) for k in range(4)] + [copies[:1]])
     rows = np.random.default_rng(0).normal(size=(161, 4))
-    assert warn_of_copies(rows, halves(161), turned, stacklevel=1) == ""
+    assert warn_of_copies(rows, halves(161), turned) == ""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import featx
 from featx.cli._files import apply_to_readable, check_target, replacing, write_csv
-from featx.exceptions import ImageErrors, ParameterError, StoreError
+from featx.exceptions import ImageReadError, ParameterError, StoreError
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -132,7 +132,7 @@ def test_where_none_can_be_used_there_is_no_result(tiny):
 
 def test_an_error_that_a_second_look_does_not_find_is_raised(files):
     def fail(images):
-        raise ImageErrors([(0, 0, images[0], "changed")], len(images), None)
+        raise ImageReadError([(0, 0, images[0], "changed")], len(images), None)
 
-    with pytest.raises(ImageErrors, match="changed"):
+    with pytest.raises(ImageReadError, match="changed"):
         apply_to_readable(fail, files)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 import featx
 from featx._image_encoder import extraction_of
 from featx.encoders import resolve
-from featx.exceptions import ImageErrors, ImageWarning, InputError, ParameterError, TrainingError, UnknownNameError
+from featx.exceptions import ImageReadError, ImageWarning, InputError, ParameterError, TrainingError, UnknownNameError
 from featx.extraction import Options
 from featx.finetune._data import AUGMENTS, Inputs, Rows, make_augment, read_inputs, read_pixels
 from featx.finetune._tunable import TunableNetwork, make_tunable
@@ -33,7 +33,7 @@ def test_pixels_are_those_that_an_encoder_gets(files):
 
 
 def test_a_bad_image_is_listed():
-    with pytest.raises(ImageErrors, match=r"row 1.*no such file"):
+    with pytest.raises(ImageReadError, match=r"row 1.*no such file"):
         read_pixels(as_column([np.zeros((4, 4), np.uint8), "missing.jpg"]), SPEC, Options())
 
 

@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import featx
 from featx._image_encoder import extraction_of
 from featx.exceptions import (
-    ImageErrors,
+    ImageReadError,
     ImageWarning,
     InputError,
     MissingDependencyError,
@@ -334,7 +334,7 @@ def test_an_image_encoder_of_another_layer_is_refused(tiny, crops, labels, chang
 
 
 def test_bad_images_are_listed(tiny, crops, labels):
-    with pytest.raises(ImageErrors, match="row 0"):
+    with pytest.raises(ImageReadError, match="row 0"):
         tuner(tiny).fit([b"no image", *crops[1:]], labels)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import featx
-from featx.exceptions import ImageErrors, ImageWarning, InputError
+from featx.exceptions import ImageReadError, ImageWarning, InputError
 from featx.finetune import FineTuneClassifier, FineTuneRegressor, small_encoder
 from featx.finetune._data import Inputs
 from featx.finetune._run import TrainingTask, make_rows, objective_of
@@ -75,7 +75,7 @@ def test_a_source_of_numbers_is_trained_with(digits):
 
 
 def test_errors_of_the_source_name_it(crops, tiny, labels):
-    with pytest.raises(ImageErrors, match=r"In source: 1 of 40.*(\n.*)*row 0"):
+    with pytest.raises(ImageReadError, match=r"In source: 1 of 40.*(\n.*)*row 0"):
         tuner(tiny).fit(crops, labels, source=([b"no image", *crops[1:]], labels))
     lenient = tuner(featx.ImageEncoder(tiny, on_error="nan", verbose=0))
     with pytest.raises(InputError, match=r"In source.*class 'b'"), pytest.warns(ImageWarning):

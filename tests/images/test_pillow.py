@@ -87,7 +87,7 @@ def test_a_row_of_a_cut_file_is_never_cached(photo, tmp_path, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     for truncated in (True, False):
         monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", truncated)
-        with pytest.raises(featx.exceptions.ImageErrors, match="damaged"):
+        with pytest.raises(featx.exceptions.ImageReadError, match="damaged"):
             encoder.transform([str(file)])
 
 
@@ -272,7 +272,7 @@ def test_a_row_that_is_known_is_given_whatever_max_pixels_says(photo, tmp_path):
     file = tmp_path / "photo.png"
     photo.save(file)
     strict = featx.ImageEncoder(tiny_encoder(), cache=tmp_path / "store", max_pixels=100)
-    with pytest.raises(featx.exceptions.ImageErrors, match="max_pixels=100"):
+    with pytest.raises(featx.exceptions.ImageReadError, match="max_pixels=100"):
         strict.transform([str(file)])
     row = featx.ImageEncoder(tiny_encoder(), cache=tmp_path / "store").transform([str(file)])
     np.testing.assert_array_equal(strict.transform([str(file)]), row)

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 
 import featx
 from featx.evaluation import unit_of
-from featx.exceptions import FeatxWarning, ImageErrors, ImageWarning, InputError, ParameterError, UnknownNameError
+from featx.exceptions import FeatxWarning, ImageReadError, ImageWarning, InputError, ParameterError, UnknownNameError
 from featx.ranking import rank_encoders
 from featx.ranking._rank import agreement, on_frontier, summarize
 from featx.scores import knn_score, lda_score
@@ -179,7 +179,7 @@ def test_copies_on_both_sides_of_a_fold_are_warned_of(shades, tiny, regression):
 def test_bad_images_are_an_error_or_left_out(shades, tiny):
     images, y = shades
     images = [*images[:-1], b"no image"]
-    with pytest.raises(ImageErrors, match="row 59"):
+    with pytest.raises(ImageReadError, match="row 59"):
         rank_encoders(images, y, [tiny], cv=3)
     with pytest.warns(ImageWarning, match="1 of 60 images cannot be used and are left out") as caught:
         table = rank_encoders(images, y, [featx.ImageEncoder(tiny, on_error="nan")], cv=3)
