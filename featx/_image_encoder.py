@@ -74,8 +74,8 @@ class ImageEncoder(ColumnEncoder):
         Larger images are refused before they are decoded. It guards memory and
         time, not the result: a row that is in the cache is given whatever its
         image's size, for nothing is decoded then.
-    n_jobs : int, default=None
-        Processors that decode and, in OpenVINO, encode; None and -1 are all.
+    n_jobs : int, default=-1
+        Processors that decode and, in OpenVINO, encode: -1 is all of them, None is 1, as in scikit-learn.
     verbose : int, default=1
         1 shows a progress bar on a terminal or in a notebook; 0 does not.
 
@@ -118,7 +118,7 @@ class ImageEncoder(ColumnEncoder):
         on_error: str = "raise",
         on_missing: str = "raise",
         max_pixels: int = MAX_PIXELS,
-        n_jobs: int | None = None,
+        n_jobs: int | None = -1,
         verbose: int = 1,
     ):
         self.encoder = encoder

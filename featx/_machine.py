@@ -27,7 +27,7 @@ def count_threads(n_jobs: int | None) -> int:
     Parameters
     ----------
     n_jobs : int or None
-        None and -1 are all processors that this process may use, -2 all but one.
+        -1 is all processors that this process may use, -2 all but one; None is 1, as in scikit-learn.
 
     Returns
     -------
@@ -45,11 +45,11 @@ def count_threads(n_jobs: int | None) -> int:
     >>> count_threads(3)
     3
     """
-    if n_jobs is not None and (not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0):
-        raise ParameterError(f"Got n_jobs={n_jobs!r}. Expected None, -1 or a positive number of threads.")
-    if n_jobs is not None and n_jobs > 0:
-        return int(n_jobs)
-    return max(1, count_processors() + 1 + int(-1 if n_jobs is None else n_jobs))
+    if n_jobs is None:
+        return 1
+    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
+        raise ParameterError(f"Got n_jobs={n_jobs!r}. Expected -1, None or a positive number of threads.")
+    return int(n_jobs) if n_jobs > 0 else max(1, count_processors() + 1 + int(n_jobs))
 
 
 def count_processors() -> int:

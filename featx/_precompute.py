@@ -25,11 +25,11 @@ _COLUMNS = ("encoder", "weights", "layer", "pooling", "dim", "rows", "encoded", 
 
 
 def precompute(
-    images: Any,
+    X: Any,
     encoders: str | Encoder | ImageEncoder | Sequence[str | Encoder | ImageEncoder] = ("efficientnet_lite0",),
     layers: str | Sequence[str] | None = None,
     *,
-    poolings: str | Sequence[str] = ("avg",),
+    pooling: str | Sequence[str] = "avg",
     cache: bool | str | Path | Store = True,
     **encoder_parameters: Any,
 ) -> pd.DataFrame:
@@ -40,13 +40,13 @@ def precompute(
 
     Parameters
     ----------
-    images : container of images
+    X : container of images
         As for `ImageEncoder`.
     encoders : str, Encoder, ImageEncoder or sequence of them, default=("efficientnet_lite0",)
         The layers and the pooling of an ImageEncoder are not used, nor is its store.
     layers : str or sequence of str, default=None
         As for `ImageEncoder`, such as ``["middle", "late", "feature"]``; None is the network's own feature.
-    poolings : str or sequence of str, default=("avg",)
+    pooling : str or sequence of str, default="avg"
         Each layer is pooled in each way; ``"feature"`` and ``"logits"`` are not pooled.
     cache : True, str, Path or Store, default=True
         As for `ImageEncoder`.
@@ -93,16 +93,16 @@ def precompute(
     chosen = [_with_parameters(encoder, {**encoder_parameters, "cache": cache}) for encoder in several]
     layers = FEATURE if layers is None else layers
     for encoder in chosen:  # a wrong name in the last one is no reason to encode the others first
-        specs_of_layers(encoder, layers, poolings)
-    rows = [row for encoder in chosen for row in _fill(images, encoder, layers, poolings)]
+        specs_of_layers(encoder, layers, pooling)
+    rows = [row for encoder in chosen for row in _fill(X, encoder, layers, pooling)]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def embed_layers(
-    images: Any,
+    X: Any,
     encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
     layers: str | Sequence[str] = (FEATURE,),
-    poolings: str | Sequence[str] = ("avg",),
+    pooling: str | Sequence[str] = "avg",
 ) -> dict[tuple[str, str | None], np.ndarray]:
     """Embed images at several layers, one decode and one forward pass for all of them.
 
@@ -110,14 +110,14 @@ def embed_layers(
 
     Parameters
     ----------
-    images : container of images
+    X : container of images
         n of them, as for `ImageEncoder`.
     encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
         An ImageEncoder brings its device, store, preprocessing and policies along; its own layers and pooling are
         not used.
     layers : str or sequence of str, default=("feature",)
         As for `ImageEncoder`; ``"feature"`` is the network's own feature.
-    poolings : str or sequence of str, default=("avg",)
+    pooling : str or sequence of str, default="avg"
         As for `ImageEncoder`.
 
     Returns
@@ -136,32 +136,32 @@ def embed_layers(
     --------
     >>> from sklearn.datasets import load_sample_images
     >>> from featx._precompute import embed_layers
-    >>> rows = embed_layers(load_sample_images().images, layers=["feature", "blocks.4"], poolings=["avg", "max"])
+    >>> rows = embed_layers(load_sample_images().images, layers=["feature", "blocks.4"], pooling=["avg", "max"])
     >>> {key: array.shape for key, array in rows.items()}
     {('feature', None): (2, 1280), ('blocks.4', 'avg'): (2, 40), ('blocks.4', 'max'): (2, 40)}
     """
     encoder = as_image_encoder(encoder)
-    named = specs_of_layers(encoder, layers, poolings)
+    named = specs_of_layers(encoder, layers, pooling)
     # Two names may be one node.
     specs = list(dict.fromkeys(named.values()))
     extraction = replace(extraction_of(encoder), specs=tuple(specs))
-    rows = extraction.embed(as_column(images))
+    rows = extraction.embed(as_column(X))
     ends = np.cumsum(extraction.dims())
     parts = dict(zip(specs, np.split(rows, ends[:-1], axis=1), strict=True))
     return {key: parts[spec] for key, spec in named.items()}
 
 
 def specs_of_layers(
-    encoder: ImageEncoder, layers: str | Sequence[str], poolings: str | Sequence[str]
+    encoder: ImageEncoder, layers: str | Sequence[str], pooling: str | Sequence[str]
 ) -> dict[tuple[str, str | None], EncoderSpec]:
     """Resolve each layer and pooling, in the order of the layers."""
-    layers, poolings = ([names] if isinstance(names, str) else list(names) for names in (layers, poolings))
+    layers, poolings = ([names] if isinstance(names, str) else list(names) for names in (layers, pooling))
     if not layers or not poolings:
-        raise ParameterError(f"Got layers={layers!r} and poolings={poolings!r}. Expected at least one of each.")
+        raise ParameterError(f"Got layers={layers!r} and pooling={poolings!r}. Expected at least one of each.")
     specs = {}
     for layer in layers:
-        for pooling in poolings:
-            spec = extraction_of(clone(encoder).set_params(layers=layer, pooling=pooling)).spec
+        for way in poolings:
+            spec = extraction_of(clone(encoder).set_params(layers=layer, pooling=way)).spec
             specs[layer, spec.pooling] = spec
     return specs
 
@@ -193,14 +193,14 @@ def _with_parameters(encoder: str | Encoder | ImageEncoder, parameters: dict[str
     return ImageEncoder(encoder, **parameters)
 
 
-def _fill(images: Any, encoder: ImageEncoder, layers: Any, poolings: Any) -> list[dict[str, Any]]:
+def _fill(X: Any, encoder: ImageEncoder, layers: Any, pooling: Any) -> list[dict[str, Any]]:
     kept = extraction_of(encoder).store
     assert kept is not None  # precompute refuses cache=False
     store = _Counting(kept)
     encoder = clone(encoder).set_params(cache=store)
-    specs = specs_of_layers(encoder, layers, poolings)
+    specs = specs_of_layers(encoder, layers, pooling)
     started = time.perf_counter()
-    embeddings = embed_layers(images, encoder, layers, poolings)
+    embeddings = embed_layers(X, encoder, layers, pooling)
     seconds = time.perf_counter() - started
     return [
         {

@@ -23,7 +23,7 @@ from featx.exceptions import ParameterError
 
 
 @pytest.mark.parametrize(
-    ("n_jobs", "threads"), [(None, 4), (-1, 4), (-2, 3), (-9, 1), (1, 1), (7, 7), (np.int64(2), 2)]
+    ("n_jobs", "threads"), [(None, 1), (-1, 4), (-2, 3), (-9, 1), (1, 1), (7, 7), (np.int64(2), 2)]
 )
 def test_n_jobs_is_read_as_scikit_learn_reads_it(n_jobs, threads, monkeypatch):
     monkeypatch.setattr(_machine, "count_processors", lambda: 4)

@@ -26,7 +26,7 @@ def decoded(monkeypatch) -> list:
 
 
 def test_what_comes_later_encodes_nothing(tiny, files, store, decoded):
-    table = precompute(files, tiny, ["feature", "late", "conv2"], poolings=["avg", "max"], cache=store, verbose=0)
+    table = precompute(files, tiny, ["feature", "late", "conv2"], pooling=["avg", "max"], cache=store, verbose=0)
     assert sorted(decoded) == sorted(Path(file).read_bytes() for file in files)
     assert table["layer"].tolist() == ["feature", "late", "late", "conv2", "conv2"]
     assert table["pooling"].tolist() == ["", "avg", "max", "avg", "max"]
@@ -36,7 +36,7 @@ def test_what_comes_later_encodes_nothing(tiny, files, store, decoded):
     decoded.clear()
     for layer, pooling in [(None, None), ("late", "max"), ("norm1", None), ("conv2", "avg")]:
         featx.ImageEncoder(tiny, layers=layer, pooling=pooling, cache=store, verbose=0).transform(files)
-    again = precompute(files, tiny, ["feature", "late", "conv2"], poolings=["avg", "max"], cache=store, verbose=0)
+    again = precompute(files, tiny, ["feature", "late", "conv2"], pooling=["avg", "max"], cache=store, verbose=0)
     assert not decoded
     assert (again["encoded"] == 0).all()
     assert (again["rows"] == 12).all()

@@ -163,7 +163,7 @@ class Scan:
     blank: np.ndarray
 
 
-def scan(sources: Sequence[Any], max_pixels: int, n_jobs: int | None = None) -> Scan:
+def scan(sources: Sequence[Any], max_pixels: int, n_jobs: int | None = -1) -> Scan:
     """Decode every image once, in threads."""
     chosen = set(np.linspace(0, len(sources) - 1, min(_SAMPLED, len(sources))).astype(int).tolist())
 

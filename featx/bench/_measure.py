@@ -34,7 +34,7 @@ def run_bench(
     weights: str | None = None,
     n_images: int = 128,
     runs: int = 3,
-    n_threads: int | None = None,
+    n_jobs: int | None = -1,
     verbose: int = 1,
     **options: Any,
 ) -> BenchResult:
@@ -53,8 +53,8 @@ def run_bench(
         The largest number of images, spread evenly over the sources.
     runs : int, default=3
         How often everything is measured; results are medians over the runs.
-    n_threads : int, default=None
-        Number of threads that decode. None uses all processors.
+    n_jobs : int, default=-1
+        Number of threads that decode; -1 uses all processors, None one.
     verbose : int, default=1
         If 1, a progress bar is shown on a terminal.
     **options : object
@@ -72,7 +72,7 @@ def run_bench(
     """
     n_images, runs = check_integer("n_images", n_images), check_integer("runs", runs)
     weights = weights or _weights_at_hand(encoder)
-    options |= {"encoder": encoder, "weights": weights, "n_threads": count_threads(n_threads)}
+    options |= {"encoder": encoder, "weights": weights, "n_threads": count_threads(n_jobs)}
     _make_encoder(**options).fit([])  # checks the parameters
     rates: dict[str, tuple[float, ...]] = dict.fromkeys(PARTS, ())
     steps = 1 + runs * len(PARTS)

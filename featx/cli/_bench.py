@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add("--runtime", metavar="NAME")
     add("--device", metavar="NAME")
     add("--batch-size", type=int, metavar="N")
-    add("--threads", type=int, metavar="N", help="number of threads that decode; default: all processors")
+    add("--n-jobs", type=int, default=-1, metavar="N", help="threads that decode; default: %(default)s, all processors")
     add("--images", type=int, default=128, metavar="N", help="at most so many, spread evenly; default: %(default)s")
     add("--runs", type=int, default=3, metavar="N", help="medians are taken over them; default: %(default)s")
     add("--json", type=Path, metavar="FILE", help="write all measurements to a file")
@@ -47,7 +47,7 @@ def run(parsed: argparse.Namespace) -> None:
         weights=parsed.weights,
         n_images=parsed.images,
         runs=parsed.runs,
-        n_threads=parsed.threads,
+        n_jobs=parsed.n_jobs,
         **{name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None},
     )
     print(format_table(result))

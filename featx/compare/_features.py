@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.base import clone
 
 from featx._image_encoder import ImageEncoder, extraction_of
-from featx._machine import count_threads
+from featx._machine import count_processors
 from featx._optional import import_optional
 from featx._warnings import warn
 from featx.encoders import Encoder
@@ -190,7 +190,7 @@ def baseline_features(sources: Sequence[object], names: Iterable[str]) -> dict[s
     describe = [BASELINES[name] for name in names]
     if "hog" in names:
         import_optional("skimage.feature", extra="report", purpose="The feature set 'hog'")
-    with ThreadPoolExecutor(count_threads(None)) as pool:
+    with ThreadPoolExecutor(count_processors()) as pool:
         rows = list(pool.map(lambda source: _describe(source, describe), sources))
     blank = [np.full_like(function(Image.new("RGB", (8, 8))), np.nan) for function in describe]
     return {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx._machine import count_threads
+from featx._machine import count_processors
 from featx.encoders import EncoderSpec
 from featx.images import DecodeError, PixelPath, as_column, is_missing
 
@@ -34,7 +34,7 @@ def decode_some(spec: EncoderSpec, images: Any, n: int = 300) -> list[np.ndarray
     list of ndarray of shape (size, size, 3), uint8
     """
     pixels_of, sources = _reader(spec, images, n)
-    with ThreadPoolExecutor(count_threads(None)) as pool:
+    with ThreadPoolExecutor(count_processors()) as pool:
         return [image for image in pool.map(pixels_of, sources) if image is not None]
 
 

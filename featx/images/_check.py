@@ -20,17 +20,17 @@ BLANK = "blank: "
 _DARK = 15
 
 
-def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | None = None) -> pd.DataFrame:
+def check_images(X: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | None = -1) -> pd.DataFrame:
     """Decode every image, and say which ones cannot be used and why.
 
     Parameters
     ----------
-    images : container of images
+    X : container of images
         As for `ImageEncoder`.
     max_pixels : int, default=89_000_000
         Larger images are refused.
-    n_jobs : int, default=None
-        Threads; None and -1 are all processors, -2 all but one.
+    n_jobs : int, default=-1
+        Threads: -1 is one for each processor, None is 1, as in scikit-learn.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
         height, digest (hex; equal for equal content), note (what is odd about
         an image that is ok: it is blank, all of one color, or so dark that it
         may be 12-bit data in 16 bits; "" elsewhere); the index is that of
-        `images`. Width and height are those of the upright image.
+        `X`. Width and height are those of the upright image.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def check_images(images: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | Non
     """
     import pandas as pd
 
-    column = as_column(images)
+    column = as_column(X)
     with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
         records = list(pool.map(lambda source: _check(source, max_pixels), column.sources))
     columns = ["ok", "error", "format", "mode", "width", "height", "digest", "note"]

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from featx._machine import count_threads
+from featx._machine import count_processors
 from featx._process import after_fork, never_free
 from featx._warnings import warn
 from featx.encoders import EncoderSpec
@@ -102,7 +102,7 @@ def get_runtime(
         runtime, device = _where_graphs_run(specs[0].name, runtime, device)
     choice = choose(runtime, device)
     # torch has one number of threads per process, which is the user's to set.
-    n_threads = (n_threads or count_threads(None)) if choice.runtime == "openvino" else 0
+    n_threads = (n_threads or count_processors()) if choice.runtime == "openvino" else 0
     key = (tuple(spec.fingerprint() for spec in specs), choice, n_threads)
     with _lock:
         if key not in _loaded:

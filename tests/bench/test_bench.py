@@ -28,7 +28,7 @@ def make_result(
         device=device,
         dim=512,
         batch_size=8,
-        n_threads=2,
+        n_jobs=2,
         n_images=12,
         left_out=left_out,
         rates={"decode": (decode,) * 3, "encode": (encode,) * 3, "whole": (whole,) * 3, "warm": (9000.0,) * 3},
@@ -65,7 +65,7 @@ def test_weights_that_are_not_here_are_random_and_photos_are_made_where_none_are
     [
         ({"runs": 0}, ParameterError, "Got runs=0. Expected a positive integer"),
         ({"n_images": 1.5}, ParameterError, r"Got n_images=1\.5"),
-        ({"n_threads": 0}, ParameterError, "Got n_jobs=0"),
+        ({"n_jobs": 0}, ParameterError, "Got n_jobs=0"),
         ({"encoder": "resnet19"}, UnknownNameError, "Did you mean 'resnet"),
         ({"runtime": "abacus"}, UnknownNameError, "Unknown runtime 'abacus'"),
         ({"precision": "float3"}, UnknownNameError, "Unknown precision 'float3'"),

@@ -18,7 +18,7 @@ import openvino
 import torch
 
 import featx
-from featx._machine import count_threads
+from featx._machine import count_processors
 from featx.encoders import resolve
 from featx.runtimes import get_runtime, load_graph
 
@@ -56,7 +56,7 @@ def ours(runtime, size: int, seconds: float) -> float:
             n += len(runtime.run(batch))
         return n
 
-    n_threads = count_threads(None)
+    n_threads = count_processors()
     started = time.perf_counter()
     with ThreadPoolExecutor(n_threads) as pool:
         n = sum(pool.map(work, range(n_threads)))
@@ -85,7 +85,7 @@ def matrix_peak(n: int = 2048) -> float:
 def report(encoder: str, rates: dict[str, float]) -> None:
     table = featx.list_encoders()
     gmacs = float(table.loc[table["name"] == encoder, "gmacs"].iloc[0])
-    print(f"{encoder}, float32, {count_threads(None)} processors, OpenVINO {openvino.__version__.split('-')[0]}")
+    print(f"{encoder}, float32, {count_processors()} processors, OpenVINO {openvino.__version__.split('-')[0]}")
     print(f"featx's runtime    {rates['featx']:7.1f} images/s, {2 * gmacs * rates['featx']:6.1f} GFLOP/s")
     print(f"benchmark_app      {rates['benchmark_app']:7.1f} images/s")
     print(f"matrix product     {'':7}           {rates['matrix']:6.1f} GFLOP/s")

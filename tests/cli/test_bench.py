@@ -17,7 +17,7 @@ def test_bench_measures_a_folder_with_broken_files_in_it(files, tmp_path):
     (folder / "broken.jpg").write_bytes(b"no image")
     done = featx_command(
         *("bench", str(folder), "--runs", "1", "--encoder", "resnet18", "--batch-size", "4"),
-        *("--threads", "1", "--json", str(tmp_path / "a.json")),
+        *("--n-jobs", "1", "--json", str(tmp_path / "a.json")),
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("resnet18, weights random, float32: ")
