@@ -23,7 +23,7 @@ def run(code: str, **environment: str) -> str:
         [sys.executable, "-W", "ignore", "-c", code],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**{key: value for key, value in os.environ.items() if key != "CI"}, **environment},
     )
     assert answer.returncode == 0, answer.stderr
@@ -90,7 +90,7 @@ def test_modes_take_turns_and_the_last_puts_the_settings_back():
         thread.start()
         inside.wait(0.2)
         order.append(settings())
-    thread.join(60)
+    thread.join(600)
     assert order in (["ieee", "tf32"], [False, True])
     assert settings() == before
 

@@ -112,11 +112,13 @@ def test_ctrl_c_ends_a_process_quietly(tmp_path):
         env=environment(TMPDIR=str(tmp_path)),
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not any(tmp_path.iterdir()) and time.monotonic() < deadline:  # until it writes its photos
+    deadline = time.monotonic() + 600
+    while (
+        not any(tmp_path.iterdir()) and process.poll() is None and time.monotonic() < deadline
+    ):  # until it writes its photos
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out, err) == (130, "", "")
     assert not any(tmp_path.iterdir())
 

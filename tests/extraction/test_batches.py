@@ -79,7 +79,7 @@ def test_what_is_not_consumed_is_not_decoded(crops, pool):
 
 
 def test_batches_are_run_by_several_threads_at_once(crops, pool):
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=600)
 
     def meet(batch):
         both.wait()
@@ -90,7 +90,7 @@ def test_batches_are_run_by_several_threads_at_once(crops, pool):
 
 def test_an_error_of_the_network_reaches_the_consumer_after_what_was_begun(crops, pool):
     first = colours(np.stack([SMALL(crop)[1] for crop in crops[:4]]))
-    others = threading.Barrier(2, timeout=60)
+    others = threading.Barrier(2, timeout=600)
 
     def broken(batch):
         others.wait()  # two batches are under way

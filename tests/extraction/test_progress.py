@@ -35,7 +35,7 @@ def run_on_a_terminal(code: str, root) -> str:
     thread.start()
     subprocess.run([sys.executable, "-c", code], stderr=child, check=True, cwd=root)
     os.close(child)
-    thread.join(60)
+    thread.join(600)
     os.close(parent)
     return shown.getvalue().decode()
 

@@ -73,7 +73,7 @@ def predict_elsewhere(folder: Path, crops: list[np.ndarray], root: Path, empty: 
     arguments = [sys.executable, "-c", ELSEWHERE, str(folder), str(empty / "crops.npy")]
     environment = {**kept, "HOME": str(empty / "home"), "PYTHONPATH": str(root)}
     done = subprocess.run(
-        arguments, capture_output=True, text=True, env=environment, cwd=empty / "home", check=False, timeout=300
+        arguments, capture_output=True, text=True, env=environment, cwd=empty / "home", check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

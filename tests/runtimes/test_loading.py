@@ -225,7 +225,7 @@ def noise(n, seed=0):
 
 
 def test_each_caller_gets_its_own_rows_and_every_device_has_work(pair, monkeypatch):
-    ran, meet = [], threading.Barrier(2, timeout=60)
+    ran, meet = [], threading.Barrier(2, timeout=600)
     for i, runtime in enumerate(pair):
 
         def noting(batch, *, alone=False, i=i, run=runtime.run):

@@ -243,13 +243,13 @@ def test_the_users_precision_is_put_back_by_the_last_of_several_threads(reduced_
 
     def wait_inside(*_):
         entered.set()
-        leave.wait(60)
+        leave.wait(600)
         seen.append(precisions())
 
     first._network.register_forward_hook(wait_inside)
     thread = threading.Thread(target=first.run, args=(batch,))
     thread.start()
-    assert entered.wait(60)
+    assert entered.wait(600)
     second.run(batch)  # begins and ends while the first runs
     leave.set()
     thread.join()

@@ -48,10 +48,10 @@ class Running:
         return httpx.post(self.url + path, timeout=60, **body)
 
     def healthy(self) -> bool:
-        return httpx.get(self.url + "/health", timeout=60).json()["status"] == "ready"
+        return httpx.get(self.url + "/health", timeout=600).json()["status"] == "ready"
 
     def raw(self, data: bytes = b"") -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=600)
         connection.sendall(data)
         return connection
 
@@ -63,14 +63,14 @@ class Running:
 
     def stop(self) -> int:
         self.terminate()
-        return self.process.wait(120)
+        return self.process.wait(600)
 
     def memory(self, entry: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split(f"{entry}:")[1].split()[0]) * 1024 / 1e6
 
 
-def wait_for(happens, seconds: float = 60) -> None:
+def wait_for(happens, seconds: float = 600) -> None:
     ends = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < ends, "it did not happen"

@@ -23,7 +23,7 @@ needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="me
 
 def run(folder, *options):
     command = [sys.executable, "serve.py", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def reason(response, status):
@@ -239,7 +239,7 @@ def test_an_order_to_stop_under_load_loses_no_request_that_was_accepted(served_b
     answered, lost = [], []
 
     def load(running):
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=600) as client:
             while True:
                 try:
                     answered.append(client.post(running.url + "/predict", files=as_form(photo)).status_code)
@@ -276,7 +276,7 @@ def test_health_is_503_while_a_service_stops(served_bundle, tmp_path, photos):
 @needs_proc
 def test_memory_stays_flat_over_many_requests(service, jpegs):
     def ask(n):
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=600) as client:
             for i in range(n):
                 client.post(service.url + "/predict", files=as_form(jpegs[i % 40], b"bad"))
 
