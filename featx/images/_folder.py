@@ -31,13 +31,13 @@ logger = logging.getLogger("featx")
 
 
 def read_image_folder(
-    path: str | Path, *, label: str | None = "parent", split: str | Mapping[str, str] | None = "auto"
+    folder: str | Path, *, label: str | None = "parent", split: str | Mapping[str, str] | None = "auto"
 ) -> pd.DataFrame:
     """List the images of a folder, with their labels.
 
     Parameters
     ----------
-    path : str or Path
+    folder : str or Path
         A folder of ``<label>/...``, or of ``<split>/<label>/...``. Files with
         an image's suffix are listed unopened; of every other file the first
         bytes are read, and an image without a suffix is listed too. Backups
@@ -46,10 +46,10 @@ def read_image_folder(
         with a dot and the housekeeping of systems (``@eaDir``, ``__MACOSX``)
         are passed over; links are followed.
     label : {"parent"} or None, default="parent"
-        ``"parent"``: the first folder below `path` (or below the split) that
+        ``"parent"``: the first folder below `folder` (or below the split) that
         the image lies in; None in a split ``"unlabeled"``. None: no label column.
     split : {"auto"}, mapping of str to str, or None, default="auto"
-        ``"auto"``: where the name of every folder directly below `path` is a
+        ``"auto"``: where the name of every folder directly below `folder` is a
         usual one of a split, in any case and form (``Training``, ``dev``,
         ``test_set``, ``holdout``, ``unlabeled``, ``val2017``), these are
         splits, called train, val, test and unlabeled. A mapping says what each
@@ -93,7 +93,7 @@ def read_image_folder(
         raise ParameterError(f"Got label={label!r}. Expected 'parent' or None.")
     if split is not None and not isinstance(split, Mapping) and split != "auto":
         raise ParameterError(f"Got split={split!r}. Expected 'auto', None, or a mapping: {{'Training': 'train'}}.")
-    root = Path(path).expanduser()
+    root = Path(folder).expanduser()
     images, left_out = list_folder(root)
     parts = [Path(file).relative_to(root).parts for file in images]
     splits = _name_splits(parts, split, root)
