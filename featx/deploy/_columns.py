@@ -27,6 +27,7 @@ class _Null:
 
 
 NULL = _Null()
+_EXACT = 2**53  # from here on float64 does not tell all integers apart
 _LARGEST = {"number": float(np.finfo(np.float32).max), "integer": int(np.iinfo(np.int64).max)}
 
 
@@ -93,7 +94,8 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
             column = X[entry["name"]]
             values = _as_list(column, entry["name"])
             objects = getattr(column, "dtype", None) == np.dtype(object)
-            columns.values[entry["name"]] = _read_values(values, entry, columns.reasons, objects)
+            rounds = entry["kind"] == "integer" and _rounds(column)
+            columns.values[entry["name"]] = _read_values(values, entry, columns.reasons, objects, rounds)
     lengths = {name: len(column) for name, column in (images | columns.values).items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"Got columns of different lengths: {lengths}. Expected one value a row in each.")
@@ -114,7 +116,15 @@ def _as_list(column: Any, name: str) -> list[Any]:
     return list(column)
 
 
-def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str], objects: bool) -> np.ndarray:
+def _rounds(column: Any) -> bool:
+    """Whether scikit-learn makes float64 of it, as of pandas' nullable integers, or of polars' where one is null."""
+    nullable = hasattr(getattr(column, "dtype", None), "numpy_dtype")
+    return nullable or (hasattr(column, "__array__") and np.asarray(column).dtype.kind in "uf")
+
+
+def _read_values(
+    values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str], objects: bool, rounds: bool
+) -> np.ndarray:
     """One column; what cannot be read has a reason, and a value that stands for it."""
     known = None if entry["known"] is None else frozenset(entry["known"])
     # One that a head takes: a bad row must not cost the others.
@@ -125,8 +135,7 @@ def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int,
             if entry["kind"] == "category":
                 read[row, 0] = _read_category(value, entry, known)
             else:
-                # In a column of objects None is no missing number to an encoder of categories: it asks for NaN.
-                read[row, 0] = _read_number(value, entry, known, objects and known is not None)
+                read[row, 0] = _read_number(value, entry, known, objects, rounds)
         except ValueError as error:
             reasons.setdefault(row, f"{entry['name']}: {error}")
     return read
@@ -160,20 +169,35 @@ def _missing_kind(value: Any, entry: Mapping[str, Any]) -> str | None:
     return "NA" if type(value).__name__ in ("NAType", "NaTType") else None
 
 
-def _read_number(value: Any, entry: Mapping[str, Any], known: frozenset[float] | None, strict: bool) -> float | int:
+def _read_number(
+    value: Any, entry: Mapping[str, Any], known: frozenset[float] | None, objects: bool, rounds: bool
+) -> float | int:
     others = entry.get("others", False)
-    missing = "NaN" if isinstance(value, str) and value == "" else _missing_kind(value, entry)
-    if missing:
-        is_nan = entry["kind"] == "number" and (missing == "NaN" or not strict)
+    if missing := _missing_kind(value, entry):
+        # Among objects NA is no number to anything, and None none to an encoder of categories: it asks for NaN.
+        is_number = missing == "NaN" or not objects or (missing == "None" and known is None)
+        is_nan = entry["kind"] == "number" and is_number
         if not entry["missing"] or not (is_nan or others):
             raise ValueError(f"missing ({value!r}), which this pipeline does not take")
         return np.nan if is_nan else _unknown(known)
     number = _to_number(value, entry["kind"], known is not None, others)
+    if rounds and abs(number) >= _EXACT and (taken := _rounded(number, known)) != number:
+        raise ValueError(
+            f"got {number}, which the pipeline takes for {taken} in a column of this dtype: scikit-learn makes it "
+            "float64. Expected int64 without missing values"
+        )
     if known is None or number in known:
         return number
     if not others:
         raise ValueError(f"got {number!r}, expected one of {_quoted(entry['known'][:20])}")
     return _unknown(known)
+
+
+def _rounded(number: float, known: frozenset[float] | None) -> float:
+    """The integer, or known category, that float64 does not tell it from."""
+    if known is None:
+        return int(float(number))
+    return min((other for other in known if float(other) == float(number)), default=number)
 
 
 def _unknown(known: frozenset[float]) -> int:

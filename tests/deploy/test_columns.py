@@ -260,15 +260,69 @@ def test_none_among_objects_is_no_missing_number_to_an_encoder_of_categories():
     assert np.isnan(read(pd.Series([1, None], dtype="Int64"), entry)[0][1, 0])
 
 
+@pytest.mark.parametrize("value", [pd.NA, pd.NaT], ids=repr)
+def test_na_among_objects_is_no_number_as_for_numpy(value):
+    assert read(pd.Series([1, None], dtype=object), an_input("number", missing=True))[1] == {}
+    column = pd.Series([1, value], dtype=object)
+    assert read(column, an_input("number", missing=True))[1] == {
+        1: f"x: missing ({value!r}), which this pipeline does not take"
+    }
+
+
+BIG = 2**53  # float64 does not tell BIG + 1 from it
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([1, BIG + 1], np.uint64),
+        pd.Series([1, BIG + 1], dtype="uint64"),
+        pd.Series([1, BIG + 1], dtype="Int64"),
+        pd.Series([1, BIG + 1], dtype="int64[pyarrow]"),
+        pd.Series([1, BIG + 1, np.nan], dtype="category"),
+        pl.Series([1, BIG + 1], dtype=pl.UInt64),
+        pl.Series([1, BIG + 1, None], dtype=pl.Int64),
+    ],
+    ids=lambda column: f"{type(column).__module__}.{column.dtype}",
+)
+def test_an_integer_that_scikit_learn_rounds_to_another_one_is_refused(column):
+    for known in ([1, BIG, BIG + 1], [1, BIG], None):
+        reasons = read(column, an_input("integer", known=known, missing=True, others=known is not None))[1]
+        assert reasons[1].startswith(f"x: got {BIG + 1}, which the pipeline takes for {BIG} in a column of this dtype")
+        assert 0 not in reasons
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [1, BIG + 1],
+        np.array([1, BIG + 1]),
+        pd.Series([1, BIG + 1]),
+        pd.Series([1, BIG + 1], dtype=object),
+        pd.Series([1, BIG + 1], dtype="category"),
+        pl.Series([1, BIG + 1]),
+    ],
+    ids=lambda column: f"{type(column).__module__}.{getattr(column, 'dtype', 'list')}",
+)
+def test_an_integer_beyond_float64_is_itself_where_scikit_learn_keeps_it(column):
+    values, reasons = read(column, an_input("integer", known=[1, BIG, BIG + 1]))
+    assert (values[:, 0].tolist(), reasons) == ([1, BIG + 1], {})
+
+
+def test_an_integer_that_float64_holds_is_itself_in_any_dtype():
+    for dtype in ("uint64", "Int64", "float64", "int64[pyarrow]"):
+        values, reasons = read(pd.Series([2, BIG], dtype=dtype), an_input("integer", known=[1, BIG], others=True))
+        assert (values[:, 0].tolist(), reasons) == ([0, BIG], {})
+
+
 @pytest.mark.parametrize("value", MISSING, ids=repr)
 @pytest.mark.parametrize("kind", ["number", "integer", "category"])
 def test_a_missing_value_is_a_reason_where_it_takes_none(value, kind):
     assert read([value], an_input(kind))[1] == {0: f"x: missing ({value!r}), which this pipeline does not take"}
 
 
-def test_an_empty_text_is_a_missing_number_and_a_category_like_any_other():
-    assert read([""], an_input("number"))[1] == {0: "x: missing (''), which this pipeline does not take"}
-    assert np.isnan(read([""], an_input("number", missing=True))[0])
+def test_an_empty_text_is_no_number_and_a_category_like_any_other():
+    assert read([""], an_input("number", missing=True))[1] == {0: "x: got '', expected a finite number"}
     assert read([""], an_input("category"))[0].tolist() == [[""]]
     assert read(["nan", "None"], an_input("category", missing=True))[0].tolist() == [["nan"], ["None"]]
 
