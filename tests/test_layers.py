@@ -51,6 +51,7 @@ FLOORS = {
     "_machine": 1,
     "_atomic": 1,
     "_manifest": 1,
+    "_rebuild": 1,
     "_validate": 1,
     "_warn_once": 1,
     "_trusted": 0,
@@ -63,7 +64,8 @@ NETWORKS = ("_efficientnet_lite_network.py", "_several_heads.py")
 OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
     "images/_jpeg.py": {"simplejpeg"},
-    "deploy/_engine.py": {"onnxruntime", "pandas", "skops"},
+    "_trusted.py": {"skops"},
+    "deploy/_bundle.py": {"onnxruntime", "pandas"},
     "deploy/service/_form.py": {"python_multipart"},
     "deploy/service/_request.py": {"starlette"},
     "deploy/service/_schema.py": {"pydantic"},

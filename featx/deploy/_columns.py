@@ -1,4 +1,4 @@
-"""What a user gives (images, or a table of several columns) -> one column an input of the bundle.
+"""Read what a user gives (images, or a table of several columns) as one column for each input of the bundle.
 
 Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
 """
@@ -15,7 +15,7 @@ from ..exceptions import InputError, describe
 from ..images._accept import ImageColumn, as_column
 
 _DTYPES = {"number": np.float64, "integer": np.int64, "category": object}
-# No category of anybody's.
+# Nobody has this category.
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -33,15 +33,16 @@ _LARGEST = {"number": float(np.finfo(np.float32).max), "integer": int(np.iinfo(n
 
 @dataclass
 class Columns:
-    """A table, read.
+    """A table that has been read.
 
     Attributes
     ----------
     images : dict of str to ImageColumn
+        The columns of images, by name.
     values : dict of str to ndarray of shape (n, 1)
-        float64, int64 or object (str, or what stands for a missing one), by name.
+        The other columns, by name: float64, int64 or object (str, or what stands for a missing one).
     reasons : dict of int to str
-        Row -> why one of its values cannot be used.
+        Why a value cannot be used, by row.
     """
 
     images: dict[str, ImageColumn]
@@ -63,7 +64,7 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     Parameters
     ----------
     X : container of images, or mapping of str to column, or frame
-        A table where `inputs` has several entries.
+        Images, or a table where `inputs` has several entries.
     inputs : sequence of mapping
         The bundle's inputs: ``name``, ``kind`` ("image", "number", "integer"
         or "category"), ``missing`` (whether a value may be; of a category the
@@ -74,11 +75,12 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     Returns
     -------
     Columns
+        The columns, and what is wrong with their values.
 
     Raises
     ------
     InputError
-        If a column is not there, or columns differ in length.
+        If a column is missing, or columns differ in length.
     """
     if len(inputs) == 1 and not _has_column(X, inputs[0]["name"]):
         X = {inputs[0]["name"]: X}
@@ -103,7 +105,7 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
 
 
 def _has_column(X: Any, name: str) -> bool:
-    """Whether it is a table, and no column of images by itself."""
+    """Return whether it is a table, and not a column of images by itself."""
     return isinstance(X, Mapping) or (len(getattr(X, "columns", ())) > 1 and name in X.columns)
 
 
@@ -117,7 +119,7 @@ def _as_list(column: Any, name: str) -> list[Any]:
 
 
 def _rounds(column: Any) -> bool:
-    """Whether scikit-learn makes float64 of it, as of pandas' nullable integers, or of polars' where one is null."""
+    """Return whether scikit-learn makes float64 of it: of pandas' nullable integers, or polars' where one is null."""
     nullable = hasattr(getattr(column, "dtype", None), "numpy_dtype")
     return nullable or (hasattr(column, "__array__") and np.asarray(column).dtype.kind in "uf")
 
@@ -125,11 +127,11 @@ def _rounds(column: Any) -> bool:
 def _read_values(
     values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str], objects: bool, rounds: bool
 ) -> np.ndarray:
-    """One column; what cannot be read has a reason, and a value that stands for it."""
+    """Read one column; what cannot be read has a reason, and a value that stands for it."""
     known = None if entry["known"] is None else frozenset(entry["known"])
     # One that a head takes: a bad row must not cost the others.
     stand_in = (entry["known"] or ["" if entry["kind"] == "category" else 0])[0]
-    read = np.full((len(values), 1), stand_in, _DTYPES[entry["kind"]])
+    read: np.ndarray = np.full((len(values), 1), stand_in, _DTYPES[entry["kind"]])
     for row, value in enumerate(values):
         try:
             if entry["kind"] == "category":
@@ -142,7 +144,7 @@ def _read_values(
 
 
 def _read_category(value: Any, entry: Mapping[str, Any], known: frozenset[str] | None) -> Any:
-    """Text, or what a pipeline tells from it: NaN, None, or no category at all."""
+    """Return text, or what a pipeline distinguishes from it: NaN, None, or an unknown category."""
     if missing := _missing_kind(value, entry):
         if missing in entry["missing"]:
             return {"NaN": np.nan, "None": None, "NA": UNKNOWN}[missing]
@@ -153,13 +155,13 @@ def _read_category(value: Any, entry: Mapping[str, Any], known: frozenset[str] |
         if not others:
             raise ValueError(f"got {describe(value)}, expected text")
         return UNKNOWN  # as the pipeline sees it: no category that it has
-    if not others and value not in known:
+    if known is not None and not others and value not in known:
         raise ValueError(f"got {str(value)!r}, expected one of {_quoted(entry['known'][:20])}")
     return str(value)
 
 
 def _missing_kind(value: Any, entry: Mapping[str, Any]) -> str | None:
-    """Which of the missing values it is: encoders of categories tell them apart."""
+    """Return which of the missing values it is: encoders of categories distinguish them."""
     if value is NULL:
         return (entry["missing"] or ["NaN"])[0]
     if value is None:
@@ -194,20 +196,20 @@ def _read_number(
 
 
 def _rounded(number: float, known: frozenset[float] | None) -> float:
-    """The integer, or known category, that float64 does not tell it from."""
+    """Find the integer, or known category, that float64 does not distinguish from it."""
     if known is None:
         return int(float(number))
     return min((other for other in known if float(other) == float(number)), default=number)
 
 
-def _unknown(known: frozenset[float]) -> int:
-    """A number that is no category, not in float32 either."""
-    taken = {float(np.float32(number)) for number in known}
+def _unknown(known: frozenset[float] | None) -> int:
+    """Choose a number that is not a category, not in float32 either."""
+    taken = {float(np.float32(number)) for number in known or ()}
     return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def _to_number(value: Any, kind: str, is_category: bool, others: bool) -> float | int:
-    """What float32, or int64, can hold; text of digits is no category of numbers, to a pipeline either."""
+    """Make it a number that float32, or int64, can hold; text of digits is not a category of numbers."""
     try:
         if isinstance(value, complex | np.complexfloating) or (is_category and isinstance(value, str | bytes)):
             raise TypeError

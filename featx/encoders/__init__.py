@@ -6,7 +6,7 @@ from featx.encoders._identity import identify_callable
 from featx.encoders._layers import list_layers
 from featx.encoders._network import build_network
 from featx.encoders._portable import to_node
-from featx.encoders._recipe import skeleton
+from featx.encoders._recipe import FromCheckpoint, skeleton
 from featx.encoders._registry import list_encoders, published_weights
 from featx.encoders._resolve import resolve
 from featx.encoders._size import NetworkSize, network_size
@@ -20,6 +20,7 @@ __all__ = [
     "PRECISIONS",
     "Encoder",
     "EncoderSpec",
+    "FromCheckpoint",
     "GraphEncoder",
     "NetworkSize",
     "Weights",

@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _load(parsed: argparse.Namespace) -> Any:
     """The application, warm, with the memory that is left shared out."""
-    predictor = Predictor(parsed.bundle, threads=1, max_pixels=parsed.max_pixels)
+    predictor = Predictor(parsed.bundle, n_jobs=1, max_pixels=parsed.max_pixels)
     sample = _sample(predictor.card["inputs"])
     with ThreadPoolExecutor(parsed.threads) as pool:
         list(pool.map(lambda _: predictor.outputs(sample, predictor.card["outputs"] or ["embedding"]), range(50)))

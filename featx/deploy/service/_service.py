@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from .._engine import plain
+from .._bundle import plain
 from .._predictor import Predictor
 from ._memory import Lease, Room, Shares
 from ._request import Limits, Reader, Refusal
@@ -78,7 +78,7 @@ class Service:
 
     async def metadata(self) -> dict[str, Any]:
         """Answer /metadata."""
-        card = {key: value for key, value in self._predictor.card.items() if key not in ("files", "digest")}
+        card = {key: value for key, value in self._predictor.card.items() if key not in ("files", "sha256")}
         return {**card, "limits": {**asdict(self._limits), "max_pixels": self._predictor.max_pixels}}
 
     async def _answer(self, request: Request, names: Sequence[str], key: str, told: Any) -> JSONResponse:

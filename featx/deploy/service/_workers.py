@@ -46,7 +46,7 @@ class Workers:
     Parameters
     ----------
     predictor : Predictor
-        Best with ``threads=1``: each of these threads is one of them.
+        Best with ``n_jobs=1``: each of these threads is one of them.
     threads : int
     room : Room
         For decoding large images.

@@ -71,8 +71,8 @@ def test_labels_of_every_kind_come_back_as_they_were(head, classes, encoder, cro
     }[classes]
     model = make_pipeline(encoder, StandardScaler(), head).fit(crops, y)
     bundle = featx.export_bundle(model, tmp_path / "bundle")
-    assert bundle.card["head"] == "onnx"
-    assert bundle.card["verified"]["labels_equal"] == 1
+    assert bundle.manifest["head"] == "onnx"
+    assert bundle.manifest["verified"]["labels_equal"] == 1
     assert_same_answers(bundle, model, crops)
     predictor = featx.Predictor(bundle)
     np.testing.assert_array_equal(predictor.classes_, model.classes_)
@@ -85,7 +85,7 @@ def test_a_search_leaves_as_what_it_found(encoder, crops, places, tmp_path):
     outer = GridSearchCV(make_pipeline(encoder, SVC()), {"svc__C": [0.1, 1]}, cv=2)
     for name, model in (("inner", make_pipeline(encoder, StandardScaler(), inner)), ("outer", outer)):
         bundle = featx.export_bundle(model.fit(crops, places), tmp_path / name)
-        assert bundle.card["head"] == "onnx"
+        assert bundle.manifest["head"] == "onnx"
         assert_same_answers(bundle, model, crops)
 
 
@@ -109,7 +109,7 @@ def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_say
         bundle = featx.export_bundle(model, tmp_path / "bundle")
     assert len([w for w in told if issubclass(w.category, featx.FeatxWarning)]) == 1
     assert Path(told[0].filename).name == "test_export.py"
-    assert bundle.card["head"] == "sklearn"
+    assert bundle.manifest["head"] == "sklearn"
     assert "skops" in (bundle.folder / "requirements.txt").read_text()
     assert_same_answers(bundle, model, crops)
 
@@ -139,7 +139,7 @@ def test_layers_and_other_preprocessing_go_along(tiny, crops, places, tmp_path):
 
 def test_an_encoder_alone_makes_a_bundle_that_embeds(encoder, crops, tmp_path):
     bundle = featx.export_bundle(encoder, tmp_path / "bundle")
-    assert (bundle.card["task"], bundle.card["outputs"]) == ("embedding", [])
+    assert (bundle.manifest["task"], bundle.manifest["outputs"]) == ("embedding", [])
     np.testing.assert_allclose(featx.Predictor(bundle).embed(crops), encoder.transform(crops), rtol=1e-4, atol=1e-5)
 
 
@@ -156,8 +156,8 @@ def test_a_table_of_two_images_a_number_and_a_category_leaves(tiny, crops, place
     model = make_pipeline(columns, LogisticRegression()).fit(goods, places)
     for sample in (None, goods):
         bundle = featx.export_bundle(model, tmp_path / "bundle", sample=sample)
-        assert bundle.card["head"] == "onnx"
-        assert [entry["kind"] for entry in bundle.card["inputs"]] == ["image", "image", "number", "category"]
+        assert bundle.manifest["head"] == "onnx"
+        assert [entry["kind"] for entry in bundle.manifest["inputs"]] == ["image", "image", "number", "category"]
         assert_same_answers(bundle, model, goods)
     odd = goods.assign(label="never seen")
     with warnings.catch_warnings():
@@ -254,8 +254,8 @@ def test_a_share_of_the_rows_may_differ_and_the_threshold_is_not_of_it(encoder, 
         featx.export_bundle(model, tmp_path / "bundle", sample=crops, tolerance=0.025)
     with pytest.warns(featx.FeatxWarning, match="threshold"):
         bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops, tolerance=0.05)
-    assert bundle.card["verified"]["tolerance"] == 0.05
-    assert bundle.card["verified"]["labels_equal"] == 37 / 40
+    assert bundle.manifest["verified"]["tolerance"] == 0.05
+    assert bundle.manifest["verified"]["labels_equal"] == 37 / 40
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1, 1.5, True, "0.1", None, np.nan])
@@ -286,18 +286,18 @@ def test_scikit_learns_own_steps_stay_what_they_are_and_no_step_is_called_the_us
     model = make_pipeline(encoder, StandardScaler(), step).fit(crops, places)
     with pytest.warns(FallbackWarning, match="is not among the steps that are known to convert"):
         bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops)
-    assert bundle.card["head"] == "sklearn"
+    assert bundle.manifest["head"] == "sklearn"
     assert_same_answers(bundle, model, crops)
 
 
 @pytest.mark.parametrize("kind", ["float16", "int8"])
 def test_a_smaller_bundle_says_how_far_it_agrees(kind, model, crops, tmp_path):
     bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops, quantize=kind)
-    verified = bundle.card["verified"]
+    verified = bundle.manifest["verified"]
     assert verified["rows"] == 40
     assert verified["labels_equal"] > 0.8
     assert 0 < verified["embedding_error"] < 0.2
-    assert bundle.card["quantize"] == kind
+    assert bundle.manifest["quantize"] == kind
 
 
 def test_shrinking_needs_a_sample(model, tmp_path):
@@ -372,7 +372,7 @@ def test_the_default_encoder_answers_the_same_on_real_photos(files, tmp_path):
     model = featx.image_pipeline(cache=False, verbose=0).fit(files, y)
     bundle = featx.export_bundle(model, tmp_path / "bundle", sample=files)
     assert_same_answers(bundle, model, files)
-    assert json.dumps(bundle.card["inputs"][0]["fingerprints"]).count("babf8123") == 1
+    assert json.dumps(bundle.manifest["inputs"][0]["fingerprints"]).count("babf8123") == 1
 
 
 def test_without_the_extra_its_name_is_told(model, tmp_path, monkeypatch):
@@ -478,7 +478,7 @@ def test_tables_of_different_columns_leave_together(tiny, crops, places, tmp_pat
     model = VotingClassifier(halves).fit(table, places)
     with pytest.warns(FallbackWarning):
         bundle = featx.export_bundle(model, tmp_path / "bundle")
-    assert [entry["name"] for entry in bundle.card["inputs"]] == ["photo", "a", "b"]
+    assert [entry["name"] for entry in bundle.manifest["inputs"]] == ["photo", "a", "b"]
     assert_same_answers(bundle, model, table)
 
 

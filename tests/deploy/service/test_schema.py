@@ -47,7 +47,7 @@ def test_several_columns_of_images_are_named():
 
 @pytest.fixture(scope="module")
 def described(served_bundle):
-    app = create_app(Predictor(served_bundle, threads=1), Limits(), share(10**9, 10**8, 1))
+    app = create_app(Predictor(served_bundle, n_jobs=1), Limits(), share(10**9, 10**8, 1))
     yield app
     app.state.service.close()
 

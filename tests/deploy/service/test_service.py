@@ -37,7 +37,7 @@ def app(request):
     apps = []
 
     def make(bundle, **options):
-        apps.append(create_app(featx.Predictor(bundle, threads=1, **options), Limits(), SHARES))
+        apps.append(create_app(featx.Predictor(bundle, n_jobs=1, **options), Limits(), SHARES))
         return apps[-1]
 
     yield make

@@ -15,7 +15,7 @@ from tests.deploy.service.serving import as_file
 @pytest.fixture
 def answer(served_bundle):
     """Asks workers with room for decoding 20 MB."""
-    predictor = featx.Predictor(served_bundle, threads=1, max_pixels=10_000_000)
+    predictor = featx.Predictor(served_bundle, n_jobs=1, max_pixels=10_000_000)
     workers = Workers(predictor, 2, Room(20_000_000))
     yield lambda *images, names=("label",): asyncio.run(workers.answer({"image": images}, names))
     workers.close()
