@@ -23,6 +23,7 @@ GRAPH = "model.onnx"
 HEAD = "head.skops"
 METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
 _MISSING = ("nan", "None")
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,13 @@ def foreign_types(file: Path) -> list[str]:
     return [name for name in import_skops().get_untrusted_types(file=file) if name not in TRUSTED]
 
 
+def few(names: Sequence[str]) -> str:
+    """List names; of many their number and the first of them."""
+    if len(names) <= _SHOWN:
+        return ", ".join(names)
+    return f"{len(names)} types and functions ({', '.join(names[:_SHOWN])}, ...)"
+
+
 def load_head(file: Path) -> Any:
     """Read a head without running code that came with it.
 
@@ -193,7 +201,7 @@ def load_head(file: Path) -> Any:
             "Install them with: pip install -r requirements.txt"
         ) from error
     if foreign := foreign_types(file):
-        raise BundleError(f"{file} holds {', '.join(foreign)}. Expected types of scikit-learn alone.")
+        raise BundleError(f"{file} holds {few(foreign)}. Expected types of scikit-learn alone.")
     head = skops.load(file, trusted=list(TRUSTED))
     try:
         check_indices(head)

@@ -95,9 +95,8 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
         if entry["kind"] != "image":
             column = X[entry["name"]]
             values = _as_list(column, entry["name"])
-            objects = getattr(column, "dtype", None) == np.dtype(object)
-            rounds = entry["kind"] == "integer" and _rounds(column)
-            columns.values[entry["name"]] = _read_values(values, entry, columns.reasons, objects, rounds)
+            seen_as = "" if entry["kind"] == "category" else _seen_as(column)
+            columns.values[entry["name"]] = _read_values(values, entry, columns.reasons, seen_as)
     lengths = {name: len(column) for name, column in (images | columns.values).items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"Got columns of different lengths: {lengths}. Expected one value a row in each.")
@@ -115,18 +114,20 @@ def _as_list(column: Any, name: str) -> list[Any]:
         raise InputError(
             f"Got a {type(column).__name__} as column {name!r}. Expected a list, an array or a Series: one value a row."
         )
-    return list(column)
+    # Of objects scikit-learn sees numpy's form, which has missing values of its own.
+    return list(seen if is_array and (seen := np.asarray(column)).dtype.kind == "O" else column)
 
 
-def _rounds(column: Any) -> bool:
-    """Return whether scikit-learn makes float64 of it: of pandas' nullable integers, or polars' where one is null."""
-    nullable = hasattr(getattr(column, "dtype", None), "numpy_dtype")
-    return nullable or (hasattr(column, "__array__") and np.asarray(column).dtype.kind in "uf")
+def _seen_as(column: Any) -> str:
+    """Return the kind of dtype that scikit-learn makes of a column of numbers; "" of a list, where values decide."""
+    dtype = getattr(column, "dtype", None)
+    # pandas' nullable and pyarrow's numbers, with and without missing values, or with nothing else
+    if getattr(dtype, "numpy_dtype", np.dtype(object)).kind in "biuf" or str(dtype) == "null[pyarrow]":
+        return "f"
+    return np.asarray(column).dtype.kind if hasattr(column, "__array__") else ""
 
 
-def _read_values(
-    values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str], objects: bool, rounds: bool
-) -> np.ndarray:
+def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str], seen_as: str) -> np.ndarray:
     """Read one column; what cannot be read has a reason, and a value that stands for it."""
     known = None if entry["known"] is None else frozenset(entry["known"])
     # One that a head takes: a bad row must not cost the others.
@@ -137,7 +138,7 @@ def _read_values(
             if entry["kind"] == "category":
                 read[row, 0] = _read_category(value, entry, known)
             else:
-                read[row, 0] = _read_number(value, entry, known, objects, rounds)
+                read[row, 0] = _read_number(value, entry, known, seen_as)
         except ValueError as error:
             reasons.setdefault(row, f"{entry['name']}: {error}")
     return read
@@ -171,18 +172,17 @@ def _missing_kind(value: Any, entry: Mapping[str, Any]) -> str | None:
     return "NA" if type(value).__name__ in ("NAType", "NaTType") else None
 
 
-def _read_number(
-    value: Any, entry: Mapping[str, Any], known: frozenset[float] | None, objects: bool, rounds: bool
-) -> float | int:
+def _read_number(value: Any, entry: Mapping[str, Any], known: frozenset[float] | None, seen_as: str) -> float | int:
     others = entry.get("others", False)
     if missing := _missing_kind(value, entry):
         # Among objects NA is no number to anything, and None none to an encoder of categories: it asks for NaN.
-        is_number = missing == "NaN" or not objects or (missing == "None" and known is None)
+        is_number = missing == "NaN" or seen_as != "O" or (missing == "None" and known is None)
         is_nan = entry["kind"] == "number" and is_number
         if not entry["missing"] or not (is_nan or others):
             raise ValueError(f"missing ({value!r}), which this pipeline does not take")
         return np.nan if is_nan else _unknown(known)
     number = _to_number(value, entry["kind"], known is not None, others)
+    rounds = entry["kind"] == "integer" and seen_as in ("u", "f")
     if rounds and abs(number) >= _EXACT and (taken := _rounded(number, known)) != number:
         raise ValueError(
             f"got {number}, which the pipeline takes for {taken} in a column of this dtype: scikit-learn makes it "

@@ -27,6 +27,7 @@ from featx.deploy._bundle import (
     Bundle,
     Engine,
     as_tensor,
+    few,
     foreign_types,
     head_input,
     load_head,
@@ -267,6 +268,11 @@ def test_a_head_with_foreign_types_is_not_loaded(tmp_path):
     io.dump(Foreign(), tmp_path / "head.skops")
     with pytest.raises(BundleError, match="Foreign"):
         load_head(tmp_path / "head.skops")
+
+
+def test_of_many_names_the_first_are_listed_and_how_many_there_are():
+    assert few(["a", "b", "c"]) == "a, b, c"
+    assert few(["a", "b", "c", "d"]) == "4 types and functions (a, b, c, ...)"
 
 
 def test_a_graph_that_is_none_is_named(bundle, tmp_path):

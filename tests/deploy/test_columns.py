@@ -257,7 +257,12 @@ def test_none_among_objects_is_no_missing_number_to_an_encoder_of_categories():
     entry = an_input("number", missing=True, known=[0.5], others=True)
     assert np.isnan(read([0.5, None], entry)[0][1, 0])
     assert read(pd.Series([0.5, None], dtype=object), entry)[0][1, 0] == 0.0
-    assert np.isnan(read(pd.Series([1, None], dtype="Int64"), entry)[0][1, 0])
+    assert read(pl.Series([True, None]), entry)[0][1, 0] == 0.0  # numpy's form of it is of objects
+    for column in (
+        *(pd.Series([1, None], dtype="Int64"), pd.Series([1, None], dtype="double[pyarrow]"), pd.Series([1.0, None])),
+        *(pl.Series([1, None]), pl.Series([None, None]), pd.Series([None, None], dtype="null[pyarrow]")),
+    ):
+        assert np.isnan(read(column, entry)[0][1, 0])
 
 
 @pytest.mark.parametrize("value", [pd.NA, pd.NaT], ids=repr)

@@ -22,7 +22,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 
 from featx._optional import import_optional
 from featx._trusted import import_skops
-from featx.deploy._bundle import as_tensor, foreign_types, polish
+from featx.deploy._bundle import as_tensor, few, foreign_types, polish
 from featx.deploy.export._agreement import answer_quietly, compare, decided_by_rounding, probes
 from featx.deploy.export._inputs import Parts, walk
 from featx.exceptions import ExportError
@@ -314,9 +314,12 @@ def dump_head(head: Any, file: Path) -> None:
             'Expected method="cl2n" or "whiten", or a head whose steps all convert to ONNX and no head="sklearn".'
         )
     if foreign:
+        steps = [f"{type(part).__module__}.{type(part).__qualname__}" for part in walk(head)]
+        foreign = [*(name for name in dict.fromkeys(steps) if name in foreign), *(n for n in foreign if n not in steps)]
         raise ExportError(
-            f"The head holds {', '.join(foreign)}, which a bundle's machine would not take from a file"
-            f"{_functions(head)}. Expected scikit-learn's own estimators and functions alone."
+            f"The head holds {few(foreign)}, which a bundle's machine would not take from a file"
+            f"{_functions(head)}. Expected scikit-learn's own estimators and functions alone; or keep the model with "
+            "featx.save(model, folder)."
         )
 
 

@@ -106,6 +106,14 @@ def test_categories_are_known_missing_or_new_as_the_pipeline_has_it(
     )
 
 
+def test_a_new_category_is_the_number_that_it_is_to_what_else_sees_the_column(encoder, table, labels, tmp_path):
+    both = [(OneHotEncoder(handle_unknown="ignore"), ["shelf"]), (StandardScaler(), ["shelf"])]
+    model = make_pipeline(make_column_transformer((encoder(), "photo"), *both), LogisticRegression())
+    rules, probes = reference_of(model.fit(table, labels), tmp_path).probe(table)
+    assert rules["shelf"] == {"missing": False, "known": None, "others": False}
+    assert [probe["shelf"][0] for probe in probes] == [max(SHELVES) + 1]
+
+
 def test_a_category_that_was_missing_when_it_was_fitted_may_be(encoder, table, labels, tmp_path):
     holes = table.assign(colour=table["colour"].astype(object).where(table["shelf"] > 3, np.nan))
     assert probe(encoder, holes, labels, tmp_path, OneHotEncoder(), "colour")[0]["missing"] == ["NaN"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
@@ -449,6 +450,37 @@ def test_a_category_that_is_no_text_is_unknown_as_it_is_to_the_pipeline(tiny, cr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's, on unknown categories
         assert_same_answers(bundle, model, table.assign(shelf=pd.Series([1, 2] * 20, dtype=object)))
+
+
+@pytest.mark.filterwarnings("ignore::featx.exceptions.ImageWarning")
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical, pl.Enum(["red", "green"])], ids=str)
+def test_none_in_a_polars_sample_is_what_it_is_to_the_pipeline(dtype, tiny, crops, places, tmp_path):
+    table = pl.DataFrame(
+        {
+            "photo": pl.Series([*crops[:-1], None], dtype=pl.Object),
+            "price": pl.Series([None, *range(39)], dtype=pl.Int64),
+            "weight": pl.Series([None, *range(39)], dtype=pl.Float64),
+            "sold": pl.Series([None, True, False, True] * 10),
+            "colour": pl.Series(["red", None, "green", "red"] * 10, dtype=dtype),
+        }
+    )
+    encoder = make_pipeline(featx.ImageEncoder(tiny, cache=False, verbose=0, on_missing="nan"), SimpleImputer())
+    columns = make_column_transformer(
+        (encoder, "photo"),
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["price", "weight"]),
+        (SimpleImputer(), ["sold"]),
+        (OneHotEncoder(), ["colour"]),
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(table, places)
+    bundle = featx.export_bundle(model, tmp_path / "bundle", sample=table)
+    assert {entry["name"]: entry.get("missing") for entry in bundle.manifest["inputs"]} == {
+        "photo": None,
+        "price": True,
+        "weight": True,
+        "sold": True,
+        "colour": ["None"],  # NaN and NA are unknown to its encoder
+    }
+    assert_same_answers(bundle, model, table)
 
 
 def test_a_table_of_images_alone_leaves(tiny, crops, places, tmp_path):

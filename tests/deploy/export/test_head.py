@@ -6,6 +6,7 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -195,6 +196,18 @@ def test_what_the_other_machine_has_not_is_refused_by_name(step, named, tmp_path
     X, y = embeddings(2)
     with pytest.raises(ExportError, match=named):
         dump_head(make_pipeline(step, LogisticRegression()).fit(X, y), tmp_path / "head.skops")
+
+
+def test_of_many_foreign_types_the_first_steps_are_named_and_their_number(tmp_path):
+    from skrub import TableVectorizer  # with two dozen types of its own
+
+    X, y = embeddings(2)
+    frame = pd.DataFrame(X, columns=[f"embedding_{i}" for i in range(X.shape[1])])
+    with pytest.raises(ExportError) as error:
+        dump_head(make_pipeline(TableVectorizer(), LogisticRegression()).fit(frame, y), tmp_path / "head.skops")
+    assert re.match(r"The head holds \d\d types and functions \(skrub\.\w+\.TableVectorizer, skrub\.", str(error.value))
+    assert str(error.value).endswith("functions alone; or keep the model with featx.save(model, folder).")
+    assert len(str(error.value)) < 400
 
 
 def test_a_file_that_holds_anything_else_is_not_read(tmp_path):
