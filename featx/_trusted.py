@@ -138,7 +138,7 @@ def check_indices(model: Any) -> None:
     Raises
     ------
     ValueError
-        If one points outside of its own tree, or of the columns that its owner takes.
+        If one points outside of its tree, or of the columns that its owner takes.
     """
     for part in reversed(list(walk(model))):  # what is held before who holds it
         kind = type(part).__name__
@@ -214,7 +214,7 @@ def _check_boosting(owner: Any) -> None:
     kind, columns = type(owner).__name__, owner.n_features_in_
     categorical = np.asarray(owner._bin_mapper.is_categorical_, bool)
     _expect(owner._n_features == columns == len(categorical), kind)
-    # scikit-learn's own one holds a partial, which is not taken unasked: who has it has trusted this file.
+    # scikit-learn's preprocessor holds a partial, which is not trusted by default: here the user has trusted the file.
     own = owner._preprocessor is None or any(isinstance(part, partial) for part in walk(owner._preprocessor))
     _expect(own, f"the preprocessor of {kind}")
     for predictor in (predictor for stage in owner._predictors for predictor in stage):

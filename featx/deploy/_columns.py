@@ -15,7 +15,7 @@ from ..exceptions import InputError, describe
 from ..images._accept import ImageColumn, as_column
 
 _DTYPES = {"number": np.float64, "integer": np.int64, "category": object}
-# Nobody has this category.
+# A category that no table has.
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -27,7 +27,7 @@ class _Null:
 
 
 NULL = _Null()
-_EXACT = 2**53  # from here on float64 does not tell all integers apart
+_EXACT = 2**53  # from here on float64 does not distinguish all integers
 _LARGEST = {"number": float(np.finfo(np.float32).max), "integer": int(np.iinfo(np.int64).max)}
 
 
@@ -114,7 +114,7 @@ def _as_list(column: Any, name: str) -> list[Any]:
         raise InputError(
             f"Got a {type(column).__name__} as column {name!r}. Expected a list, an array or a Series: one value a row."
         )
-    # Of objects scikit-learn sees numpy's form, which has missing values of its own.
+    # scikit-learn sees numpy's form of objects, which has other missing values.
     return list(seen if is_array and (seen := np.asarray(column)).dtype.kind == "O" else column)
 
 
@@ -175,7 +175,7 @@ def _missing_kind(value: Any, entry: Mapping[str, Any]) -> str | None:
 def _read_number(value: Any, entry: Mapping[str, Any], known: frozenset[float] | None, seen_as: str) -> float | int:
     others = entry.get("others", False)
     if missing := _missing_kind(value, entry):
-        # Among objects NA is no number to anything, and None none to an encoder of categories: it asks for NaN.
+        # In a column of objects NA is never a number, and None is not one to an encoder of categories: it expects NaN.
         is_number = missing == "NaN" or seen_as != "O" or (missing == "None" and known is None)
         is_nan = entry["kind"] == "number" and is_number
         if not entry["missing"] or not (is_nan or others):

@@ -298,7 +298,7 @@ class Predictor:
         if len(chunks) == 1:
             parts = [self._run_chunk(engine, columns, chunks[0], names)]
         else:
-            # A thread decodes its own few images, then has them predicted: no queue of pixels, no waiting.
+            # A thread decodes a few images, then has them predicted: there is no queue of pixels and no waiting.
             with ThreadPoolExecutor(self._n_threads, thread_name_prefix="featx") as pool:
                 parts = list(pool.map(lambda chunk: self._run_chunk(engine, columns, chunk, names), chunks))
         reasons, unusable = dict(columns.reasons), set(columns.reasons)

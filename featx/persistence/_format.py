@@ -176,7 +176,8 @@ def load(file: Path, trusted: Iterable[str | type]) -> Any:
         raise ParameterError(f"Got trusted={trusted!r}. Expected a list of types or of their full names.")
     skops = import_skops()
     own = [f"{home}.{name}" for name, home in PUBLIC.items()]
-    allowed = [*own, *TRUSTED, *(kind if isinstance(kind, str) else _full_name(kind) for kind in trusted)]
+    given = [kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}" for kind in trusted]
+    allowed = [*own, *TRUSTED, *given]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's, on versions, once an estimator
@@ -196,11 +197,6 @@ def load(file: Path, trusted: Iterable[str | type]) -> Any:
     except Exception as error:  # an object of another kind may raise anything
         raise ModelError(f"{file} cannot be used: {error}. Copy the folder again, from who saved it.") from error
     return model
-
-
-def _full_name(kind: type) -> str:
-    """Return a type's name as it stands in a file."""
-    return f"{_home(kind.__module__, kind.__qualname__)}.{kind.__qualname__}"
 
 
 def _home(module: str, name: str) -> str:

@@ -44,7 +44,7 @@ FILES = {"model.onnx": b"graph", "predictor/__init__.py": b"code", "README.md": 
 
 
 def write_anything(folder: Path, manifest: object) -> None:
-    """Write a manifest with its right digest, whatever it says."""
+    """Write a manifest with its right digest, whatever its content."""
     if isinstance(manifest, dict):
         manifest = {**manifest, "sha256": digest_manifest(manifest)}
     (folder / KIND.file).write_text(json.dumps(manifest, indent=2) + "\n")
@@ -113,7 +113,7 @@ def test_a_file_that_is_missing_cut_short_or_a_folder_is_named(folder, name):
         read_bundle(folder)
 
 
-def test_no_folder_a_file_and_another_folder_are_told_apart(tmp_path):
+def test_no_folder_a_file_and_another_folder_are_distinguished(tmp_path):
     with pytest.raises(BundleError, match="nowhere is not there"):
         read_bundle(tmp_path / "nowhere")
     (tmp_path / "file").write_text("{}")
@@ -135,7 +135,7 @@ def test_what_is_no_object_of_json_is_damaged(folder, text):
 
 
 @pytest.mark.parametrize("known", [None, 3, "2", [2], 0, 1])
-def test_another_format_says_what_wrote_it_and_what_to_do(folder, known):
+def test_another_format_names_who_wrote_it_and_what_to_do(folder, known):
     write_anything(folder, {"format": known, "featx": "9.9"})
     advice = r"write it again with featx\.export_bundle of this featx" if known in (0, 1) else "upgrade featx"
     with pytest.raises(BundleError, match=rf"written by featx 9\.9\. Expected format 2: {advice}"):

@@ -294,7 +294,7 @@ def test_other_processes_predict_with_it(bundle, files):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_opens_an_engine_of_its_own(bundle):
+def test_a_forked_process_opens_another_engine(bundle):
     predictor = featx.Predictor(bundle)
     engine, pid = predictor._engine, os.getpid()
     assert predictor._engine is engine
@@ -304,7 +304,7 @@ def test_a_forked_process_opens_an_engine_of_its_own(bundle):
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_a_pickled_predictor_whose_folder_is_gone_or_another_one_says_so(bundle, table_bundle, files, tmp_path):
+def test_a_pickled_predictor_whose_folder_is_gone_or_another_one_is_an_error(bundle, table_bundle, files, tmp_path):
     shutil.copytree(bundle, tmp_path / "box")
     again = pickle.loads(pickle.dumps(featx.Predictor(tmp_path / "box")))
     shutil.rmtree(tmp_path / "box")

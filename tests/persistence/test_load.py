@@ -235,7 +235,7 @@ def test_what_is_written_today_is_still_format_version_2(tmp_path):
 @pytest.mark.parametrize(
     ("version", "advice"), [(1, r"write it again with featx\.save of this featx"), (3, "upgrade featx")]
 )
-def test_a_folder_of_another_format_says_who_wrote_it_and_what_to_do(version, advice, small, tmp_path):
+def test_a_folder_of_another_format_names_who_wrote_it_and_what_to_do(version, advice, small, tmp_path):
     shutil.copytree(small, tmp_path / "model")
     rewrite(tmp_path / "model", format=version, featx="0.1.0")
     with pytest.raises(ModelError, match=rf"model has format {version}, written by featx 0\.1\.0\..*2: {advice}"):

@@ -285,7 +285,7 @@ def test_a_graph_has_its_own_feature_in_float32_alone(parameters, tiny, tmp_path
         featx.save(featx.ImageEncoder(tiny, device="cpu", **parameters), tmp_path / "model")
 
 
-def test_a_network_that_cannot_be_a_graph_is_said(tmp_path):
+def test_a_network_that_cannot_be_a_graph_is_reported(tmp_path):
     own = featx.Encoder.from_module(Unconvertible(), preprocess=TINY)
     with pytest.raises(ConversionError, match="cannot be converted"):
         featx.save(featx.ImageEncoder(own), tmp_path / "model")
@@ -371,7 +371,7 @@ def test_a_class_of_a_script_is_refused_too(tmp_path):
         featx.save(make_pipeline(Mine()), tmp_path / "model")
 
 
-def test_a_parameter_that_is_not_accepted_is_said_at_once(tmp_path):
+def test_a_parameter_that_is_not_accepted_is_reported_at_once(tmp_path):
     with pytest.raises(ParameterError):
         featx.save(clone(featx.ImageEncoder(encoder="resnet5")), tmp_path / "model")
 

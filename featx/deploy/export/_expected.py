@@ -180,7 +180,7 @@ class Reference:
         Returns
         -------
         rules : dict of str to dict
-            For each column ``missing``; where it is no image also ``known`` and
+            For each column ``missing``; where it is not an image also ``known`` and
             ``others``, as `read_columns` takes them.
         probes : list
             A row with each odd value that is taken: the bundle must take it alike.
@@ -251,7 +251,7 @@ def _odd_values(value: ValueInput) -> dict[str, Any]:
 
 
 def _next(largest: float, kind: str) -> float:
-    # float32 does not tell it from the largest.
+    # float32 does not distinguish it from the largest.
     return largest + 1 if kind == "integer" else float(np.nextafter(largest, np.inf))
 
 

@@ -78,8 +78,8 @@ def export_bundle(
         ``"onnx"``: scikit-learn's steps become part of the graph. ``"sklearn"``:
         they stay scikit-learn's, in a skops file, for another 200 MB of packages.
         ``"auto"``: the first where all steps are known to convert rightly and the
-        sample confirms it, else the second, with a warning that says why. What the sample
-        cannot show is tried too: embeddings between and far beyond its own.
+        sample confirms it, else the second, with a warning that gives the reason. What the sample
+        cannot show is tried too: embeddings between those of the sample and far beyond them.
     quantize : {"int8", "float16"}, default=None
         ``"float16"`` halves the encoder's file, ``"int8"`` makes a quarter of it and
         computes with integers, calibrated on `sample`. Both change the answers:
@@ -167,7 +167,7 @@ class Built:
     Attributes
     ----------
     kind : {"onnx", "sklearn"} or None
-        Whether the head is in the graph or stays scikit-learn's; None where there is no head.
+        Whether the head is in the graph or stays scikit-learn's; None without a head.
     graph : onnx.ModelProto
         From pixels and values to outputs.
     outputs : list of str
@@ -219,7 +219,7 @@ def build(
     Returns
     -------
     Built or str
-        The str says why the head has no form in ONNX.
+        A str is the reason why the head has no form in ONNX.
     """
     if kind != "onnx":
         outputs = [name for name in METHODS if name in expected.answers]
@@ -236,7 +236,7 @@ def build(
 
 
 def describe(parts: Parts, expected: Expected, built: Built, quantize: str | None) -> dict[str, Any]:
-    """Return what the manifest says of a bundle, but for how far it agrees with the pipeline."""
+    """Return the manifest's content, but for how far the bundle agrees with the pipeline."""
     classes = getattr(parts.head, "classes_", None)
     labels = expected.answers["label"].dtype if "label" in expected.answers else None
     return {
@@ -278,14 +278,14 @@ def verify(
     expected : Expected
         What the bundle must answer.
     content : dict
-        What `describe` says of it.
+        What `describe` returned.
     tolerance : float
         Share of the rows that may be answered otherwise; a quantized bundle may answer all of them otherwise.
 
     Returns
     -------
     Agreement or str
-        The str says where they disagree.
+        A str is where they disagree, in words.
     """
     predictor = Predictor._of(Bundle(folder, json.loads(json.dumps(content))))
     names = [*content["outputs"], "embedding"]

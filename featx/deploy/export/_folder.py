@@ -61,7 +61,7 @@ python serve.py
 ```
 
 - `model.onnx` takes {takes}, and gives {gives}. Any ONNX runtime can run it.
-- `bundle.json` says how images become pixels, the classes, what it was made with, how far it agrees with the
+- `bundle.json` holds how images become pixels, the classes, what it was made with, how far it agrees with the
   pipeline that it was exported from, and the SHA-256 of each file; a damaged bundle is refused.
 """
 
@@ -86,7 +86,7 @@ def head_requirements(has_values: bool) -> list[str]:
 
 
 def write_readme(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write ``README.md``, which says what the bundle takes and gives, and how to predict with it."""
+    """Write ``README.md``: what the bundle takes and gives, and how to predict with it."""
     _write(folder / "README.md", _readme(manifest).encode())
 
 

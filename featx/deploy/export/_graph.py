@@ -29,7 +29,7 @@ class EncoderGraph:
     tensor : str
         The name of its input of pixels.
     absent : str or None
-        The name of an input, bool (n, 1), that says which embeddings are to be NaN.
+        The name of an input, bool (n, 1), for which embeddings become NaN.
     """
 
     model: onnx.ModelProto
@@ -80,7 +80,7 @@ class _Assembly:
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"make/{output}", **attributes))
 
     def add(self, model: onnx.ModelProto, prefix: str, inputs: Mapping[str, str]) -> onnx.GraphProto:
-        """Take in a graph, all its names behind a prefix; `inputs` says what its inputs get."""
+        """Take in a graph, all its names behind a prefix; `inputs` names what its inputs get."""
         from onnx import compose
 
         names = [entry.name for entry in model.graph.input]

@@ -170,7 +170,7 @@ def convert_head(
 
 def _find_lacking(sample: _Exam, graphs: Sequence[HeadGraph], reasons: Sequence[str]) -> str | None:
     known = {name for graph in graphs for name in graph.outputs}
-    # Nobody's answer depends on decision values beside probabilities.
+    # Where there are probabilities, decision values may be missing: no label or probability depends on them.
     lacking = sample.expected.keys() - known - ({"decision"} if "probabilities" in known else set())
     if not lacking:
         return None
@@ -296,7 +296,7 @@ def _with_equivalent(head: Any) -> Any:
 
 
 def dump_head(head: Any, file: Path) -> None:
-    """Keep a head as scikit-learn's, in a file that runs no code of its own.
+    """Write a head as scikit-learn's, in a file that holds no code.
 
     Raises
     ------
@@ -376,9 +376,9 @@ def _prototypes(head: PrototypeClassifier) -> Any:
 def _normalizer(step: EmbeddingNormalizer) -> Pipeline:
     if step.method == "whiten":
         return _pipeline(whiten=_linear(step), normalizer=_unit(step))
-    centre = StandardScaler(with_std=False)
+    center = StandardScaler(with_std=False)
     fitted = {"mean_": step.mean_, "scale_": None, "var_": None, "n_samples_seen_": np.int64(1)}
-    return _pipeline(centre=_with(centre, {**fitted, "n_features_in_": step.n_features_in_}), normalizer=_unit(step))
+    return _pipeline(center=_with(center, {**fitted, "n_features_in_": step.n_features_in_}), normalizer=_unit(step))
 
 
 def _linear(step: EmbeddingNormalizer) -> PCA:

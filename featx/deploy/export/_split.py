@@ -86,7 +86,7 @@ def _check_libraries(parts: Sequence[Any]) -> None:
             raise ExportError(
                 f"Got {library}'s {type(part).__name__} on the columns that the pipeline takes, which a bundle's "
                 "machine does not have. Expected scikit-learn's own transformers there, as in make_column_transformer"
-                '((ImageEncoder(), "photo"), (OneHotEncoder(), ["colour"])); or keep the model with featx.save.'
+                '((ImageEncoder(), "photo"), (OneHotEncoder(), ["color"])); or keep the model with featx.save.'
             )
 
 

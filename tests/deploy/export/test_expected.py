@@ -142,7 +142,7 @@ def test_an_absent_image_of_a_table_is_a_row_of_it(encoder, table, labels, tmp_p
     assert np.isnan(second["price"][0])
 
 
-def test_a_bad_image_of_the_sample_and_a_pipeline_that_fails_are_told_apart(encoder, table, labels, tmp_path):
+def test_a_bad_image_of_the_sample_and_a_pipeline_that_fails_are_distinguished(encoder, table, labels, tmp_path):
     columns = make_column_transformer((encoder(), "photo"), (OneHotEncoder(), ["colour"]))
     reference = reference_of(make_pipeline(columns, LogisticRegression()).fit(table, labels), tmp_path)
     with pytest.raises(ImageErrors):

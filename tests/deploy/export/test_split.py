@@ -46,7 +46,7 @@ def logistic(first, **parameters):
 
 
 def answers_of_head(model, X):
-    """What the parts head says of the embeddings that the encoders give."""
+    """Return what the head answers to the embeddings that the encoders give."""
     parts = split(model)
     inputs = [{"name": image.name, "kind": "image"} for image in parts.images]
     inputs += [{"name": v.name, "kind": v.kind, "missing": False, "known": v.categories} for v in parts.values]
@@ -239,7 +239,7 @@ def test_categories_that_are_no_text_in_a_column_of_objects_are_refused(encoder,
         split(make_pipeline(columns, LogisticRegression()).fit(table.assign(odd=odd), labels))
 
 
-def test_what_cannot_leave_says_why(encoder, crops, table, labels):
+def test_what_cannot_be_exported_has_a_reason(encoder, crops, table, labels):
     with pytest.raises(ExportError, match="not fitted"):
         split(logistic(encoder()))
     with pytest.raises(ExportError, match="without an ImageEncoder"):
@@ -274,7 +274,7 @@ def test_an_ensemble_of_two_encoders_on_one_column_is_refused(encoder, table, la
 
 
 @pytest.mark.parametrize("unit", ["datetime64[D]", "datetime64[ns]", "timedelta64[s]"])
-def test_labels_of_dates_leave_as_integers_and_the_model_keeps_its_own(unit, encoder, crops):
+def test_labels_of_dates_are_exported_as_integers_and_the_model_keeps_its_own(unit, encoder, crops):
     y = np.repeat(np.array([10**9, 2 * 10**9], np.int64).astype(unit), 20)
     model = logistic(encoder()).fit(crops, y)
     assert split(model).head.classes_.tolist() == [10**9, 2 * 10**9]
