@@ -418,13 +418,16 @@ def _root_shape(operator: Any) -> None:
 
 
 def _convert_root(scope: Any, operator: Any, container: Any) -> None:
-    """Write sign(x) sqrt(|x| / sum |x|), which is the root over its length; zero stays zero."""
-    from skl2onnx.algebra.onnx_ops import OnnxAbs, OnnxDiv, OnnxMax, OnnxMul, OnnxReduceSum, OnnxSign, OnnxSqrt
+    """Write sign(x) sqrt(|x| / sum |x|), which is the root over its length."""
+    from skl2onnx.algebra import onnx_ops as ops
     from skl2onnx.common.data_types import guess_numpy_type
 
     x, opset = operator.inputs[0], {"op_version": container.target_opset}
-    smallest = np.array([[np.finfo(np.float32).tiny]], guess_numpy_type(x.type))
-    size = OnnxAbs(x, **opset)
-    total = OnnxMax(OnnxReduceSum(size, np.array([1], np.int64), keepdims=1, **opset), smallest, **opset)
-    root = OnnxSqrt(OnnxDiv(size, total, **opset), **opset)
-    OnnxMul(OnnxSign(x, **opset), root, output_names=operator.outputs, **opset).add_to(scope, container)
+    dtype = guess_numpy_type(x.type)
+    shortest, one = np.array([[10 * np.finfo(dtype).eps]], dtype), np.ones((1, 1), dtype)
+    size = ops.OnnxAbs(x, **opset)
+    total = ops.OnnxReduceSum(size, np.array([1], np.int64), keepdims=1, **opset)
+    # By a shorter length scikit-learn's `normalize` does not divide.
+    is_short = ops.OnnxLess(ops.OnnxSqrt(total, **opset), shortest, **opset)
+    root = ops.OnnxSqrt(ops.OnnxDiv(size, ops.OnnxWhere(is_short, one, total, **opset), **opset), **opset)
+    ops.OnnxMul(ops.OnnxSign(x, **opset), root, output_names=operator.outputs, **opset).add_to(scope, container)

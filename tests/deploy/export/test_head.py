@@ -322,6 +322,13 @@ def signed_root(request):
 elements = st.floats(-1e6, 1e6, width=32).map(lambda value: value if abs(value) > 1e-30 else 0.0)
 
 
+@pytest.mark.parametrize("size", [0, 1e-29, 1e-15, 1e-13, 1e-11, 1, 1e6])
+def test_the_signed_root_of_a_short_row_is_divided_by_its_length_where_the_steps_is(signed_root, size):
+    step, session, dtype = signed_root
+    X = np.array([[0, size, -size, 0]], dtype)
+    np.testing.assert_allclose(session.run(None, {"X": X})[0], step.transform(X), rtol=1e-4, atol=1e-30)
+
+
 @settings(max_examples=50)
 @given(X=arrays.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(4)), elements=elements))
 def test_the_signed_root_in_onnx_gives_what_the_step_gives(signed_root, X):
