@@ -52,7 +52,7 @@ def compare(photos: pd.DataFrame, scratch: Path) -> None:
 
 def predict_in_node(bundle, images: list[str], scratch: Path) -> list:
     """Write the pixels as raw bytes, and have Node run the bundle's graph on them."""
-    preprocess = featx.Preprocess(**bundle.card["inputs"][0]["preprocess"])
+    preprocess = featx.Preprocess(**bundle.manifest["inputs"][0]["preprocess"])
     pixels = np.stack([preprocess(Image.open(path).convert("RGB")) for path in images])
     (scratch / "pixels.bin").write_bytes(pixels.tobytes())
     shutil.copy(SCRIPT, scratch)

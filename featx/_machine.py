@@ -70,14 +70,14 @@ def total_memory() -> int | None:
     """Count the bytes of this machine's memory; None where nobody knows."""
     with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return _windows_memory(8) if sys.platform == "win32" else None
+    return _windows_memory(8)
 
 
 def free_memory() -> int | None:
     """Count the bytes of this machine's memory that are free; None where nobody knows."""
     with suppress(OSError):
         return read_meminfo(Path("/proc/meminfo").read_text())
-    return _windows_memory(16) if sys.platform == "win32" else None
+    return _windows_memory(16)
 
 
 def read_meminfo(text: str) -> int | None:
@@ -117,8 +117,10 @@ def _read_groups(groups: Path, name: str) -> Iterator[str]:
             yield (folder / name).read_text().strip()
 
 
-def _windows_memory(offset: int) -> int:
+def _windows_memory(offset: int) -> int | None:
     """Read a field of MEMORYSTATUSEX: total physical memory is at 8, the available one at 16."""
+    if sys.platform != "win32":
+        return None
     import ctypes
 
     status = (ctypes.c_byte * 64)()

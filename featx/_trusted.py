@@ -8,6 +8,7 @@ while a file is read), types hold data, estimators that are here, or functions t
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -96,6 +97,33 @@ FUNCTIONS = (
 )
 TRUSTED = (*TYPES, *FUNCTIONS)
 
+
+def import_skops() -> ModuleType:
+    """Import skops, and no torch with it.
+
+    skops asks scikit-learn for all of its estimators, and scikit-learn then imports each package below it. One of
+    these is a layer over torch, which imports torch: many seconds that nothing needs. That one package is hidden
+    meanwhile, for the whole process, which matters only to another thread that hands scikit-learn its first tensors
+    just then. This is the only place in which featx changes ``sys.modules``.
+
+    Returns
+    -------
+    module
+        ``skops.io``, with ``skops.io.exceptions``.
+    """
+    layer = "sklearn.externals.array_api_compat.torch"
+    hide = not {"torch", "skops.io", layer} & sys.modules.keys()
+    if hide:
+        sys.modules[layer] = None  # type: ignore[assignment]  # what import takes for a module that cannot be found
+    try:
+        import skops.io
+        import skops.io.exceptions
+    finally:
+        if hide:
+            sys.modules.pop(layer, None)
+    return skops.io
+
+
 _OF_TREES = ("RandomForest", "ExtraTrees", "RandomTrees", "GradientBoosting", "IsolationForest")
 
 
@@ -105,12 +133,12 @@ def check_indices(model: Any) -> None:
     Parameters
     ----------
     model : object
-        As it was read from a file; nothing of it has been called yet.
+        What was read from a file; nothing of it has been called yet.
 
     Raises
     ------
     ValueError
-        If one points outside of its own tree, or of the columns that its owner takes.
+        If one points outside of its tree, or of the columns that its owner takes.
     """
     for part in reversed(list(walk(model))):  # what is held before who holds it
         kind = type(part).__name__
@@ -127,7 +155,7 @@ def check_indices(model: Any) -> None:
 
 
 def walk(model: Any) -> Iterator[Any]:
-    """Everything that a model holds, however deep."""
+    """Yield everything that a model holds, however deep."""
     seen, stack = set(), [model]
     while stack:
         part = stack.pop()
@@ -163,7 +191,7 @@ def _check_tree(tree: Any) -> None:
 
 
 def _check_owner(owner: Any, kind: str) -> None:
-    """A tree may ask for no column that its owner does not make sure of."""
+    """Check that a tree asks for no column that its owner does not make sure of."""
     held, columns = vars(owner), vars(owner).get("n_features_in_")
     if type(held.get("tree_")).__name__ == "Tree":
         _expect(held["tree_"].n_features == columns, f"the tree of {kind}")
@@ -186,7 +214,7 @@ def _check_boosting(owner: Any) -> None:
     kind, columns = type(owner).__name__, owner.n_features_in_
     categorical = np.asarray(owner._bin_mapper.is_categorical_, bool)
     _expect(owner._n_features == columns == len(categorical), kind)
-    # scikit-learn's own one holds a partial, which is not taken unasked: who has it has trusted this file.
+    # scikit-learn's preprocessor holds a partial, which is not trusted by default: here the user has trusted the file.
     own = owner._preprocessor is None or any(isinstance(part, partial) for part in walk(owner._preprocessor))
     _expect(own, f"the preprocessor of {kind}")
     for predictor in (predictor for stage in owner._predictors for predictor in stage):

@@ -50,6 +50,7 @@ FLOORS = {
     "_process": 1,
     "_atomic": 1,
     "_manifest": 1,
+    "_rebuild": 1,
     "_validate": 1,
     "_warnings": 1,
     "_trusted": 0,
@@ -62,7 +63,8 @@ NETWORKS = ("_efficientnet_lite_network.py", "_several_heads.py")
 OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
     "images/_jpeg.py": {"simplejpeg"},
-    "deploy/_engine.py": {"onnxruntime", "pandas", "skops"},
+    "_trusted.py": {"skops"},
+    "deploy/_bundle.py": {"onnxruntime", "pandas"},
     "deploy/service/_app.py": {"fastapi", "starlette"},
     "deploy/service/_request.py": {"starlette"},
     "deploy/service/_schema.py": {"pydantic"},

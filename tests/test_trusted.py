@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -244,3 +246,33 @@ def cut_short(spline):
 def test_an_index_that_leads_outside_is_refused(damaged):
     with pytest.raises(ValueError, match=r"damaged|do not fit"):
         check_indices({"deep": [np.array([damaged, None], object)]})
+
+
+def test_importing_skops_imports_no_torch_and_leaves_it_importable():
+    code = (
+        "import sys; from featx._trusted import import_skops; import_skops()\n"
+        "print('torch' in sys.modules); import torch; print(torch.ones(2).sum().item())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "2.0"]
+
+
+def test_nothing_stays_hidden_and_other_imports_of_torch_go_on_meanwhile():
+    code = """
+import sys
+
+class Meanwhile:
+    def find_spec(self, name, path=None, target=None):
+        if name == "skops.io._sklearn":
+            import torch
+        return None
+
+sys.meta_path.insert(0, Meanwhile())
+from featx._trusted import import_skops
+before = set(sys.modules)
+import_skops()
+print("torch" in sys.modules, None in sys.modules.values())
+import sklearn.externals.array_api_compat.torch
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]

@@ -56,10 +56,10 @@ def run(parsed: argparse.Namespace) -> None:
         tolerance=parsed.tolerance,
     )
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
-    verified = bundle.card["verified"]
+    verified = bundle.manifest["verified"]
     if parsed.json:
         kept = ("task", "head", "quantize", "inputs", "outputs")
-        print_json({"bundle": str(bundle.folder), "bytes": size, **{k: bundle.card[k] for k in kept}, **verified})
+        print_json({"bundle": str(bundle.folder), "bytes": size, **{k: bundle.manifest[k] for k in kept}, **verified})
         return
     for name, value in verified.items():
         print(f"{name}: {value:.3g}")

@@ -1,4 +1,4 @@
-"""What a user gives (images, or a table of several columns) -> one column an input of the bundle.
+"""Read what a user gives (images, or a table of several columns) as one column for each input of the bundle.
 
 Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
 """
@@ -15,7 +15,7 @@ from ..exceptions import InputError, describe
 from ..images._accept import ImageColumn, as_column
 
 _DTYPES = {"number": np.float64, "integer": np.int64, "category": object}
-# No category of anybody's.
+# A category that no table has.
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -27,21 +27,22 @@ class _Null:
 
 
 NULL = _Null()
-_EXACT = 2**53  # from here on float64 does not tell all integers apart
+_EXACT = 2**53  # from here on float64 does not distinguish all integers
 _LARGEST = {"number": float(np.finfo(np.float32).max), "integer": int(np.iinfo(np.int64).max)}
 
 
 @dataclass
 class Columns:
-    """A table, read.
+    """A table that has been read.
 
     Attributes
     ----------
     images : dict of str to ImageColumn
+        The columns of images, by name.
     values : dict of str to ndarray of shape (n, 1)
-        float64, int64 or object (str, or what stands for a missing one), by name.
+        The other columns, by name: float64, int64 or object (str, or what stands for a missing one).
     reasons : dict of int to str
-        Row -> why one of its values cannot be used.
+        Why a value cannot be used, by row.
     """
 
     images: dict[str, ImageColumn]
@@ -63,7 +64,7 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     Parameters
     ----------
     X : container of images, or mapping of str to column, or frame
-        A table where `inputs` has several entries.
+        Images, or a table where `inputs` has several entries.
     inputs : sequence of mapping
         The bundle's inputs: ``name``, ``kind`` ("image", "number", "integer"
         or "category"), ``missing`` (whether a value may be; of a category the
@@ -74,11 +75,12 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     Returns
     -------
     Columns
+        The columns, and what is wrong with their values.
 
     Raises
     ------
     InputError
-        If a column is not there, or columns differ in length.
+        If a column is missing, or columns differ in length.
     """
     if len(inputs) == 1 and not _has_column(X, inputs[0]["name"]):
         X = {inputs[0]["name"]: X}
@@ -102,7 +104,7 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
 
 
 def _has_column(X: Any, name: str) -> bool:
-    """Whether it is a table, and no column of images by itself."""
+    """Return whether it is a table, and not a column of images by itself."""
     return isinstance(X, Mapping) or (len(getattr(X, "columns", ())) > 1 and name in X.columns)
 
 
@@ -112,12 +114,12 @@ def _as_list(column: Any, name: str) -> list[Any]:
         raise InputError(
             f"Got a {type(column).__name__} as column {name!r}. Expected a list, an array or a Series: one value a row."
         )
-    # Of objects scikit-learn sees numpy's form, which has missing values of its own.
+    # scikit-learn sees numpy's form of objects, which has other missing values.
     return list(seen if is_array and (seen := np.asarray(column)).dtype.kind == "O" else column)
 
 
 def _seen_as(column: Any) -> str:
-    """The kind of dtype that scikit-learn makes of a column of numbers; "" of a list, whose values tell their own."""
+    """Return the kind of dtype that scikit-learn makes of a column of numbers; "" of a list, where values decide."""
     dtype = getattr(column, "dtype", None)
     # pandas' nullable and pyarrow's numbers, with and without missing values, or with nothing else
     if getattr(dtype, "numpy_dtype", np.dtype(object)).kind in "biuf" or str(dtype) == "null[pyarrow]":
@@ -126,11 +128,11 @@ def _seen_as(column: Any) -> str:
 
 
 def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int, str], seen_as: str) -> np.ndarray:
-    """One column; what cannot be read has a reason, and a value that stands for it."""
+    """Read one column; what cannot be read has a reason, and a value that stands for it."""
     known = None if entry["known"] is None else frozenset(entry["known"])
     # One that a head takes: a bad row must not cost the others.
     stand_in = (entry["known"] or ["" if entry["kind"] == "category" else 0])[0]
-    read = np.full((len(values), 1), stand_in, _DTYPES[entry["kind"]])
+    read: np.ndarray = np.full((len(values), 1), stand_in, _DTYPES[entry["kind"]])
     for row, value in enumerate(values):
         try:
             if entry["kind"] == "category":
@@ -143,7 +145,7 @@ def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int,
 
 
 def _read_category(value: Any, entry: Mapping[str, Any], known: frozenset[str] | None) -> Any:
-    """Text, or what a pipeline tells from it: NaN, None, or no category at all."""
+    """Return text, or what a pipeline distinguishes from it: NaN, None, or an unknown category."""
     if missing := _missing_kind(value, entry):
         if missing in entry["missing"]:
             return {"NaN": np.nan, "None": None, "NA": UNKNOWN}[missing]
@@ -154,13 +156,13 @@ def _read_category(value: Any, entry: Mapping[str, Any], known: frozenset[str] |
         if not others:
             raise ValueError(f"got {describe(value)}, expected text")
         return UNKNOWN  # as the pipeline sees it: no category that it has
-    if not others and value not in known:
+    if known is not None and not others and value not in known:
         raise ValueError(f"got {str(value)!r}, expected one of {_quoted(entry['known'][:20])}")
     return str(value)
 
 
 def _missing_kind(value: Any, entry: Mapping[str, Any]) -> str | None:
-    """Which of the missing values it is: encoders of categories tell them apart."""
+    """Return which of the missing values it is: encoders of categories distinguish them."""
     if value is NULL:
         return (entry["missing"] or ["NaN"])[0]
     if value is None:
@@ -173,7 +175,7 @@ def _missing_kind(value: Any, entry: Mapping[str, Any]) -> str | None:
 def _read_number(value: Any, entry: Mapping[str, Any], known: frozenset[float] | None, seen_as: str) -> float | int:
     others = entry.get("others", False)
     if missing := _missing_kind(value, entry):
-        # Among objects NA is no number to anything, and None none to an encoder of categories: it asks for NaN.
+        # In a column of objects NA is never a number, and None is not one to an encoder of categories: it expects NaN.
         is_number = missing == "NaN" or seen_as != "O" or (missing == "None" and known is None)
         is_nan = entry["kind"] == "number" and is_number
         if not entry["missing"] or not (is_nan or others):
@@ -194,20 +196,20 @@ def _read_number(value: Any, entry: Mapping[str, Any], known: frozenset[float] |
 
 
 def _rounded(number: float, known: frozenset[float] | None) -> float:
-    """The integer, or known category, that float64 does not tell it from."""
+    """Find the integer, or known category, that float64 does not distinguish from it."""
     if known is None:
         return int(float(number))
     return min((other for other in known if float(other) == float(number)), default=number)
 
 
-def _unknown(known: frozenset[float]) -> int:
-    """A number that is no category, not in float32 either."""
-    taken = {float(np.float32(number)) for number in known}
+def _unknown(known: frozenset[float] | None) -> int:
+    """Choose a number that is not a category, not in float32 either."""
+    taken = {float(np.float32(number)) for number in known or ()}
     return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def _to_number(value: Any, kind: str, is_category: bool, others: bool) -> float | int:
-    """What float32, or int64, can hold; text of digits is no category of numbers, to a pipeline either."""
+    """Make it a number that float32, or int64, can hold; text of digits is not a category of numbers."""
     try:
         if isinstance(value, complex | np.complexfloating) or (is_category and isinstance(value, str | bytes)):
             raise TypeError

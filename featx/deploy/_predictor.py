@@ -1,4 +1,4 @@
-"""Predictor: a bundle -> predictions, by ONNX Runtime; never torch.
+"""Predictor: predict with a bundle by ONNX Runtime, without torch.
 
 Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
 """
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from .._machine import count_processors
+from .._machine import count_threads
+from .._validate import check_integer
 from ..exceptions import (
     BundleError,
-    ImageErrors,
+    ImageReadError,
     ImageWarning,
     InputError,
     NonFiniteEmbeddingError,
@@ -29,9 +30,8 @@ from ..images._accept import is_missing
 from ..images._decode import DecodeError
 from ..images._preprocess import Preprocess
 from ..images._read import to_pixels
-from ._bundle import Bundle, read_bundle
+from ._bundle import Bundle, Engine, plain, read_bundle
 from ._columns import Columns, read_columns
-from ._engine import Engine, plain
 
 _POLICIES = ("raise", "nan")
 _BATCH_SIZE = 4
@@ -47,22 +47,22 @@ class Predictor:
 
     Parameters
     ----------
-    bundle : str, Path or None, default=None
+    folder : str, Path or None, default=None
         The bundle's folder; None is the one that this file lies in.
-    threads : int, default=None
-        Processors that decode and predict; None is all that this process may use.
+    n_jobs : int, default=-1
+        Number of threads that decode and predict; -1 is all processors that this process may use.
     on_error, on_missing : {"raise", "nan"}, default=None
         What becomes of images that cannot be read and of missing ones, as for
         `ImageEncoder`; None is what the exported pipeline had.
     max_pixels : int, default=None
-        Larger images are refused before they are decoded; None is the pipeline's.
+        Larger images are refused before they are decoded; None is the pipeline's limit.
 
     Attributes
     ----------
-    card : dict
-        What ``bundle.json`` says: inputs, classes, versions, scores at export.
+    manifest : dict
+        The content of ``bundle.json``: inputs, classes, versions, scores at export.
     classes_ : ndarray or None
-        None for regression.
+        The class labels; None for regression.
 
     Raises
     ------
@@ -81,34 +81,55 @@ class Predictor:
 
     def __init__(
         self,
-        bundle: str | Path | None = None,
+        folder: str | Path | None = None,
         *,
-        threads: int | None = None,
+        n_jobs: int = -1,
         on_error: str | None = None,
         on_missing: str | None = None,
         max_pixels: int | None = None,
     ):
-        self.bundle = read_bundle(Path(__file__).parents[2] if bundle is None else bundle)
-        self.card = self.bundle.card
-        self._all_processors = threads is None
-        self.threads = count_processors() if threads is None else _positive("threads", threads)
-        image = self.card["image"]
+        bundle = read_bundle(Path(__file__).parents[2] if folder is None else folder)
+        self._set_up(bundle, n_jobs, on_error, on_missing, max_pixels)
+
+    @classmethod
+    def _of(cls, bundle: Bundle) -> Predictor:
+        """Make a Predictor of a bundle that is being written: its files have no digests yet."""
+        predictor = cls.__new__(cls)
+        predictor._set_up(bundle)
+        return predictor
+
+    def _set_up(
+        self,
+        bundle: Bundle,
+        n_jobs: int = -1,
+        on_error: str | None = None,
+        on_missing: str | None = None,
+        max_pixels: int | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self.n_jobs = n_jobs
+        self._n_threads = count_threads(n_jobs)
+        image = self.manifest["image"]
         self.on_error = _policy("on_error", on_error, image["on_error"])
         self.on_missing = _policy("on_missing", on_missing, image["on_missing"])
-        self.max_pixels = _positive("max_pixels", image["max_pixels"] if max_pixels is None else max_pixels)
-        classes = self.card["classes"]
+        self.max_pixels = check_integer("max_pixels", image["max_pixels"] if max_pixels is None else max_pixels)
+        classes = self.manifest["classes"]
         self.classes_ = None if classes is None else np.array(classes["values"], classes["dtype"])
-        self._images = [entry for entry in self.card["inputs"] if entry["kind"] == "image"]
+        self._images = [entry for entry in self.manifest["inputs"] if entry["kind"] == "image"]
         self._preprocess = {entry["name"]: Preprocess(**entry["preprocess"]) for entry in self._images}
-        self._opened = self._open(self.bundle)
+        self._opened: tuple[int, Engine] | None = self._open(bundle)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The content of ``bundle.json``."""
+        return self.bundle.manifest
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self._all_processors:  # of this machine
-            self.threads = count_processors()
+        self._n_threads = count_threads(self.n_jobs)  # -1 is all processors of this machine
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Predictor:
         # An engine changes nothing, and serves any number of threads.
@@ -117,14 +138,14 @@ class Predictor:
         return new
 
     def _open(self, bundle: Bundle) -> tuple[int, Engine]:
-        return os.getpid(), Engine(bundle, self.threads)
+        return os.getpid(), Engine(bundle, self._n_threads)
 
     @property
     def _engine(self) -> Engine:
         """The engine; opened again after pickling, and in a forked process, which has no threads of its parent."""
         if self._opened is None or self._opened[0] != os.getpid():
             bundle = read_bundle(self.bundle.folder)
-            if bundle.card["digest"] != self.card["digest"]:
+            if bundle.manifest["sha256"] != self.manifest["sha256"]:
                 raise BundleError(
                     f"{bundle.folder} is not the bundle that this Predictor was made of: another one lies there now. "
                     "Make a new Predictor of it."
@@ -138,23 +159,23 @@ class Predictor:
         Parameters
         ----------
         X : container of images, or dict of columns, or frame
-            As the exported pipeline takes them: paths, bytes, PIL images or uint8
+            What the exported pipeline takes: paths, bytes, PIL images or uint8
             arrays; a table where the pipeline has several columns.
 
         Returns
         -------
         ndarray of shape (n,)
-            Of the labels' own dtype; float for regression.
+            Labels, in their own dtype; floats for regression.
 
         Raises
         ------
-        ImageErrors
+        ImageReadError
             If rows cannot be used and the policy is "raise", or unreadable ones are plainly the rule; it lists them
             all.
         NonFiniteEmbeddingError
             If the network gives NaN or infinite numbers, whatever the policy is.
         InputError
-            If X is not such a container, or lacks a column.
+            If `X` is not such a container, or lacks a column.
         """
         return self.outputs(X, ["label"])["label"]
 
@@ -163,7 +184,7 @@ class Predictor:
         return self.outputs(X, ["probabilities"])["probabilities"]
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Decision values, (n,) for two classes, else (n, n_classes); errors as in `predict`."""
+        """Compute decision values, (n,) for two classes, else (n, n_classes); errors as in `predict`."""
         return self.outputs(X, ["decision"])["decision"]
 
     def embed(self, X: Any) -> np.ndarray:
@@ -176,17 +197,18 @@ class Predictor:
         Parameters
         ----------
         X : container of images, or dict of columns, or frame
+            What `predict` takes.
 
         Returns
         -------
         list of dict
-            A row each: ``image`` (a path, or its position), ``label`` (a date as ISO
+            One for each row: ``image`` (a path, or its position), ``label`` (a date as ISO
             text), ``probability`` (of that label; None where the head has none) and
             ``error`` ("" where all is well; else label and probability are None,
             unless the policy is "nan"). `pandas.DataFrame` takes it as it is.
         """
-        names = ["label", *(["probabilities"] if "probabilities" in self.card["outputs"] else [])]
-        columns = read_columns(X, self.card["inputs"])
+        names = ["label", *(["probabilities"] if "probabilities" in self.manifest["outputs"] else [])]
+        columns = read_columns(X, self.manifest["inputs"])
         if not len(columns):
             return []
         outputs, reasons, unusable = self.run(columns, names)
@@ -195,7 +217,7 @@ class Predictor:
         rows = []
         for i in range(len(columns)):
             source = columns.first.sources[i]
-            row = {"image": str(source) if isinstance(source, str | Path) else i}
+            row: dict[str, Any] = {"image": str(source) if isinstance(source, str | Path) else i}
             bad = i in unusable
             row["label"] = None if bad else labels[i]
             # Not the largest: a tuned threshold may choose another label.
@@ -205,28 +227,31 @@ class Predictor:
         return rows
 
     def outputs(self, X: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Several outputs at once.
+        """Compute several outputs at once.
 
         Parameters
         ----------
         X : container of images, or dict of columns, or frame
+            What `predict` takes.
         names : sequence of {"label", "probabilities", "decision", "embedding"}
+            The outputs to compute.
 
         Returns
         -------
         dict of str to ndarray
+            Each output by its name, with a row for each row of `X`.
 
         Raises
         ------
         ParameterError
             If the bundle has no such output.
-        ImageErrors, NonFiniteEmbeddingError, InputError
+        ImageReadError, NonFiniteEmbeddingError, InputError
             As in `predict`.
         """
-        known = ["embedding", *self.card["outputs"]]
+        known = ["embedding", *self.manifest["outputs"]]
         if absent := [name for name in names if name not in known]:
             raise ParameterError(f"This bundle gives no {', '.join(absent)}. It gives {', '.join(known)}.")
-        columns = read_columns(X, self.card["inputs"])
+        columns = read_columns(X, self.manifest["inputs"])
         if not len(columns):
             raise InputError("Got no rows. Expected at least one.")
         outputs, reasons, unusable = self.run(columns, names)
@@ -236,10 +261,10 @@ class Predictor:
             name = ", ".join(entry["encoder"]["name"] for entry in self._images)
             raise NonFiniteEmbeddingError(name, "float32", broken, len(columns))
         if unusable:
-            raise ImageErrors([row for row in rows if row[0] in unusable], len(columns), None)
+            raise ImageReadError([row for row in rows if row[0] in unusable], len(columns), None)
         missing = sum(map(is_missing, first.sources))
         if are_the_rule(len(rows) - sum(is_missing(row[2]) for row in rows), len(columns) - missing):
-            raise ImageErrors(rows, len(columns), None, stopped_after=len(columns))
+            raise ImageReadError(rows, len(columns), None, stopped_after=len(columns))
         if rows:
             warnings.warn("\n".join(["Images became NaN rows:", *list_rows(rows)]), ImageWarning, stacklevel=3)
         return outputs
@@ -250,12 +275,14 @@ class Predictor:
         Parameters
         ----------
         columns : Columns
-            Of one row at least.
+            One row at least.
         names : sequence of str
+            The outputs to compute.
 
         Returns
         -------
         outputs : dict of str to ndarray
+            Each output by its name.
         reasons : dict of int to str
             Why rows are bad.
         unusable : set of int
@@ -266,8 +293,8 @@ class Predictor:
         if len(chunks) == 1:
             parts = [self._run_chunk(engine, columns, chunks[0], names)]
         else:
-            # A thread decodes its own few images, then has them predicted: no queue of pixels, no waiting.
-            with ThreadPoolExecutor(self.threads, thread_name_prefix="featx") as pool:
+            # A thread decodes a few images, then has them predicted: there is no queue of pixels and no waiting.
+            with ThreadPoolExecutor(self._n_threads, thread_name_prefix="featx") as pool:
                 parts = list(pool.map(lambda chunk: self._run_chunk(engine, columns, chunk, names), chunks))
         reasons, unusable = dict(columns.reasons), set(columns.reasons)
         for _, bad in parts:
@@ -278,29 +305,30 @@ class Predictor:
     def _run_chunk(
         self, engine: Engine, columns: Columns, chunk: range, names: Sequence[str]
     ) -> tuple[dict[str, np.ndarray], dict[int, tuple[str, str]]]:
-        """Outputs of some rows, and of bad ones the policy that holds and the reason."""
-        tensors, bad = {}, {}
+        """Compute outputs of some rows; of bad ones return the policy that holds and the reason."""
+        tensors: dict[str, np.ndarray] = {}
+        bad: dict[int, tuple[str, str]] = {}
         for entry in self._images:
             name, size = entry["name"], entry["preprocess"]["size"]
             pixels = np.zeros((len(chunk), size, size, 3), np.uint8)
-            absent = np.zeros((len(chunk), 1), bool)
+            absent: np.ndarray = np.zeros((len(chunk), 1), bool)
             for j, row in enumerate(chunk):
                 try:
                     pixels[j] = self._read(columns.images[name].sources[row], entry)
                 except _Unusable as error:
                     absent[j] = True
-                    bad.setdefault(row, error.args)
+                    bad.setdefault(row, (error.policy, error.reason))
             tensors[entry["tensor"]] = pixels
             if entry["absent"]:
                 tensors[entry["absent"]] = absent
         values = {name: column[chunk.start : chunk.stop] for name, column in columns.values.items()}
         outputs, broken = engine.run(tensors, values, names)
-        for j in np.flatnonzero(broken):
+        for j in np.flatnonzero(broken).tolist():
             bad.setdefault(chunk[j], ("raise", _BROKEN))
         return outputs, bad
 
     def _read(self, source: Any, entry: dict[str, Any]) -> np.ndarray:
-        """Pixels of a source, or `_Unusable`."""
+        """Return the pixels of a source, or raise `_Unusable`."""
         if is_missing(source):
             raise _Unusable(self.on_missing, f"missing ({source!r})")
         try:
@@ -309,14 +337,13 @@ class Predictor:
             raise _Unusable(self.on_error, str(error)) from error
 
 
-class _Unusable(Exception):  # noqa: N818 - no error yet: the policy may make it a NaN row
+class _Unusable(Exception):  # noqa: N818 - not yet an error: the policy may make it a NaN row
     """An image that cannot be used: the policy that holds, and the reason."""
 
-
-def _positive(name: str, value: Any) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise ParameterError(f"Got {name}={value!r}. Expected a positive integer.")
-    return int(value)
+    def __init__(self, policy: str, reason: str):
+        super().__init__(policy, reason)
+        self.policy = policy
+        self.reason = reason
 
 
 def _policy(name: str, value: str | None, exported: str) -> str:

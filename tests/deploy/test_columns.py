@@ -88,7 +88,7 @@ def test_a_column_that_is_not_there_is_named(X):
         read_columns(X, [IMAGE, an_input("number")])
 
 
-def test_a_dict_without_the_images_says_what_it_lacks():
+def test_a_dict_without_the_images_names_what_it_lacks():
     with pytest.raises(InputError, match=r"Got columns 'image'. Expected also 'photo'"):
         read_columns({"image": PATHS}, [IMAGE])
 
@@ -357,7 +357,7 @@ def test_text_of_numpy_and_pandas_is_text():
         assert type(column[0, 0]) is str
 
 
-def test_of_several_bad_values_in_a_row_the_first_is_told():
+def test_of_several_bad_values_in_a_row_the_first_is_reported():
     table = {"photo": PATHS, "x": ["?", 1], "y": ["?", "?"]}
     columns = read_columns(table, [IMAGE, an_input("number"), {**an_input("number"), "name": "y"}])
     assert columns.reasons == {0: "x: got '?', expected a finite number", 1: "y: got '?', expected a finite number"}

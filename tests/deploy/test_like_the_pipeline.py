@@ -63,7 +63,7 @@ def quietly(ask: Callable) -> np.ndarray | None:
 
 
 def check_rows(model, predictor, table) -> None:
-    columns = read_columns(table, predictor.card["inputs"])
+    columns = read_columns(table, predictor.manifest["inputs"])
     outputs, reasons, unusable = predictor.run(columns, ["probabilities"])
     for row in range(len(table)):
         expected = quietly(lambda row=row: model.predict_proba(table.iloc[[row]]))
@@ -86,6 +86,6 @@ def test_a_missing_category_is_what_it_is_to_the_pipeline(encoder, tiny, crops, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FallbackWarning)
         bundle = featx.export_bundle(model, tmp_path / "bundle")
-    assert bundle.card["head"] == ("onnx" if encoder in IN_ONNX else "sklearn")
+    assert bundle.manifest["head"] == ("onnx" if encoder in IN_ONNX else "sklearn")
     odd = [table.iloc[0].to_dict() | {name: value} for name in columns for value in ODD]
     check_rows(model, featx.Predictor(bundle), pd.DataFrame(odd).astype(dict.fromkeys(columns, object)))

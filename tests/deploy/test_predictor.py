@@ -1,6 +1,9 @@
+"""A Predictor answers as its pipeline does, reads images as featx does, and needs nothing else where it runs."""
+
 from __future__ import annotations
 
 import copy
+import io
 import json
 import multiprocessing
 import os
@@ -18,6 +21,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from joblib import Parallel, delayed
 from PIL import Image
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -29,7 +33,7 @@ import featx
 from featx.exceptions import (
     BundleError,
     FallbackWarning,
-    ImageErrors,
+    ImageReadError,
     ImageWarning,
     InputError,
     NonFiniteEmbeddingError,
@@ -65,10 +69,10 @@ def test_it_takes_what_the_pipeline_takes(predictor, model, files, crops, tmp_pa
 
 
 def test_the_order_of_rows_is_kept_whatever_the_threads_do(bundle, crops):
-    expected = featx.Predictor(bundle, threads=1).embed(crops)
+    expected = featx.Predictor(bundle, n_jobs=1).embed(crops)
     many = crops * 5
     np.testing.assert_allclose(
-        featx.Predictor(bundle, threads=3).embed(many), np.tile(expected, (5, 1)), rtol=1e-5, atol=1e-6
+        featx.Predictor(bundle, n_jobs=3).embed(many), np.tile(expected, (5, 1)), rtol=1e-5, atol=1e-6
     )
 
 
@@ -108,7 +112,7 @@ def test_a_table_of_nothing_is_empty_and_predictions_of_nothing_are_refused(pred
 
 def test_bad_images_raise_one_error_that_names_all(predictor, files):
     series = pd.Series([files[0], "nowhere.jpg", None], index=["a", "b", "c"])
-    with pytest.raises(ImageErrors) as caught:
+    with pytest.raises(ImageReadError) as caught:
         predictor.predict(series)
     assert caught.value.table["index"].tolist() == ["b", "c"]
     assert caught.value.table["reason"].tolist() == ["no such file", "missing (nan)"]
@@ -133,7 +137,7 @@ def test_a_tolerant_pipeline_stays_tolerant(tiny, crops, places, tmp_path):
     rows = predictor.predict_table(X)
     assert all(row["label"] in places for row in rows)
     assert [bool(row["error"]) for row in rows] == [False, True, True]
-    with pytest.raises(ImageErrors):
+    with pytest.raises(ImageReadError):
         featx.Predictor(tmp_path / "bundle", on_error="raise", on_missing="raise").predict(X)
 
 
@@ -163,7 +167,7 @@ def test_numbers_that_are_none_are_an_error_and_no_prediction(overflowing, crops
 
 
 def test_a_wrong_root_is_no_prediction_of_the_mean_image(overflowing, crops):
-    with pytest.raises(ImageErrors, match=r"40 of them are unreadable.*another root folder"):
+    with pytest.raises(ImageReadError, match=r"40 of them are unreadable.*another root folder"):
         overflowing.predict([*(f"wrong/{i}.jpg" for i in range(40)), *crops[:9]])
     with pytest.warns(ImageWarning):
         assert len(overflowing.predict(["wrong.jpg", *[None] * 30])) == 31
@@ -174,14 +178,14 @@ def test_a_strict_pipeline_has_no_rule_for_nan(bundle):
         featx.Predictor(bundle, on_error="nan")
 
 
-@pytest.mark.parametrize("wrong", [{"threads": 0}, {"max_pixels": True}, {"on_missing": "drop"}])
+@pytest.mark.parametrize("wrong", [{"n_jobs": 0}, {"max_pixels": True}, {"on_missing": "drop"}])
 def test_wrong_parameters_are_named(bundle, wrong):
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         featx.Predictor(bundle, **wrong)
 
 
 def test_an_image_above_the_limit_is_refused_before_it_is_decoded(bundle, crops):
-    with pytest.raises(ImageErrors, match="more than max_pixels=100"):
+    with pytest.raises(ImageReadError, match="more than max_pixels=100"):
         featx.Predictor(bundle, max_pixels=100).predict(crops[:1])
 
 
@@ -204,7 +208,7 @@ def test_a_value_that_the_pipeline_does_not_know_is_its_rows_error(table_bundle,
     assert "expected one of 'green', 'red'" in rows[1]["error"]
     assert "price: missing" in rows[2]["error"]
     assert rows[3]["label"] == table_model.predict(odd.iloc[3:])[0]
-    with pytest.raises(ImageErrors, match="violet"):
+    with pytest.raises(ImageReadError, match="violet"):
         predictor.predict(odd)
     with pytest.raises(InputError, match="Expected also 'price'"):
         predictor.predict(goods.drop(columns="price"))
@@ -259,17 +263,18 @@ def test_a_pickled_predictor_is_its_folder_and_answers_alike(predictor, files):
     data = pickle.dumps(predictor)
     assert len(data) < 20_000
     again = pickle.loads(data)
-    assert again.card == predictor.card
+    assert again.manifest == predictor.manifest
     np.testing.assert_array_equal(again.classes_, predictor.classes_)
     np.testing.assert_array_equal(again.predict_proba(files), predictor.predict_proba(files))
 
 
 def test_its_parameters_are_pickled_and_all_processors_are_those_of_the_other_machine(bundle, monkeypatch):
-    few, every = featx.Predictor(bundle, threads=1, max_pixels=100, on_error="raise"), featx.Predictor(bundle)
-    monkeypatch.setattr("featx.deploy._predictor.count_processors", lambda: 77)
+    few, every = featx.Predictor(bundle, n_jobs=1, max_pixels=100, on_error="raise"), featx.Predictor(bundle)
+    monkeypatch.setattr("featx._machine.count_processors", lambda: 77)
     again = pickle.loads(pickle.dumps(few))
-    assert (again.threads, again.max_pixels, again.on_error) == (1, 100, "raise")
-    assert pickle.loads(pickle.dumps(every)).threads == 77
+    assert (again.n_jobs, again.max_pixels, again.on_error) == (1, 100, "raise")
+    assert again._n_threads == 1
+    assert (every.n_jobs, pickle.loads(pickle.dumps(every))._n_threads) == (-1, 77)
 
 
 def test_copies_answer_alike_and_share_the_engine(predictor, files):
@@ -280,7 +285,7 @@ def test_copies_answer_alike_and_share_the_engine(predictor, files):
 
 
 def test_other_processes_predict_with_it(bundle, files):
-    predictor = featx.Predictor(bundle, threads=1)
+    predictor = featx.Predictor(bundle, n_jobs=1)
     expected = predictor.predict_proba(files)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         np.testing.assert_allclose(pool.apply(predictor.predict_proba, [files]), expected, atol=1e-6)
@@ -289,7 +294,7 @@ def test_other_processes_predict_with_it(bundle, files):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_opens_an_engine_of_its_own(bundle):
+def test_a_forked_process_opens_another_engine(bundle):
     predictor = featx.Predictor(bundle)
     engine, pid = predictor._engine, os.getpid()
     assert predictor._engine is engine
@@ -299,7 +304,7 @@ def test_a_forked_process_opens_an_engine_of_its_own(bundle):
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_a_pickled_predictor_whose_folder_is_gone_or_another_one_says_so(bundle, table_bundle, files, tmp_path):
+def test_a_pickled_predictor_whose_folder_is_gone_or_another_one_is_an_error(bundle, table_bundle, files, tmp_path):
     shutil.copytree(bundle, tmp_path / "box")
     again = pickle.loads(pickle.dumps(featx.Predictor(tmp_path / "box")))
     shutil.rmtree(tmp_path / "box")
@@ -341,7 +346,46 @@ def test_a_head_of_scikit_learn_predicts_for_one_thread_at_a_time(bundle, crops)
             self.busy -= 1
             return np.zeros(len(X), "<U6")
 
-    predictor = featx.Predictor(bundle, threads=4)
+    predictor = featx.Predictor(bundle, n_jobs=4)
     predictor._engine._head = head = Head()
     predictor.predict(crops)
     assert head.most == 1
+
+
+BLOCKED = "import sys; sys.modules |= dict.fromkeys(('featx', 'torch', *{names}))"
+ASK = "from predictor import Predictor; import json; print(json.dumps(Predictor(n_jobs=1).predict_table({files})))"
+
+
+def predict_inside(bundle, files: list[str], without: tuple[str, ...] = ()) -> list[dict]:
+    code = f"{BLOCKED.format(names=without)}; {ASK.format(files=files)}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=bundle.folder, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_cut_jpeg_is_damaged_in_a_bundle_too(bundle, files, tmp_path):
+    data = Path(files[0]).read_bytes()
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    rows = predict_inside(bundle, [files[0], str(cut)])
+    assert rows[0]["error"] == ""
+    assert "pixels are missing" in rows[1]["error"]
+
+
+def test_a_heic_photo_is_read_in_a_bundle_or_names_what_it_needs(bundle, model, crops, tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(crops[0])).save(file, quality=90)
+    photo = tmp_path / "photo.heic"
+    photo.write_bytes(file.getvalue())
+    (row,) = predict_inside(bundle, [str(photo)])
+    assert row["label"] == model.predict([photo])[0]
+    (row,) = predict_inside(bundle, [str(photo)], without=("pillow_heif",))
+    assert "pip install pillow-heif" in row["error"]
+
+
+def test_tensors_are_predicted_as_their_arrays(bundle, crops):
+    predictor = featx.Predictor(bundle.folder)
+    expected = predictor.embed(crops[:3])
+    batch = torch.from_numpy(np.stack(crops[:3])).permute(0, 3, 1, 2)
+    np.testing.assert_array_equal(predictor.embed(batch), expected)
+    np.testing.assert_array_equal(predictor.embed(list(batch)), expected)

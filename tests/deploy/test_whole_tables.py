@@ -83,7 +83,7 @@ def made(tiny, folder, places) -> dict[str, tuple[Pipeline, list[featx.Predictor
         columns = make_column_transformer((encoder, "photo"), *transformers(name))
         model = make_pipeline(columns, LogisticRegression(max_iter=500)).fit(goods, places)
         bundles = [featx.export_bundle(model, folder / f"{name}-{head}", head=head) for head in heads]
-        made[name] = model, [featx.Predictor(bundle, threads=1) for bundle in bundles]
+        made[name] = model, [featx.Predictor(bundle, n_jobs=1) for bundle in bundles]
     return made
 
 
@@ -184,7 +184,7 @@ def check(model: Pipeline, predictor: featx.Predictor, table: pd.DataFrame | pl.
         got = predictor.predict_proba(table)
     except FeatxError:
         if expected is not None:
-            reasons = read_columns(table, predictor.card["inputs"]).reasons.values()
+            reasons = read_columns(table, predictor.manifest["inputs"]).reasons.values()
             assert reasons
             assert all(REFUSED.match(reason) for reason in reasons), reasons
     else:

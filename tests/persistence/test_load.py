@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,14 +24,14 @@ from sklearn.preprocessing import StandardScaler
 
 import featx
 from featx._image_encoder import extraction_of
+from featx._manifest import digest_manifest, read_manifest
 from featx.exceptions import FeatxError, FeatxWarning, ModelError
-from featx.persistence._record import RECORD
+from featx.persistence._format import KIND
 from featx.text import TextEncoder
 from tests.networks import tiny_encoder
-from tests.persistence.test_record import rewrite
 from tests.text.models import TEXTS, copy_model, needs_model
 
-ARTIFACT = Path(__file__).parent.parent / "artifacts" / "model_v1"
+ARTIFACT = Path(__file__).parent.parent / "artifacts" / "model_v2"
 LABELS = ["china"] * 20 + ["flower"] * 20
 
 ELSEWHERE = """
@@ -51,7 +52,7 @@ print(json.dumps({"native": native, "labels": model.predict(crops).tolist()}))
 
 
 def make_artifact(folder: Path) -> None:
-    """How ``tests/artifacts/model_v1`` was made, once, by featx 0.1.0."""
+    """How ``tests/artifacts/model_v2`` was made, by ``python -m tests.persistence.test_load``."""
     images, labels = artifact_content()
     encoder = featx.ImageEncoder(tiny_encoder(), cache=False, verbose=0)
     model = Pipeline([("encoder", encoder), ("scaler", StandardScaler()), ("head", LogisticRegression(C=0.01))])
@@ -77,6 +78,12 @@ def predict_elsewhere(folder: Path, crops: list[np.ndarray], root: Path, empty: 
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def rewrite(folder: Path, **changes) -> None:
+    """What another version, or somebody who computes digests, could have written."""
+    manifest = {**json.loads((folder / KIND.file).read_text()), **changes}
+    (folder / KIND.file).write_text(json.dumps({**manifest, "sha256": digest_manifest(manifest)}))
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +161,20 @@ def test_no_file_of_it_holds_a_path_of_the_machine_that_saved_it(tiny, crops, tm
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_flipped_byte_anywhere_is_refused(small, data, own_folders):
+def test_a_flipped_byte_anywhere_is_refused_or_changes_nothing(small, data, own_folders):
     path = data.draw(st.sampled_from(sorted(file for file in small.rglob("*") if file.is_file())))
-    sound = path.read_bytes()
+    sound, manifest = path.read_bytes(), read_manifest(small, KIND)
     i = data.draw(st.integers(0, len(sound) - 1))
     path.write_bytes(sound[:i] + bytes([sound[i] ^ data.draw(st.integers(1, 255))]) + sound[i + 1 :])
     try:
-        with pytest.raises(FeatxError, match=path.name):
-            featx.load(small)
+        if path.name != KIND.file:
+            with pytest.raises(FeatxError, match=path.name):
+                featx.load(small)
+        else:
+            found = "refused"
+            with contextlib.suppress(ModelError):
+                found = read_manifest(small, KIND)
+            assert found in ("refused", manifest)  # the same after a space became a tab
     finally:
         path.write_bytes(sound)
 
@@ -176,12 +189,12 @@ def test_a_missing_file_is_named(small, tmp_path):
 
 def test_an_encoders_file_must_be_one_that_was_checked(small, tmp_path):
     shutil.copytree(small, tmp_path / "model")
-    record = json.loads((small / RECORD).read_text())
-    rewrite(tmp_path / "model", files={"model.skops": record["files"]["model.skops"]})
-    with pytest.raises(ModelError, match=r"is none of those that .*model\.json names"):
+    manifest = json.loads((small / KIND.file).read_text())
+    rewrite(tmp_path / "model", files={"model.skops": manifest["files"]["model.skops"]})
+    with pytest.raises(ModelError, match=r"is none of those that .*model\.json lists"):
         featx.load(tmp_path / "model")
     rewrite(tmp_path / "model", files={})
-    with pytest.raises(ModelError, match=r"names no model\.skops"):
+    with pytest.raises(ModelError, match=r"lists no model\.skops"):
         featx.load(tmp_path / "model")
 
 
@@ -195,21 +208,44 @@ def test_another_scikit_learn_is_one_warning(small, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::featx.FeatxWarning")  # scikit-learn goes on
-def test_format_version_1_still_loads_and_predicts(tmp_path):
+def test_format_version_2_still_loads_and_predicts(tmp_path):
     shutil.copytree(ARTIFACT, tmp_path / "model")
     images, labels = artifact_content()
     model = featx.load(tmp_path / "model")
     assert model.predict(images).tolist() == labels
-    fingerprints = json.loads((ARTIFACT / RECORD).read_text())["encoders"][0]["fingerprints"]
+    fingerprints = json.loads((ARTIFACT / KIND.file).read_text())["encoders"][0]["fingerprints"]
     assert list(extraction_of(model[0]).fingerprints()) == fingerprints
+    assert sum(path.stat().st_size for path in ARTIFACT.rglob("*") if path.is_file()) < 100_000
 
 
-def test_what_is_written_today_is_still_format_version_1(tmp_path):
+def test_what_is_written_today_is_still_format_version_2(tmp_path):
     make_artifact(tmp_path / "model")
-    old, new = (json.loads((folder / RECORD).read_text()) for folder in (ARTIFACT, tmp_path / "model"))
+    old, new = (json.loads((folder / KIND.file).read_text()) for folder in (ARTIFACT, tmp_path / "model"))
     assert new.keys() == old.keys()
-    assert new["format"] == old["format"] == 1
-    assert [told.keys() for told in new["encoders"]] == [told.keys() for told in old["encoders"]]
+    assert new["format"] == old["format"] == 2
+    assert [entry.keys() for entry in new["encoders"]] == [entry.keys() for entry in old["encoders"]]
+    assert new["versions"].keys() >= {"python", "numpy", "scikit-learn", "skops"}
+    assert new["files"].keys() == {
+        path.relative_to(tmp_path / "model").as_posix()
+        for path in (tmp_path / "model").rglob("*")
+        if path.is_file() and path.name != KIND.file
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"), [(1, r"write it again with featx\.save of this featx"), (3, "upgrade featx")]
+)
+def test_a_folder_of_another_format_names_who_wrote_it_and_what_to_do(version, advice, small, tmp_path):
+    shutil.copytree(small, tmp_path / "model")
+    rewrite(tmp_path / "model", format=version, featx="0.1.0")
+    with pytest.raises(ModelError, match=rf"model has format {version}, written by featx 0\.1\.0\..*2: {advice}"):
+        featx.load(tmp_path / "model")
+
+
+def test_a_folder_without_a_manifest_is_not_a_model(tmp_path):
+    for nowhere in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ModelError, match=r"Expected a folder that featx\.save wrote"):
+            featx.load(nowhere)
 
 
 def test_a_tolerant_pipeline_comes_back(tiny, crops, tmp_path):
@@ -245,8 +281,14 @@ def test_a_text_model_must_be_one_that_was_checked(tmp_path):
     featx.save(TextEncoder(cache=False), tmp_path / "model")
     (kept,) = (tmp_path / "model" / "weights").iterdir()
     kept.rename(tmp_path / "elsewhere")
-    record = json.loads((tmp_path / "model" / RECORD).read_text())
-    files = {name: digest for name, digest in record["files"].items() if not name.startswith("weights")}
+    manifest = json.loads((tmp_path / "model" / KIND.file).read_text())
+    files = {name: digest for name, digest in manifest["files"].items() if not name.startswith("weights")}
     rewrite(tmp_path / "model", files=files)
-    with pytest.raises(ModelError, match=r"names no file of the text model 'weights/"):
+    with pytest.raises(ModelError, match=r"lists no file of the text model 'weights/"):
         featx.load(tmp_path / "model")
+
+
+if __name__ == "__main__":
+    from tests.persistence import test_load  # under its own name
+
+    test_load.make_artifact(ARTIFACT)

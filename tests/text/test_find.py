@@ -72,12 +72,12 @@ def test_another_name_is_found_in_the_hubs_cache(root, tmp_path, name, kept):
 def test_a_name_that_is_nowhere_says_where_was_looked(root, tmp_path):
     done = ask(root, tmp_path, "no-such-model")
     assert done.returncode == 1
-    assert "WeightsError: Got model='no-such-model', which is no folder, is not in the hub's cache" in done.stderr
+    assert "WeightsError: Got encoder='no-such-model', which is no folder, is not in the hub's cache" in done.stderr
 
 
 @needs_model
 def test_what_can_be_no_name_is_refused_too(root, tmp_path):
-    assert "WeightsError: Got model='two words'" in ask(root, tmp_path, "two words").stderr
+    assert "WeightsError: Got encoder='two words'" in ask(root, tmp_path, "two words").stderr
 
 
 @needs_model

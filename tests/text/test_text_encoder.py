@@ -119,9 +119,9 @@ def test_what_is_no_column_of_texts_is_refused_by_both_methods(encoder, texts):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"model": 3}, ParameterError, "model=3"),
-        ({"model": ""}, ParameterError, "model=''"),
-        ({"model": Path("nowhere")}, WeightsError, "There is no folder"),
+        ({"encoder": 3}, ParameterError, "encoder=3"),
+        ({"encoder": ""}, ParameterError, "encoder=''"),
+        ({"encoder": Path("nowhere")}, WeightsError, "There is no folder"),
         ({"device": "gpu"}, UnknownNameError, "device"),
         ({"device": ["cuda:0", "cuda:1"]}, ParameterError, "Expected a str"),
         ({"batch_size": 0}, ParameterError, "positive integer"),

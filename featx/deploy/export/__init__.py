@@ -1,4 +1,4 @@
-"""A fitted pipeline -> a bundle, held against it."""
+"""Write a fitted pipeline as a bundle, and check that both answer alike."""
 
 from featx.deploy.export._export import export_bundle
 

@@ -1,12 +1,13 @@
-"""A fitted pipeline -> a bundle: a folder that predicts without torch and without featx."""
+"""export_bundle: write a fitted pipeline as a folder that predicts without torch and without featx."""
 
 from __future__ import annotations
 
+import json
 import platform
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,31 +17,22 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from featx._atomic import atomic_folder, check_new_folder
+from featx._manifest import write_manifest
 from featx._optional import import_optional
-from featx.deploy._bundle import CARD, GRAPH, HEAD, Bundle
-from featx.deploy._columns import Columns, read_columns
-from featx.deploy._engine import METHODS
+from featx._validate import check_choice
+from featx._version import __version__
+from featx._warnings import warn
+from featx.deploy._bundle import GRAPH, HEAD, KIND, METHODS, Bundle
 from featx.deploy._predictor import Predictor
-from featx.deploy.export._agreement import Agreement, compare, decided_by_rounding
-from featx.deploy.export._folder import head_requirements, write_card, write_code
-from featx.deploy.export._graph import EncoderGraph, assemble
-from featx.deploy.export._head import answer_quietly, check_missing, check_proven, convert_head, dump_head
-from featx.deploy.export._inputs import ImageInput
-from featx.deploy.export._reference import Reference
-from featx.deploy.export._sample import builtin_sample
-from featx.deploy.export._shrink import shrink
-from featx.deploy.export._strip import Stripped, strip
-from featx.exceptions import (
-    ExportError,
-    FallbackWarning,
-    FeatxError,
-    FeatxWarning,
-    ImageWarning,
-    ParameterError,
-    UnknownNameError,
-)
+from featx.deploy.export._agreement import Agreement, answer_quietly, compare, decided_by_rounding
+from featx.deploy.export._expected import Expected, predict, stack
+from featx.deploy.export._folder import head_requirements, write_code, write_readme
+from featx.deploy.export._graph import EncoderGraph, assemble, shrink
+from featx.deploy.export._head import HeadGraph, convert_head, dump_head, find_tree, find_unproven
+from featx.deploy.export._inputs import Parts
+from featx.deploy.export._split import split
+from featx.exceptions import ExportError, FallbackWarning, FeatxError, FeatxWarning, ImageWarning, ParameterError
 from featx.extraction import decode_some
-from featx.images import PixelPath
 from featx.runtimes import to_onnx
 
 if TYPE_CHECKING:
@@ -53,7 +45,7 @@ _COST = "The bundle needs scikit-learn and skops then: some 200 MB more, and sec
 
 
 def export_bundle(
-    pipeline: Any,
+    model: Any,
     folder: str | Path,
     *,
     sample: Any = None,
@@ -61,7 +53,7 @@ def export_bundle(
     quantize: str | None = None,
     tolerance: float = 0.0,
 ) -> Bundle:
-    """Write a fitted pipeline as a bundle, and hold the bundle against it.
+    """Write a fitted pipeline as a bundle, and check that both answer alike.
 
     A bundle is a folder that predicts with numpy, Pillow, simplejpeg and ONNX Runtime alone:
     one graph from pixels to label, its preprocessing, the package that reads
@@ -73,13 +65,13 @@ def export_bundle(
 
     Parameters
     ----------
-    pipeline : estimator
+    model : estimator
         A fitted Pipeline of an `ImageEncoder` and scikit-learn steps; or one that
         begins with a ColumnTransformer of images and other columns; or a search
         over one. An `ImageEncoder` alone makes a bundle that embeds; of a
         `FineTuneClassifier` it is what ``to_pipeline()`` gives.
     folder : str or Path
-        Is made; a bundle that lies there is replaced.
+        The folder to make; a bundle that lies there is replaced.
     sample : container of images, or DataFrame, default=None
         Rows that pipeline and bundle must agree on; None is a built-in one, parts
         of two photos.
@@ -87,22 +79,22 @@ def export_bundle(
         ``"onnx"``: scikit-learn's steps become part of the graph. ``"sklearn"``:
         they stay scikit-learn's, in a skops file, for another 200 MB of packages.
         ``"auto"``: the first where all steps are known to convert rightly and the
-        sample confirms it, else the second, with a warning that says why. What the sample
-        cannot show is tried too: embeddings between and far beyond its own.
+        sample confirms it, else the second, with a warning that gives the reason. What the sample
+        cannot show is tried too: embeddings between those of the sample and far beyond them.
     quantize : {"int8", "float16"}, default=None
         ``"float16"`` halves the encoder's file, ``"int8"`` makes a quarter of it and
         computes with integers, calibrated on `sample`. Both change the answers:
-        how far they agree is measured on `sample` and is in ``card["verified"]``.
+        how far they agree is measured on `sample` and is in ``manifest["verified"]``.
     tolerance : float, default=0.0
         Share of the sample's rows, from 0 to below 1, whose label or scores may differ by more
         than 1e-4. Not among them are rows on a threshold (of a tree, say), which scikit-learn
         itself answers otherwise when the embedding moves by rounding, 1e-6: they are counted
-        as ``threshold_flips`` in ``card["verified"]``.
+        as ``threshold_flips`` in ``manifest["verified"]``.
 
     Returns
     -------
     Bundle
-        Its ``folder`` and its ``card``, the content of ``bundle.json``.
+        Its ``folder`` and its ``manifest``, the content of ``bundle.json``.
 
     Warns
     -----
@@ -114,14 +106,14 @@ def export_bundle(
     Raises
     ------
     ExportError
-        If the pipeline is not fitted, a step cannot leave, the bundle disagrees
+        If the pipeline is not fitted, a step cannot be exported, the bundle disagrees
         with the pipeline on the sample, or the folder holds something else.
     ConversionError
         If the encoder cannot be written as ONNX.
-    ImageErrors
+    ImageReadError
         If an image of the sample cannot be read.
     ParameterError
-        If `tolerance` is no such share.
+        If `tolerance` is not such a share.
     MissingDependencyError
         Without the extra ``export``, or ``quantize`` for int8.
 
@@ -133,28 +125,229 @@ def export_bundle(
     >>> featx.Predictor("bundle/").predict(["new.jpg"])  # doctest: +SKIP
     array(['cat'], dtype='<U3')
     """
-    _check_choice("head", head, HEADS)
-    _check_choice("quantize", quantize, (None, *QUANTIZED))
-    _check_tolerance(tolerance)
-    if quantize and sample is None:
-        raise ExportError(f"Got quantize={quantize!r} without sample. Expected images to measure the agreement on.")
+    _check_parameters(sample, head, quantize, tolerance)
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
     target = Path(folder).expanduser().resolve()
-    check_new_folder(target, marker=CARD, error=ExportError)
-    pipeline = _as_pipeline(pipeline)
-    stripped = strip(pipeline)
-    _check_stripped(stripped)
-    rows = builtin_sample(stripped) if sample is None else _to_pandas(sample)
+    check_new_folder(target, marker=KIND.file, error=ExportError)
+    pipeline = _as_pipeline(model)
+    parts = split(pipeline)
+    _check_parts(parts)
     with tempfile.TemporaryDirectory() as scratch:
-        reference = Reference(pipeline, stripped, Path(scratch), own_cache=sample is not None)
-        plan = _Plan(stripped, reference, rows, quantize, tolerance, builtin=sample is None)
-    with atomic_folder(target, marker=CARD, error=ExportError) as new:
-        card = plan.write(new, head)
-    return Bundle(target, card)
+        expected = predict(pipeline, parts, sample, Path(scratch))
+    encoders = build_encoders(parts, expected, quantize)
+    problems: list[str] = []
+    with atomic_folder(target, marker=KIND.file, error=ExportError) as new:
+        for kind in _kinds(parts, head):
+            built = build(parts, expected, encoders, kind, tolerance, careful=head == "auto")
+            if isinstance(built, str):
+                problems.append(built)
+                continue
+            content = describe(parts, expected, built, quantize)
+            write(new, parts, built, content)
+            verified = verify(new, parts, expected, content, tolerance)
+            if isinstance(verified, Agreement):
+                break
+            problems.append(verified)
+        else:
+            raise ExportError(problems[-1])
+        content["verified"] = {**verified.to_dict(), "tolerance": tolerance}
+        manifest = write_manifest(new, KIND, content, __version__)
+    if problems:
+        warn(f"The head stays scikit-learn's: {problems[0].rstrip('.')}. {_COST}", FallbackWarning)
+    if verified.flips:
+        warn(_describe_flips(verified), FeatxWarning)
+    return Bundle(target, manifest)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A bundle's graph, and what becomes of the head.
+
+    Attributes
+    ----------
+    kind : {"onnx", "sklearn"} or None
+        Whether the head is in the graph or stays scikit-learn's; None without a head.
+    graph : onnx.ModelProto
+        From pixels and values to outputs.
+    outputs : list of str
+        The outputs of the bundle beside ``embedding``.
+    """
+
+    kind: str | None
+    graph: onnx.ModelProto
+    outputs: list[str]
+
+
+def build_encoders(parts: Parts, expected: Expected, quantize: str | None) -> list[EncoderGraph]:
+    """Convert the encoders to ONNX; with `quantize` smaller ones, calibrated on the sample."""
+    graphs = []
+    for image, entry in zip(parts.images, expected.inputs, strict=False):
+        graph = to_onnx(image.specs)
+        if quantize is not None:
+            graph = shrink(graph, quantize, decode_some(image.specs[0], expected.sample.images[image.name].sources))
+        graphs.append(EncoderGraph(graph, entry["tensor"], entry["absent"]))
+    return graphs
+
+
+def build(
+    parts: Parts,
+    expected: Expected,
+    encoders: list[EncoderGraph],
+    kind: str | None,
+    tolerance: float,
+    *,
+    careful: bool,
+) -> Built | str:
+    """Put encoders and head together.
+
+    Parameters
+    ----------
+    parts : Parts
+        The pipeline's parts.
+    expected : Expected
+        What the bundle must answer.
+    encoders : list of EncoderGraph
+        What `build_encoders` made.
+    kind : {"onnx", "sklearn"} or None
+        What becomes of the head; None where there is none.
+    tolerance : float
+        Share of the sample's rows that a head in ONNX may answer otherwise.
+    careful : bool
+        Whether a head in ONNX must be one of those that are known to convert rightly.
+
+    Returns
+    -------
+    Built or str
+        A str is the reason why the head has no form in ONNX.
+    """
+    if kind != "onnx":
+        outputs = [name for name in METHODS if name in expected.answers]
+        return Built(kind, assemble(encoders, []), outputs)
+    if careful:
+        if problem := find_unproven(parts.head):
+            return problem
+        if expected.unknown_size:
+            return f"nothing shows what numbers {expected.unknown_size[0]!r} holds; give a sample of them"
+    if expected.takes_missing and (problem := find_tree(parts.head)):
+        return problem
+    heads = convert_head(parts, expected.answers["embedding"], expected.values, tolerance)
+    return heads.problem or Built(kind, assemble(encoders, heads.graphs), _outputs(heads.graphs))
+
+
+def describe(parts: Parts, expected: Expected, built: Built, quantize: str | None) -> dict[str, Any]:
+    """Return the manifest's content, but for how far the bundle agrees with the pipeline."""
+    classes = getattr(parts.head, "classes_", None)
+    labels = expected.answers["label"].dtype if "label" in expected.answers else None
+    return {
+        "task": "embedding" if built.kind is None else "regression" if classes is None else "classification",
+        "head": built.kind,
+        "quantize": quantize,
+        "inputs": expected.inputs,
+        "outputs": built.outputs,
+        "dtype": None if labels is None else labels.str,
+        "classes": None if classes is None or labels is None else _classes(classes, labels),
+        "image": {**expected.policies, "max_pixels": min(int(image.encoder.max_pixels) for image in parts.images)},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "pillow", "onnxruntime", "scikit-learn", "torch")},
+        },
+    }
+
+
+def write(folder: Path, parts: Parts, built: Built, content: dict[str, Any]) -> None:
+    """Write all files of a bundle but its manifest."""
+    if built.kind == "sklearn":
+        dump_head(parts.head, folder / HEAD)
+    (folder / GRAPH).write_bytes(built.graph.SerializeToString())
+    write_code(folder, head_requirements(bool(parts.values)) if built.kind == "sklearn" else [])
+    write_readme(folder, content)
+
+
+def verify(
+    folder: Path, parts: Parts, expected: Expected, content: dict[str, Any], tolerance: float
+) -> Agreement | str:
+    """Compare what a bundle answers with what it must answer.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that `write` wrote to.
+    parts : Parts
+        The pipeline's parts.
+    expected : Expected
+        What the bundle must answer.
+    content : dict
+        What `describe` returned.
+    tolerance : float
+        Share of the rows that may be answered otherwise; a quantized bundle may answer all of them otherwise.
+
+    Returns
+    -------
+    Agreement or str
+        A str is where they disagree, in words.
+    """
+    predictor = Predictor._of(Bundle(folder, json.loads(json.dumps(content))))
+    names = [*content["outputs"], "embedding"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)
+        try:
+            got = stack([predictor.outputs(rows, names) for rows in expected.batches])
+        except FeatxError:
+            raise
+        except Exception as error:  # a head may need what only the whole pipeline gives it
+            return f"The head cannot predict without the steps before it: {error}"
+    answers = {name: expected.answers[name] for name in names}
+    agreement = compare(answers, got)
+    if content["quantize"] or not agreement.off.any():
+        return agreement
+    agreement = compare(answers, got, _flips(parts, expected, got, agreement.off))
+    if not agreement.exceeds(tolerance):
+        return agreement
+    share = np.ceil(1000 * agreement.off.mean()) / 1000
+    advice = f" If so many rows may differ: tolerance={share:g}." if share < 1 else ""
+    return f"the bundle disagrees with the pipeline: {'; '.join(agreement.where)}.{advice}"
+
+
+def _flips(parts: Parts, expected: Expected, got: Mapping[str, np.ndarray], off: np.ndarray) -> np.ndarray:
+    """Find rows that disagree because their embedding is rounded otherwise, and for no other reason."""
+    embedding = got["embedding"]
+    if parts.head is None or not off.any():
+        return np.zeros(len(off), bool)
+    moved = np.abs(embedding - expected.answers["embedding"]).max(axis=1)
+    off = off & (moved <= _ROUNDING * np.abs(embedding).max(axis=1))
+
+    def answer(rows: np.ndarray) -> dict[str, np.ndarray]:
+        answers = answer_quietly(parts.head, rows, expected.values)
+        return {name: answers[name] for name in got if name in answers}
+
+    # scikit-learn, given the bundle's own embedding, answers as the bundle does; or now one thing, now another.
+    here = answer(embedding)
+    return off & (~compare(here, got).off | decided_by_rounding(answer, embedding, here))
+
+
+def _describe_flips(agreement: Agreement) -> str:
+    return (
+        f"{agreement.flips} of the sample's {agreement.rows} rows lie on a threshold of the head: what "
+        "scikit-learn itself answers changes there when an embedding moves by rounding (1e-6). The bundle "
+        "answers them otherwise than the pipeline. Rows that it was fitted on lie so near far more often than "
+        "new ones."
+    )
+
+
+def _kinds(parts: Parts, head: str) -> tuple[str | None, ...]:
+    """List what may become of the head, the best first."""
+    if parts.head is None:
+        return (None,)
+    return ("onnx", "sklearn") if head == "auto" else (head,)
+
+
+def _outputs(heads: list[HeadGraph]) -> list[str]:
+    given = {name for graph in heads for name in graph.outputs}
+    return [name for name in METHODS if name in given]
 
 
 def _as_pipeline(model: Any) -> Any:
-    """A fine-tuned model leaves as the pipeline that it knows; any other one as it is."""
+    """Return the pipeline that a fine-tuned model gives; any other model as it is."""
     if isinstance(model, type) or not hasattr(model, "to_pipeline"):
         return model
     try:
@@ -163,198 +356,19 @@ def _as_pipeline(model: Any) -> Any:
         raise ExportError(str(error)) from error
 
 
-class _Plan:
-    """What a bundle will be, and what it must answer."""
-
-    def __init__(
-        self,
-        stripped: Stripped,
-        reference: Reference,
-        sample: Any,
-        quantize: str | None,
-        tolerance: float,
-        *,
-        builtin: bool,
-    ):
-        rules, probes = reference.probe(sample)
-        self._stripped = stripped
-        self._quantize = quantize
-        self._tolerance = tolerance
-        # Large numbers lose digits in float32: whether that matters, only numbers of their size tell.
-        numbers = [value for value in stripped.values if value.kind == "number" and not value.categories]
-        self._unknown_size = [value.name for value in numbers if builtin and not value.typical]
-        self._takes_missing = [rule["missing"] for rule in rules.values()]
-        encoders = [image.encoder for image in stripped.images]
-        # A head that takes no NaN gets none: there the pipeline raises.
-        takes_nan = all(rules[image.name]["missing"] for image in stripped.images)
-        self._policies = {
-            name: "nan" if takes_nan and all(getattr(encoder, name) == "nan" for encoder in encoders) else "raise"
-            for name in ("on_error", "on_missing")
-        }
-        self._inputs = [
-            *(_image_card(image, "nan" in self._policies.values()) for image in stripped.images),
-            *({"name": v.name, "kind": v.kind, "tensor": v.tensor, **rules[v.name]} for v in stripped.values),
-        ]
-        self._samples = [sample, *probes]
-        self._expected = _stack([reference.answers(rows) for rows in self._samples])
-        columns = [read_columns(rows, self._inputs) for rows in self._samples]
-        if bad := [reason for part in columns for reason in part.reasons.values()]:
-            raise ExportError(f"The pipeline takes the sample, but a bundle cannot read it: {bad[0]}.")
-        self._values = _stack([part.values for part in columns])
-        self._encoders = [
-            EncoderGraph(_encoder_graph(image, columns[0], quantize), entry["tensor"], entry["absent"])
-            for image, entry in zip(stripped.images, self._inputs, strict=False)
-        ]
-
-    def write(self, folder: Path, head: str) -> dict[str, Any]:
-        """Write the first kind of head that agrees; returns the card."""
-        card = self._write_head(folder, head)
-        if flips := card["verified"]["threshold_flips"]:
-            warnings.warn(
-                f"{flips} of the sample's {card['verified']['rows']} rows lie on a threshold of the head: what "
-                "scikit-learn itself answers changes there when an embedding moves by rounding (1e-6). The bundle "
-                "answers them otherwise than the pipeline. Rows that it was fitted on lie so near far more often than "
-                "new ones.",
-                FeatxWarning,
-                stacklevel=3,
-            )
-        return card
-
-    def _write_head(self, folder: Path, head: str) -> dict[str, Any]:
-        if self._stripped.head is None:
-            return self._write(folder, None)
-        if head != "auto":
-            return self._write(folder, head)
-        try:
-            check_proven(self._stripped.head)
-            if self._unknown_size:
-                raise ExportError(f"nothing tells what numbers {self._unknown_size[0]!r} holds; give a sample of them")
-            return self._write(folder, "onnx")
-        except ExportError as error:
-            reason = str(error).rstrip(".")
-        card = self._write(folder, "sklearn")
-        warnings.warn(f"The head stays scikit-learn's: {reason}. {_COST}", FallbackWarning, stacklevel=4)
-        return card
-
-    def _write(self, folder: Path, kind: str | None) -> dict[str, Any]:
-        if kind == "onnx" and any(self._takes_missing):
-            check_missing(self._stripped.head)
-        heads = []
-        if kind == "onnx":
-            heads = convert_head(self._stripped, self._expected["embedding"], self._values, self._tolerance)
-        if kind == "sklearn":
-            dump_head(self._stripped.head, folder / HEAD)
-        (folder / GRAPH).write_bytes(assemble(self._encoders, heads).SerializeToString())
-        write_code(folder, head_requirements(bool(self._values)) if kind == "sklearn" else [])
-        outputs = {name for graph in heads for name in graph.outputs} if kind == "onnx" else self._expected.keys()
-        card = write_card(folder, self._card(kind, [name for name in METHODS if name in outputs]))
-        agreement = self._verify(folder, card)
-        return write_card(folder, {**card, "verified": {**agreement.to_dict(), "tolerance": self._tolerance}})
-
-    def _card(self, kind: str | None, outputs: list[str]) -> dict[str, Any]:
-        classes = getattr(self._stripped.head, "classes_", None)
-        max_pixels = min(image.encoder.max_pixels for image in self._stripped.images)
-        return {
-            "task": "embedding" if kind is None else "regression" if classes is None else "classification",
-            "head": kind,
-            "quantize": self._quantize,
-            "inputs": self._inputs,
-            "outputs": outputs,
-            "dtype": self._expected["label"].dtype.str if "label" in self._expected else None,
-            "classes": None if classes is None else _classes(classes, self._expected["label"].dtype),
-            "image": {**self._policies, "max_pixels": int(max_pixels)},
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("numpy", "pillow", "onnxruntime", "scikit-learn", "torch")},
-            },
-        }
-
-    def _verify(self, folder: Path, card: dict[str, Any]) -> Agreement:
-        """Hold the bundle against the pipeline.
-
-        Raises
-        ------
-        ExportError
-            If they disagree, and it was not shrunk.
-        """
-        predictor = Predictor(folder)
-        names = [*card["outputs"], "embedding"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImageWarning)
-            try:
-                got = _stack([predictor.outputs(rows, names) for rows in self._samples])
-            except FeatxError:
-                raise
-            except Exception as error:  # a head may need what only the whole pipeline gives it
-                raise ExportError(f"The head cannot predict without the steps before it: {error}") from error
-        expected = {name: self._expected[name] for name in names}
-        agreement = compare(expected, got)
-        if self._quantize or not agreement.off.any():
-            return agreement
-        agreement = compare(expected, got, self._flips(got, agreement.off))
-        if agreement.exceeds(self._tolerance):
-            share = np.ceil(1000 * agreement.off.mean()) / 1000
-            advice = f" If so many rows may differ: tolerance={share:g}." if share < 1 else ""
-            raise ExportError(f"the bundle disagrees with the pipeline: {'; '.join(agreement.where)}.{advice}")
-        return agreement
-
-    def _flips(self, got: Mapping[str, np.ndarray], off: np.ndarray) -> np.ndarray:
-        """Rows that disagree for their embedding is rounded otherwise, and for nothing else."""
-        head, embedding = self._stripped.head, got["embedding"]
-        if head is None or not off.any():
-            return np.zeros(len(off), bool)
-        moved = np.abs(embedding - self._expected["embedding"]).max(axis=1)
-        off = off & (moved <= _ROUNDING * np.abs(embedding).max(axis=1))
-
-        def answer(rows: np.ndarray) -> dict[str, np.ndarray]:
-            answers = answer_quietly(head, rows, self._values)
-            return {name: answers[name] for name in got if name in answers}
-
-        # scikit-learn, given the bundle's own embedding, says what the bundle says; or says now this, now that.
-        here = answer(embedding)
-        return off & (~compare(here, got).off | decided_by_rounding(answer, embedding, here))
-
-
-def _encoder_graph(image: ImageInput, sample: Columns, quantize: str | None) -> onnx.ModelProto:
-    graph = to_onnx(image.specs)
-    if quantize is None:
-        return graph
-    return shrink(graph, quantize, decode_some(image.specs[0], sample.images[image.name].sources))
-
-
-def _image_card(image: ImageInput, tolerant: bool) -> dict[str, Any]:
-    spec = image.specs[0]
-    return {
-        "name": image.name,
-        "kind": "image",
-        "tensor": image.tensor,
-        "absent": f"{image.tensor}_absent" if tolerant else None,
-        "preprocess": asdict(spec.preprocess),
-        "at_least": PixelPath(spec.preprocess, spec.decode).at_least,
-        "dim": image.dim,
-        "encoder": {"name": spec.name, "weights": spec.weights, "license": spec.license},
-        "fingerprints": [spec.fingerprint() for spec in image.specs],
-    }
-
-
-def _stack(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _check_choice(parameter: str, value: Any, choices: Sequence[Any]) -> None:
-    if value not in choices:
-        raise UnknownNameError(parameter, value, [str(choice) for choice in choices])
-
-
-def _check_tolerance(tolerance: Any) -> None:
+def _check_parameters(sample: Any, head: Any, quantize: Any, tolerance: Any) -> None:
+    check_choice("head", head, HEADS)
+    check_choice("quantize", quantize, (*QUANTIZED, None))
     if isinstance(tolerance, bool) or not isinstance(tolerance, float | int) or not 0 <= tolerance < 1:
         raise ParameterError(f"Got tolerance={tolerance!r}. Expected a share of rows, from 0 to below 1.")
+    if quantize and sample is None:
+        raise ExportError(f"Got quantize={quantize!r} without sample. Expected images to measure the agreement on.")
 
 
-def _check_stripped(stripped: Stripped) -> None:
-    if not stripped.named:
+def _check_parts(parts: Parts) -> None:
+    if not parts.named:
         raise ExportError("Got a table whose columns have no names (fitted on an array?). Fit on a frame with names.")
-    head = stripped.head
+    head = parts.head
     if head is not None and not hasattr(head, "predict"):
         head = head.steps[-1][1] if isinstance(head, Pipeline) else head
         raise ExportError(
@@ -366,21 +380,9 @@ def _check_stripped(stripped: Stripped) -> None:
 
 
 def _classes(classes: np.ndarray, labels: np.dtype) -> dict[str, Any]:
-    """Classes for the card; dates, which `strip` has made integers, as text."""
+    """Describe classes for the manifest; dates, which `split` has made integers, as text."""
     if labels.kind in "mM":
         dates = classes.astype(labels)
         values = np.datetime_as_string(dates).tolist() if labels.kind == "M" else classes.tolist()
         return {"dtype": labels.str, "values": values}
     return {"dtype": classes.dtype.str, "values": classes.tolist()}
-
-
-def _to_pandas(sample: Any) -> Any:
-    """A polars frame as a pandas one, in which a missing text stays None."""
-    if not (hasattr(sample, "to_pandas") and hasattr(sample, "columns")):
-        return sample
-    import pandas as pd
-
-    frame = sample.to_pandas()
-    return frame.assign(
-        **{n: pd.Series(sample[n].to_list(), dtype=object) for n in frame if frame[n].dtype.kind == "O"}
-    )

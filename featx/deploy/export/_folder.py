@@ -1,14 +1,12 @@
-"""The files of a bundle: the graph, the head, the package that reads them, and how to install it."""
+"""Write the files of a bundle that do not depend on its numbers: the package that reads it, and how to install it."""
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from featx._version import __version__
-from featx.deploy._bundle import CARD, FORMAT, digest_card, digest_file
 
 # Byte for byte, at the same place in the package "predictor": their relative imports hold there too.
 COPIED = (
@@ -28,7 +26,6 @@ COPIED = (
     "images/_transparency.py",
     "deploy/_bundle.py",
     "deploy/_columns.py",
-    "deploy/_engine.py",
     "deploy/_predictor.py",
     "deploy/service/_app.py",
     "deploy/service/_request.py",
@@ -75,7 +72,7 @@ most `--max-bytes` are held. Where clients are slow or not trusted, put a proxy 
 answers, such as nginx.
 
 - `model.onnx` takes {takes}, and gives {gives}. Any ONNX runtime can run it.
-- `bundle.json` says how images become pixels, the classes, what it was made with, how far it agrees with the
+- `bundle.json` holds how images become pixels, the classes, what it was made with, how far it agrees with the
   pipeline that it was exported from, and the SHA-256 of each file; a damaged bundle is refused.
 """
 
@@ -85,43 +82,36 @@ def write_code(folder: Path, requirements: list[str]) -> None:
     for name in COPIED:
         _write(folder / "predictor" / name, (_PACKAGE / name).read_bytes())
     _write(folder / "predictor" / "__init__.py", _INIT.encode())
-    for room in ("images", "deploy", "deploy/service"):
-        _write(folder / "predictor" / room / "__init__.py", b"")
+    for package in ("images", "deploy", "deploy/service"):
+        _write(folder / "predictor" / package / "__init__.py", b"")
     _write(folder / "serve.py", _SERVE.encode())
     _write(folder / "page.html", (_PACKAGE / "deploy" / "service" / "page.html").read_bytes())
     _write(folder / "requirements.txt", _lines(sorted([*_REQUIREMENTS, *requirements])))
     _write(folder / "requirements-serve.txt", _lines(_REQUIREMENTS_SERVE))
 
 
-def head_requirements(stripped_values: bool) -> list[str]:
-    """What a head of scikit-learn needs: the very version that it was fitted with."""
+def head_requirements(has_values: bool) -> list[str]:
+    """List what a head of scikit-learn needs: the very version that it was fitted with."""
     names = [f"scikit-learn=={version('scikit-learn')}", f"skops>={version('skops')}"]
-    return [*names, "pandas>=2.1"] if stripped_values else names
+    return [*names, "pandas>=2.1"] if has_values else names
 
 
-def write_card(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
-    """Write ``README.md`` and ``bundle.json``, with the digest of every other file."""
-    _write(folder / "README.md", _readme(card).encode())
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    card = {"format": FORMAT, "featx": __version__, **card}
-    card["files"] = {name: digest_file(folder / name) for name in files if name != CARD}
-    card["digest"] = digest_card(card)
-    content = (json.dumps(card, indent=2) + "\n").encode()
-    _write(folder / CARD, content)
-    return json.loads(content)
+def write_readme(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write ``README.md``: what the bundle takes and gives, and how to predict with it."""
+    _write(folder / "README.md", _readme(manifest).encode())
 
 
-def _readme(card: dict[str, Any]) -> str:
-    of_graph = [entry for entry in card["inputs"] if card["head"] == "onnx" or entry["kind"] == "image"]
-    outputs = [*(card["outputs"] if card["head"] == "onnx" else []), "embedding"]
+def _readme(manifest: dict[str, Any]) -> str:
+    of_graph = [entry for entry in manifest["inputs"] if manifest["head"] == "onnx" or entry["kind"] == "image"]
+    outputs = [*(manifest["outputs"] if manifest["head"] == "onnx" else []), "embedding"]
     examples = {"image": '"new.jpg"', "number": "1.5", "integer": "1", "category": '"..."'}
-    columns = [f'"{entry["name"]}": [{examples[entry["kind"]]}]' for entry in card["inputs"]]
+    columns = [f'"{entry["name"]}": [{examples[entry["kind"]]}]' for entry in manifest["inputs"]]
     return _README.format(
         featx=__version__,
         takes=", ".join(f"`{entry['tensor']}` ({_shape(entry)})" for entry in of_graph),
         gives=", ".join(f"`{name}`" for name in outputs),
         example=f"{{{', '.join(columns)}}}" if len(columns) > 1 else '["new.jpg"]',
-        method="embed" if card["task"] == "embedding" else "predict_table",
+        method="embed" if manifest["task"] == "embedding" else "predict_table",
     )
 
 

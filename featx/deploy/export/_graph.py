@@ -1,4 +1,4 @@
-"""Encoders and a head -> one ONNX graph."""
+"""Put encoders and a head together in one ONNX graph, and make an encoder's graph smaller."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx.deploy.export._head import HeadGraph
+from featx.precision import import_nncf, quantize_graph
 
 if TYPE_CHECKING:
     import onnx
 
-OUTPUTS = ("label", "probabilities", "decision", "embedding")
+# Smaller weights are biases and scales: nothing to gain.
+_SMALL = 1024
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,9 @@ class EncoderGraph:
     model : onnx.ModelProto
         ``pixels`` -> ``embedding``.
     tensor : str
+        The name of its input of pixels.
     absent : str or None
-        An input, bool (n, 1), that says which embeddings are to be NaN.
+        The name of an input, bool (n, 1), for which embeddings become NaN.
     """
 
     model: onnx.ModelProto
@@ -42,11 +45,12 @@ def assemble(encoders: Sequence[EncoderGraph], heads: Sequence[HeadGraph]) -> on
     encoders : sequence of EncoderGraph
         Their embeddings lie side by side in the output ``embedding``.
     heads : sequence of HeadGraph
-        May be none; each takes ``embedding`` and the other columns.
+        May be empty; each takes ``embedding`` and the other columns.
 
     Returns
     -------
     onnx.ModelProto
+        The graph.
     """
     from onnx import helper
 
@@ -64,8 +68,11 @@ def assemble(encoders: Sequence[EncoderGraph], heads: Sequence[HeadGraph]) -> on
 
 
 class _Assembly:
-    def __init__(self):
-        self.nodes, self.inputs, self.outputs, self.initializers = [], {}, [], []
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.inputs: dict[str, onnx.ValueInfoProto] = {}
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self.initializers: list[onnx.TensorProto] = []
 
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: int) -> None:
         from onnx import helper
@@ -73,7 +80,7 @@ class _Assembly:
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"make/{output}", **attributes))
 
     def add(self, model: onnx.ModelProto, prefix: str, inputs: Mapping[str, str]) -> onnx.GraphProto:
-        """Take in a graph, all its names behind a prefix; `inputs` says what its inputs get."""
+        """Take in a graph, all its names behind a prefix; `inputs` names what its inputs get."""
         from onnx import compose
 
         names = [entry.name for entry in model.graph.input]
@@ -129,3 +136,53 @@ def _add_head(graph: _Assembly, head: HeadGraph, prefix: str) -> None:
         graph.node("Identity", [entry.name], name)
         entry.name = name
         graph.outputs.append(entry)
+
+
+def shrink(model: onnx.ModelProto, kind: str, pixels: Sequence[np.ndarray]) -> onnx.ModelProto:
+    """Store an encoder's weights in fewer bits.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        ``pixels`` -> ``embedding``.
+    kind : {"float16", "int8"}
+        ``"float16"``: weights are kept in half the bytes and computed with in
+        float32. ``"int8"``: weights and activations are 8-bit integers, calibrated
+        on `pixels`.
+    pixels : sequence of ndarray of shape (size, size, 3), uint8
+        Images to calibrate on; of no use to ``"float16"``.
+
+    Returns
+    -------
+    onnx.ModelProto
+        A smaller graph; for ``"float16"`` it is `model`, which is changed.
+
+    Raises
+    ------
+    MissingDependencyError
+        Without the extra ``quantize``, for int8.
+    """
+    return _to_float16(model) if kind == "float16" else _to_int8(model, pixels)
+
+
+def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for weights in model.graph.initializer:
+        values = numpy_helper.to_array(weights)
+        if values.dtype != np.float32 or values.size < _SMALL:
+            continue
+        name = weights.name
+        weights.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}/float16"))
+        # A runtime folds this away when it loads the graph.
+        casts.append(helper.make_node("Cast", [weights.name], [name], name=f"{name}/cast", to=TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *nodes])
+    return model
+
+
+def _to_int8(model: onnx.ModelProto, pixels: Sequence[np.ndarray]) -> onnx.ModelProto:
+    nncf = import_nncf('quantize="int8"')
+    return quantize_graph(nncf, model, [{model.graph.input[0].name: image[None]} for image in pixels])

@@ -1,4 +1,7 @@
-"""A scikit-learn head -> ONNX graphs from embeddings to label, probabilities and decision values."""
+"""Convert a scikit-learn head to ONNX: from embeddings to label, probabilities and decision values.
+
+Heads of featx become equal steps of scikit-learn first; what has no ONNX form that answers alike stays scikit-learn's.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
 
 from featx._optional import import_optional
-from featx.deploy._engine import METHODS, as_tensor, few, foreign_types, head_input, polish
-from featx.deploy.export._agreement import compare, decided_by_rounding
-from featx.deploy.export._equivalent import as_logistic
-from featx.deploy.export._inputs import walk
-from featx.deploy.export._probes import probes
-from featx.deploy.export._signed_root import register_signed_root
+from featx._trusted import import_skops
+from featx.deploy._bundle import as_tensor, few, foreign_types, polish
+from featx.deploy.export._agreement import answer_quietly, compare, decided_by_rounding, probes
+from featx.deploy.export._inputs import Parts, walk
 from featx.exceptions import ExportError
-from featx.heads import EmbeddingNormalizer
+from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier
 from featx.runtimes import OPSET
 
 if TYPE_CHECKING:
     import onnx
-
-    from featx.deploy.export._strip import Stripped
 
 _ML_OPSET = 3
 # What skl2onnx was seen to convert rightly: `python -m tests.benchmarks.bundles` prints the table.
@@ -43,7 +45,7 @@ _PROVEN = """
     EmbeddingNormalizer
 """
 # Of these only with the parameters that were tried.
-_PROVEN_WITH = {
+_PROVEN_WITH: dict[str, dict[str, Any]] = {
     "CalibratedClassifierCV": {"method": "sigmoid"},
     "EmbeddingNormalizer": {"method": "power"},  # of the others there are equivalents
     "FunctionTransformer": {"func": None},
@@ -60,7 +62,7 @@ class HeadGraph:
     Attributes
     ----------
     model : onnx.ModelProto
-        Takes ``embedding`` and the values.
+        A graph that takes ``embedding`` and the values.
     inputs : dict of str to str
         The graph's own name of each input -> the bundle's.
     outputs : dict of str to str
@@ -72,36 +74,42 @@ class HeadGraph:
     outputs: dict[str, str]
 
 
-def check_proven(head: Any) -> None:
-    """Refuse to trust a conversion that was not held against scikit-learn on more than this sample.
+@dataclass(frozen=True)
+class Conversion:
+    """What came of converting a head.
 
-    Raises
-    ------
-    ExportError
-        Naming the step.
+    Attributes
+    ----------
+    graphs : list of HeadGraph
+        One, or two where one graph cannot give probabilities and decision values at once; each output is in one of
+        them.
+    problem : str or None
+        Why the head has no ONNX form that answers as it does; None where it has.
     """
+
+    graphs: list[HeadGraph]
+    problem: str | None = None
+
+
+def find_unproven(head: Any) -> str | None:
+    """Say which step of a head was never seen to convert rightly on more than one sample; None if all were."""
     for step in _steps(head):
         wanted = _PROVEN_WITH.get(_name(step), {})
         if _name(step) not in _PROVEN.split():
-            raise ExportError(f"{_name(step)} is not among the steps that are known to convert to ONNX rightly")
+            return f"{_name(step)} is not among the steps that are known to convert to ONNX rightly"
         if odd := [name for name, value in wanted.items() if getattr(step, name) != value]:
-            raise ExportError(f"{_name(step)} with {odd[0]}={getattr(step, odd[0])!r} does not convert to ONNX rightly")
+            return f"{_name(step)} with {odd[0]}={getattr(step, odd[0])!r} does not convert to ONNX rightly"
+    return None
 
 
-def check_missing(head: Any) -> None:
-    """Refuse ONNX for heads that get NaN and send it another way there: into a tree's other branch.
-
-    Raises
-    ------
-    ExportError
-        Naming the estimator.
-    """
-    if trees := [_name(part) for part in walk(head) if "Tree" in _name(part) or "Forest" in _name(part)]:
-        raise ExportError(f"{trees[0]} treats missing values otherwise in ONNX")
+def find_tree(head: Any) -> str | None:
+    """Say which part of a head that gets NaN sends it another way in ONNX: into a tree's other branch."""
+    trees = [_name(part) for part in walk(head) if "Tree" in _name(part) or "Forest" in _name(part)]
+    return f"{trees[0]} treats missing values otherwise in ONNX" if trees else None
 
 
 def _steps(head: Any) -> list[Any]:
-    """A head and the estimators among its parameters."""
+    """List a head and the estimators among its parameters."""
     return [part for part in [head, *head.get_params().values()] if hasattr(part, "get_params")]
 
 
@@ -109,24 +117,17 @@ def _name(step: Any) -> str:
     return type(step).__name__
 
 
-def ask(head: Any, X: Any) -> dict[str, np.ndarray]:
-    """What an estimator answers: its label and whichever scores it has."""
-    answers = {name: getattr(head, method)(X) for name, method in METHODS.items() if hasattr(head, method)}
-    if getattr(answers["label"], "ndim", 1) != 1:
-        raise ExportError("Got a head of several outputs. Expected one: export a pipeline for each.")
-    return {name: answer for name, answer in answers.items() if isinstance(answer, np.ndarray)}
-
-
 def convert_head(
-    stripped: Stripped, embedding: np.ndarray, values: Mapping[str, np.ndarray], tolerance: float = 0.0
-) -> list[HeadGraph]:
-    """Convert a head, and hold every output against scikit-learn's, on the sample and on what it does not show.
+    parts: Parts, embedding: np.ndarray, values: Mapping[str, np.ndarray], tolerance: float = 0.0
+) -> Conversion:
+    """Convert a head, and compare every output with scikit-learn's, on the sample and on what it does not show.
 
     Parameters
     ----------
-    stripped : Stripped
+    parts : Parts
+        The parts of a pipeline, with a head.
     embedding : ndarray of shape (n, dim), float32
-        Of a sample.
+        The embeddings of a sample.
     values : dict of str to ndarray of shape (n, 1)
         The sample's other columns.
     tolerance : float, default=0.0
@@ -134,68 +135,65 @@ def convert_head(
 
     Returns
     -------
-    list of HeadGraph
-        One, or two where one graph cannot give probabilities and decision values
-        at once; each output is in one of them.
+    Conversion
+        Its graphs, or why there are none.
 
     Raises
     ------
-    ExportError
-        If it has no ONNX form, or its ONNX form gives other answers.
     MissingDependencyError
         Without the extra ``export``.
     """
     import_optional("skl2onnx", extra="export", purpose="A head in ONNX")
-    if wrong := [_name(part) for part in _steps(stripped.head) if _name(part).endswith("ThresholdClassifierCV")]:
-        raise ExportError(f"{wrong[0]} loses its threshold in ONNX")
-    head = _with_equivalent(stripped.head)
-    inputs, feeds = _feeds(stripped, embedding, values)
-    sample, *unseen = [_Exam(stripped, embedding, values), *_unseen(stripped, embedding, values)]
-    expected = sample.expected
+    if tuned := [_name(part) for part in _steps(parts.head) if _name(part).endswith("ThresholdClassifierCV")]:
+        return Conversion([], f"{tuned[0]} loses its threshold in ONNX")
+    head = _with_equivalent(parts.head)
+    inputs, feeds = _feeds(parts, embedding, values)
+    sample, *unseen = [_Exam(parts, embedding, values), *_unseen(parts, embedding, values)]
     graphs: list[HeadGraph] = []
     reasons: list[str] = []
-    for score in [name for name in ("probabilities", "decision") if name in expected] or [None]:
+    scores: list[str | None] = [name for name in ("probabilities", "decision") if name in sample.expected]
+    for score in scores or [None]:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # on attributes that scikit-learn is about to drop
-                model, outputs = _convert(head, feeds, score)
+            model, outputs = _convert(head, feeds, score)
             run = _open(model, outputs)
-            marks = [sample.mark(run, tolerance), *(exam.mark(run) for exam in unseen)]
-        except Exception as error:  # a converter says anything of an estimator that it does not know
+            differences = [sample.compare(run, tolerance), *(exam.compare(run) for exam in unseen)]
+        except Exception as error:  # a converter may raise anything of an estimator that it does not know
             reasons.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}")
             continue
-        known = {name for graph in graphs for name in graph.outputs}
-        for name in outputs.keys() - known:
-            if wrong := [text for mark in marks for text in mark[name]]:
-                reasons += wrong
-                del outputs[name]
-        graphs.append(HeadGraph(model, inputs, {name: outputs[name] for name in outputs.keys() - known}))
+        new = outputs.keys() - {name for graph in graphs for name in graph.outputs}
+        wrong = {name: [text for found in differences for text in found[name]] for name in new}
+        reasons += [text for texts in wrong.values() for text in texts]
+        graphs.append(HeadGraph(model, inputs, {name: outputs[name] for name in new if not wrong[name]}))
+    graphs = [graph for graph in graphs if graph.outputs]
+    return Conversion(graphs, _find_lacking(sample, graphs, reasons) or _find_cut(parts.head, [sample, *unseen]))
+
+
+def _find_lacking(sample: _Exam, graphs: Sequence[HeadGraph], reasons: Sequence[str]) -> str | None:
     known = {name for graph in graphs for name in graph.outputs}
-    # Of decision values beside probabilities nobody's answer depends.
-    if lacking := expected.keys() - known - ({"decision"} if "probabilities" in known else set()):
-        raise ExportError(f"it does not give the {' and the '.join(sorted(lacking))} in ONNX ({'; '.join(reasons)})")
-    _check_large_classes(stripped.head, [sample, *unseen])
-    return [graph for graph in graphs if graph.outputs]
+    # Where there are probabilities, decision values may be missing: no label or probability depends on them.
+    lacking = sample.expected.keys() - known - ({"decision"} if "probabilities" in known else set())
+    if not lacking:
+        return None
+    return f"it does not give the {' and the '.join(sorted(lacking))} in ONNX ({'; '.join(reasons)})"
 
 
-def _check_large_classes(head: Any, exams: Sequence[_Exam]) -> None:
-    """Refuse classes that some converters cut to 32 bits, unless each was answered, and rightly."""
+def _find_cut(head: Any, exams: Sequence[_Exam]) -> str | None:
+    """Say which class some converters would cut to 32 bits, unless each was answered, and rightly."""
     classes = getattr(head, "classes_", np.zeros(0))
     if classes.dtype.kind not in "iu":
-        return
+        return None
     answered = np.concatenate([exam.expected["label"] for exam in exams])
-    for label in classes.tolist():
-        if abs(label) >= 2**31 and label not in answered:
-            raise ExportError(f"the class {label} may be cut to 32 bits in ONNX, and no row of the sample is of it")
+    large = [label for label in classes.tolist() if abs(label) >= 2**31 and label not in answered]
+    return f"the class {large[0]} may be cut to 32 bits in ONNX, and no row of the sample is of it" if large else None
 
 
 def _feeds(
-    stripped: Stripped, embedding: np.ndarray, values: Mapping[str, np.ndarray]
+    parts: Parts, embedding: np.ndarray, values: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Inputs of a conversion, own name -> the bundle's, and what they get."""
+    """Return the inputs of a conversion, own name -> the bundle's, and what they get."""
     # Converters change names with spaces or accents, and a column may be called "embedding".
-    inputs = {"embedding": "embedding", **{f"column{i}": value.tensor for i, value in enumerate(stripped.values)}}
-    columns = [as_tensor(values[value.name]) for value in stripped.values]
+    inputs = {"embedding": "embedding", **{f"column{i}": value.tensor for i, value in enumerate(parts.values)}}
+    columns = [as_tensor(values[value.name]) for value in parts.values]
     return inputs, dict(zip(inputs, [embedding, *columns], strict=True))
 
 
@@ -209,19 +207,21 @@ def _convert(head: Any, feeds: Mapping[str, np.ndarray], score: str | None) -> t
         last = last.steps[-1][1]
     raw = {"raw_scores": True} if score == "decision" else {}
     # Not every converter has the option "zipmap", and without it those that have make a list of dicts.
-    for options in [{"zipmap": False, **raw}, raw] if score else [{}]:
+    attempts: list[dict[str, Any]] = [{"zipmap": False, **raw}, raw] if score else [{}]
+    for position, options in enumerate(attempts):
         try:
-            model = to_onnx(
-                head,
-                initial_types=[(name, _tensor_type(feed)) for name, feed in feeds.items()],
-                options={id(last): options} if options else None,
-                target_opset={"": OPSET, "ai.onnx.ml": _ML_OPSET},
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on attributes that scikit-learn is about to drop
+                model = to_onnx(
+                    head,
+                    initial_types=[(name, _tensor_type(feed)) for name, feed in feeds.items()],
+                    options={id(last): options} if options else None,
+                    target_opset={"": OPSET, "ai.onnx.ml": _ML_OPSET},
+                )
             break
-        except NameError as error:
-            unknown_option = error
-    else:
-        raise unknown_option
+        except NameError:  # an option that the converter does not have
+            if position + 1 == len(attempts):
+                raise
     names = [output.name for output in model.graph.output]
     return model, dict(zip(["label", *([score] if score else [])], names, strict=False))
 
@@ -236,11 +236,11 @@ def _tensor_type(feed: np.ndarray) -> Any:
 def _open(
     model: onnx.ModelProto, outputs: Mapping[str, str]
 ) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
-    """Run a graph: feeds -> its outputs."""
+    """Make a function that runs a graph: it takes feeds and returns outputs."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is told by who calls
+    options.log_severity_level = 4  # its errors are raised
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     own = dict(outputs)
     return lambda feeds: dict(zip(own, session.run(list(own.values()), dict(feeds)), strict=True))
@@ -249,28 +249,28 @@ def _open(
 class _Exam:
     """Rows that a graph must answer as scikit-learn's head does."""
 
-    def __init__(self, stripped: Stripped, embedding: np.ndarray, values: Mapping[str, np.ndarray], told: str = ""):
+    def __init__(self, parts: Parts, embedding: np.ndarray, values: Mapping[str, np.ndarray], note: str = ""):
         self._rows = embedding, values
-        self._head = stripped.head
-        self._feeds = _feeds(stripped, embedding, values)[1]
-        self._told = told
-        self.expected = answer_quietly(stripped.head, embedding, values)
+        self._head = parts.head
+        self._feeds = _feeds(parts, embedding, values)[1]
+        self._note = note
+        self.expected = answer_quietly(parts.head, embedding, values)
 
-    def mark(self, run: Callable[..., dict[str, np.ndarray]], tolerance: float = 0.0) -> dict[str, list[str]]:
-        """Tell in words where each output of a graph disagrees in more than a share of the rows."""
+    def compare(self, run: Callable[..., dict[str, np.ndarray]], tolerance: float = 0.0) -> dict[str, list[str]]:
+        """Say in words where each output of a graph disagrees in more than a share of the rows."""
         answers = run(self._feeds)
-        return {name: self._mark(name, answer, tolerance) for name, answer in answers.items()}
+        return {name: self._differences(name, answer, tolerance) for name, answer in answers.items()}
 
-    def _mark(self, name: str, answer: np.ndarray, tolerance: float) -> list[str]:
+    def _differences(self, name: str, answer: np.ndarray, tolerance: float) -> list[str]:
         got = {name: polish(name, answer, self.expected["label"].dtype.str)}
         agreement = compare(self.expected, got)
         if agreement.off.any():
             agreement = compare(self.expected, got, self._flips & agreement.off)
-        # What more than half of such rows is forgiven was not looked at.
-        hidden = bool(self._told) and agreement.flips > agreement.rows / 2
+        # Where more than half of such rows are left out, the output was not really compared.
+        hidden = bool(self._note) and agreement.flips > agreement.rows / 2
         if hidden:
             agreement = compare(self.expected, got)
-        return [f"{text}{self._told}" for text in agreement.where] if agreement.exceeds(tolerance) else []
+        return [f"{text}{self._note}" for text in agreement.where] if agreement.exceeds(tolerance) else []
 
     @cached_property
     def _flips(self) -> np.ndarray:
@@ -278,22 +278,15 @@ class _Exam:
         return decided_by_rounding(lambda moved: answer_quietly(self._head, moved, values), embedding, self.expected)
 
 
-def _unseen(stripped: Stripped, embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> Iterator[_Exam]:
+def _unseen(parts: Parts, embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> Iterator[_Exam]:
     for probe in probes(embedding, values):
         # Some heads refuse such rows, those with negative numbers for one.
         with contextlib.suppress(Exception):
-            yield _Exam(stripped, *probe, told=" (of embeddings that the sample does not show)")
-
-
-def answer_quietly(head: Any, embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a head answers to embeddings and the other columns; nothing is said of names or of large numbers."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return ask(head, head_input(embedding, values))
+            yield _Exam(parts, *probe, note=" (of embeddings that the sample does not show)")
 
 
 def _with_equivalent(head: Any) -> Any:
-    """The same head, with its last step as one that is converted rightly."""
+    """Return the same head, its last step as one that is converted rightly."""
     steps = list(head.steps) if isinstance(head, Pipeline) else [("head", head)]
     name, last = steps[-1]
     # Of discriminant analysis with two classes skl2onnx gets the probabilities wrong; it is a linear classifier.
@@ -303,21 +296,19 @@ def _with_equivalent(head: Any) -> Any:
 
 
 def dump_head(head: Any, file: Path) -> None:
-    """Keep a head as scikit-learn's, in a file that runs no code of its own.
+    """Write a head as scikit-learn's, in a file that holds no code.
 
     Raises
     ------
     ExportError
-        If it holds anything but scikit-learn's own types and functions: the box has nothing else.
+        If it holds anything but scikit-learn's own types and functions: a bundle's machine has nothing else.
     """
-    from skops import io
-
     try:
-        io.dump(head, file)
+        import_skops().dump(head, file)
         foreign = foreign_types(file)
-    except Exception as error:  # skops says anything of what it cannot keep
+    except Exception as error:  # skops may raise anything of what it cannot keep
         raise ExportError(f"The head cannot be kept: {error}{_functions(head)}") from error
-    if f"{EmbeddingNormalizer.__module__}.EmbeddingNormalizer" in foreign:
+    if any(type(part) is EmbeddingNormalizer for part in walk(head)):
         raise ExportError(
             'EmbeddingNormalizer(method="power") has no form in scikit-learn, and the bundle\'s machine has no featx. '
             'Expected method="cl2n" or "whiten", or a head whose steps all convert to ONNX and no head="sklearn".'
@@ -336,3 +327,107 @@ def _functions(head: Any) -> str:
     """Name the steps that hold functions."""
     found = [f"FunctionTransformer({part.func!r})" for part in walk(head) if getattr(part, "func", None) is not None]
     return f" (see {', '.join(found)})" if found else ""
+
+
+def equivalents(model: Any) -> dict[int, Any]:
+    """Find what can stand in the place of featx's heads: the same head in steps of scikit-learn, for `rebuild`.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted one.
+
+    Returns
+    -------
+    dict of int to estimator
+        By the id of each head. `EmbeddingNormalizer("power")` has none: `register_signed_root` writes it in ONNX.
+    """
+    found = {id(part): _equivalent(part) for part in walk(model)}
+    return {key: step for key, step in found.items() if step is not None}
+
+
+def _equivalent(part: Any) -> Any:
+    if type(part) not in (EmbeddingNormalizer, LinearProbe, PrototypeClassifier):
+        return None
+    is_normalizer = type(part) is EmbeddingNormalizer
+    if is_normalizer and part.method == "power":
+        return None
+    if not hasattr(part, "n_features_in_"):  # what an ensemble has cloned, and predicts without
+        return Normalizer() if is_normalizer else LogisticRegression()
+    if is_normalizer:
+        return _normalizer(part)
+    return _prototypes(part) if type(part) is PrototypeClassifier else as_logistic(part)
+
+
+def as_logistic(linear: Any) -> LogisticRegression:
+    """Make logistic regression of a linear classifier whose probabilities are the softmax of its scores."""
+    logistic = LogisticRegression()
+    for attribute in ("coef_", "intercept_", "classes_", "n_features_in_"):
+        setattr(logistic, attribute, getattr(linear, attribute))
+    logistic.n_iter_ = np.array([1])
+    return logistic
+
+
+def _prototypes(head: PrototypeClassifier) -> Any:
+    logistic = as_logistic(head)
+    return _pipeline(normalizer=_unit(head), head=logistic) if head.metric == "cosine" else logistic
+
+
+def _normalizer(step: EmbeddingNormalizer) -> Pipeline:
+    if step.method == "whiten":
+        return _pipeline(whiten=_linear(step), normalizer=_unit(step))
+    center = StandardScaler(with_std=False)
+    fitted = {"mean_": step.mean_, "scale_": None, "var_": None, "n_samples_seen_": np.int64(1)}
+    return _pipeline(center=_with(center, {**fitted, "n_features_in_": step.n_features_in_}), normalizer=_unit(step))
+
+
+def _linear(step: EmbeddingNormalizer) -> PCA:
+    fitted = {
+        "mean_": step.mean_,
+        "components_": step.whitening_.T,
+        "n_components_": len(step.mean_),
+        "explained_variance_": np.ones(len(step.mean_)),
+        "n_features_in_": step.n_features_in_,
+    }
+    return _with(PCA(), fitted)
+
+
+def _unit(part: Any) -> Normalizer:
+    return _with(Normalizer(), {"n_features_in_": part.n_features_in_})
+
+
+def _with(estimator: Any, fitted: Mapping[str, Any]) -> Any:
+    vars(estimator).update(fitted)
+    return estimator
+
+
+def _pipeline(**steps: Any) -> Pipeline:
+    return Pipeline(list(steps.items()))
+
+
+def register_signed_root() -> None:
+    """Teach skl2onnx `EmbeddingNormalizer("power")`, for which scikit-learn has no step; again does no harm."""
+    from skl2onnx import update_registered_converter
+
+    update_registered_converter(EmbeddingNormalizer, "FeatxEmbeddingNormalizer", _root_shape, _convert_root)
+
+
+def _root_shape(operator: Any) -> None:
+    taken = operator.inputs[0].type
+    operator.outputs[0].type = type(taken)([None, taken.shape[1]])
+
+
+def _convert_root(scope: Any, operator: Any, container: Any) -> None:
+    """Write sign(x) sqrt(|x| / sum |x|), which is the root over its length."""
+    from skl2onnx.algebra import onnx_ops as ops
+    from skl2onnx.common.data_types import guess_numpy_type
+
+    x, opset = operator.inputs[0], {"op_version": container.target_opset}
+    dtype = guess_numpy_type(x.type)
+    shortest, one = np.array([[10 * np.finfo(dtype).eps]], dtype), np.ones((1, 1), dtype)
+    size = ops.OnnxAbs(x, **opset)
+    total = ops.OnnxReduceSum(size, np.array([1], np.int64), keepdims=1, **opset)
+    # By a shorter length scikit-learn's `normalize` does not divide.
+    is_short = ops.OnnxLess(ops.OnnxSqrt(total, **opset), shortest, **opset)
+    root = ops.OnnxSqrt(ops.OnnxDiv(size, ops.OnnxWhere(is_short, one, total, **opset), **opset), **opset)
+    ops.OnnxMul(ops.OnnxSign(x, **opset), root, output_names=operator.outputs, **opset).add_to(scope, container)

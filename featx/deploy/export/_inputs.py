@@ -1,10 +1,10 @@
-"""What a stripped pipeline takes: columns of images, of numbers, of categories."""
+"""The parts of a pipeline: the columns that it takes (images, numbers, categories), and its head."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,9 @@ class ImageInput:
     Attributes
     ----------
     name : str
+        The column's name.
     encoder : ImageEncoder
+        What embeds it.
     dim : int
         Length of its embedding.
     """
@@ -53,7 +55,9 @@ class ValueInput:
     Attributes
     ----------
     name : str
+        The column's name.
     kind : {"number", "integer", "category"}
+        What its values are.
     categories : list or None
         Those that an encoder of categories was fitted on.
     typical : tuple of float
@@ -76,20 +80,60 @@ class ValueInput:
         return tensor_name(self.name)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """A pipeline without its encoders.
+
+    Attributes
+    ----------
+    images : list of ImageInput
+        The columns of images.
+    values : list of ValueInput
+        The other columns.
+    head : estimator or None
+        Takes the embeddings, side by side, then the values, one column for each; None
+        where there was nothing but an encoder.
+    is_table : bool
+        Whether the pipeline takes a table, be it of one column.
+    named : bool
+        Whether its columns have names.
+    """
+
+    images: list[ImageInput]
+    values: list[ValueInput] = field(default_factory=list)
+    head: Any = None
+    is_table: bool = False
+    named: bool = True
+
+
 def in_float32(encoder: ImageEncoder) -> ImageEncoder:
-    """A copy of an encoder in the precision that bundles compute in."""
+    """Copy an encoder, in the precision that bundles compute in."""
     encoder = copy.copy(encoder)
     encoder.precision = "float32"
     return encoder
 
 
 def tensor_name(column: str) -> str:
-    """A column's name in the graph, where outputs have names too."""
+    """Return a column's name in the graph, where outputs have names too."""
     return f"{column}_input" if column in ("label", "probabilities", "decision", "embedding") else column
 
 
 def value_input(name: str, transformer: Any, position: int) -> ValueInput:
-    """What a transformer takes in one of its columns.
+    """Find out what a transformer takes in one of its columns.
+
+    Parameters
+    ----------
+    name : str
+        The column's name.
+    transformer : estimator or "passthrough"
+        A fitted one.
+    position : int
+        The column's position among those that it takes.
+
+    Returns
+    -------
+    ValueInput
+        The column.
 
     Raises
     ------
@@ -114,6 +158,8 @@ def _of_categories(name: str, categories: np.ndarray, sentinels: list[Any], dire
     values = categories.tolist()
     known = [value for value in values if value is not None and value == value]
     has_nan, has_none = any(value != value for value in values), any(value is None for value in values)
+    kind: str
+    of: type
     null = "None" if (has_none and not has_nan) or any(value is None for value in sentinels) else "NaN"
     if categories.dtype.kind in "biu" or (
         known and all(type(value) is int for value in known) and len(known) == len(values)
@@ -143,7 +189,7 @@ def join(uses: Sequence[ValueInput]) -> ValueInput:
     first = next((use for kind in ("category", "integer") for use in uses if use.kind == kind), uses[0])
     lists = [use.categories for use in uses if use.categories is not None]
     common = [value for value in lists[0] if all(value in known for known in lists)] if lists else None
-    only = len(lists) == len(uses) and all(set(known) == set(common) for known in lists)
+    only = len(lists) == len(uses) and all(set(known) == set(common or ()) for known in lists)
     typical = next((use.typical for use in uses if use.typical), ())
     return replace(
         first, categories=common, typical=typical, only_categories=only and all(u.only_categories for u in uses)
@@ -151,7 +197,7 @@ def join(uses: Sequence[ValueInput]) -> ValueInput:
 
 
 def _locate(part: Any, position: int) -> Iterator[tuple[Any, int]]:
-    """Every estimator that sees a column, in order, and where it sees it."""
+    """Yield every estimator that sees a column, in order, and where it sees it."""
     part = unwrap(part)
     if isinstance(part, ColumnTransformer):
         for name, inner, _ in part.transformers_:
@@ -166,13 +212,13 @@ def _locate(part: Any, position: int) -> Iterator[tuple[Any, int]]:
 
 
 def _fitted(part: Any, attribute: str, position: int) -> Any:
-    """What an estimator has learned of one column, if it has."""
+    """Return what an estimator has learned of one column, if it has."""
     learned = getattr(part, attribute, None)
     return learned[position] if isinstance(learned, list | np.ndarray) and len(learned) > position else None
 
 
 def _typical(seen: Sequence[tuple[Any, int]]) -> tuple[float, ...]:
-    """Numbers of the size that a column was fitted on, as far as its scaler or imputer tells."""
+    """Return numbers of the size that a column was fitted on, as far as its scaler or imputer knows."""
     # A scaler behind an imputer knows more than it.
     for part, position in sorted(seen, key=lambda pair: hasattr(pair[0], "statistics_")):
         middle = _fitted(part, "mean_", position)
@@ -189,7 +235,7 @@ def _typical(seen: Sequence[tuple[Any, int]]) -> tuple[float, ...]:
 
 
 def walk(part: Any, seen: set[int] | None = None) -> Iterator[Any]:
-    """Every estimator inside, itself first; of a search only what it found."""
+    """Yield every estimator inside of one, itself first; of a search only what it found."""
     seen = set() if seen is None else seen
     part = unwrap(part)
     if id(part) in seen or isinstance(part, str | bytes | np.ndarray):
@@ -209,7 +255,7 @@ def walk(part: Any, seen: set[int] | None = None) -> Iterator[Any]:
 
 
 def unwrap(part: Any) -> Any:
-    """A search predicts with its best estimator."""
+    """Return the estimator that a search predicts with; any other as it is."""
     while hasattr(part, "best_estimator_"):
         part = part.best_estimator_
     return part

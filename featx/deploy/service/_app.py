@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...exceptions import InputError
 from ...images._decode import DecodeError, open_header
+from .._bundle import plain
 from .._columns import read_columns
-from .._engine import plain
 from .._predictor import Predictor
 from ._request import Limits, Reader, Refusal, Unreadable
 from ._schema import REFUSALS, Embeddings, Health, Predictions, describe_body
@@ -77,9 +77,9 @@ class Service:
         self.active = 0
         self._limits = limits
         self._predictor = predictor
-        self._reader = Reader(predictor.card["inputs"], limits)
+        self._reader = Reader(predictor.manifest["inputs"], limits)
         self._pool = ThreadPoolExecutor(n_jobs, thread_name_prefix="featx")
-        self._probabilities = "probabilities" in predictor.card["outputs"]
+        self._probabilities = "probabilities" in predictor.manifest["outputs"]
         self._classes = [] if predictor.classes_ is None else plain(predictor.classes_)
 
     async def predict(self, request: Request) -> JSONResponse:
@@ -98,8 +98,8 @@ class Service:
 
     async def metadata(self) -> dict[str, Any]:
         """Answer /metadata."""
-        card = {key: value for key, value in self._predictor.card.items() if key not in ("files", "digest")}
-        return {**card, "limits": {**asdict(self._limits), "max_pixels": self._predictor.max_pixels}}
+        manifest = {key: value for key, value in self._predictor.manifest.items() if key not in ("files", "sha256")}
+        return {**manifest, "limits": {**asdict(self._limits), "max_pixels": self._predictor.max_pixels}}
 
     def close(self) -> None:
         """Let the threads end."""
@@ -139,7 +139,7 @@ class Service:
             if isinstance(value, bytes) and (error := self._check_pixels(value)):
                 return Answer(error=error, too_large=True)
         try:
-            columns = read_columns({name: [value] for name, value in row.items()}, self._predictor.card["inputs"])
+            columns = read_columns({name: [value] for name, value in row.items()}, self._predictor.manifest["inputs"])
         except InputError as error:
             return Answer(error=str(error))
         outputs, reasons, unusable = self._predictor.run(columns, names)
@@ -215,13 +215,13 @@ def create_app(predictor: Predictor, limits: Limits, n_jobs: int, lifespan: Any 
     FastAPI
         The application; its ``state.service`` is the `Service`.
     """
-    card, service = predictor.card, Service(predictor, limits, n_jobs)
+    manifest, service = predictor.manifest, Service(predictor, limits, n_jobs)
     page = (predictor.bundle.folder / "page.html").read_text()
-    app = FastAPI(title="An image model", version=str(card["featx"]), redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="An image model", version=str(manifest["featx"]), redoc_url=None, lifespan=lifespan)
     app.state.service = service
-    body = describe_body(card["inputs"], limits.max_images)
+    body = describe_body(manifest["inputs"], limits.max_images)
     post: dict[str, Any] = {"methods": ["POST"], "openapi_extra": body, "responses": REFUSALS}
-    if card["outputs"]:
+    if manifest["outputs"]:
         summary = "Predict the label of each image"
         app.add_api_route("/predict", service.predict, response_model=Predictions, summary=summary, **post)
     app.add_api_route("/embed", service.embed, response_model=Embeddings, summary="Embed each image", **post)

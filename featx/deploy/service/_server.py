@@ -51,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(message).300s", level=logging.INFO)
     try:
-        predictor = Predictor(parsed.bundle, threads=1, max_pixels=parsed.max_pixels)
+        predictor = Predictor(parsed.bundle, n_jobs=1, max_pixels=parsed.max_pixels)
         # The first prediction is the slowest, and a bundle that cannot make one is of no use.
-        predictor.outputs(_sample(predictor.card["inputs"]), predictor.card["outputs"] or ["embedding"])
+        predictor.outputs(_sample(predictor.manifest["inputs"]), predictor.manifest["outputs"] or ["embedding"])
         listener = _listen(parsed.host, parsed.port)
     except (FeatxError, OSError) as error:
         print(f"serve.py: error: {error}", file=sys.stderr)

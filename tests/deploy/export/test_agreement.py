@@ -42,7 +42,7 @@ def test_a_difference_above_the_tolerance_never_passes(data, name, numbers):
 
 
 @given(st.data(), st.sampled_from(NUMBERS), FINITE)
-def test_a_difference_below_the_tolerance_is_told_and_forgiven(data, name, numbers):
+def test_a_difference_below_the_tolerance_is_reported_and_forgiven(data, name, numbers):
     got = numbers + data.draw(st.floats(-0.9, 0.9)) * TOLERANCE
     agreement = compare({name: numbers}, {name: got})
     assert agreement.where == []
@@ -145,8 +145,8 @@ def test_what_is_not_in_both_is_not_compared():
 
 def test_an_agreement_is_json():
     both = {"label": np.array(["a", "b"]), "probabilities": np.float32([[1, 0], [0, 1]])}
-    told = json.loads(json.dumps(compare(both, both).to_dict()))
-    assert told == {"rows": 2, "labels_equal": 1, "probabilities_error": 0, "threshold_flips": 0}
+    data = json.loads(json.dumps(compare(both, both).to_dict()))
+    assert data == {"rows": 2, "labels_equal": 1, "probabilities_error": 0, "threshold_flips": 0}
 
 
 def test_rows_that_rounding_decides_are_counted_and_nothing_else_of_them():

@@ -33,7 +33,7 @@ from featx.exceptions import (
     ConversionError,
     ExportError,
     FallbackWarning,
-    ImageErrors,
+    ImageReadError,
     MissingDependencyError,
     ParameterError,
     UnknownNameError,
@@ -72,8 +72,8 @@ def test_labels_of_every_kind_come_back_as_they_were(head, classes, encoder, cro
     }[classes]
     model = make_pipeline(encoder, StandardScaler(), head).fit(crops, y)
     bundle = featx.export_bundle(model, tmp_path / "bundle")
-    assert bundle.card["head"] == "onnx"
-    assert bundle.card["verified"]["labels_equal"] == 1
+    assert bundle.manifest["head"] == "onnx"
+    assert bundle.manifest["verified"]["labels_equal"] == 1
     assert_same_answers(bundle, model, crops)
     predictor = featx.Predictor(bundle)
     np.testing.assert_array_equal(predictor.classes_, model.classes_)
@@ -86,14 +86,14 @@ def test_a_search_leaves_as_what_it_found(encoder, crops, places, tmp_path):
     outer = GridSearchCV(make_pipeline(encoder, SVC()), {"svc__C": [0.1, 1]}, cv=2)
     for name, model in (("inner", make_pipeline(encoder, StandardScaler(), inner)), ("outer", outer)):
         bundle = featx.export_bundle(model.fit(crops, places), tmp_path / name)
-        assert bundle.card["head"] == "onnx"
+        assert bundle.manifest["head"] == "onnx"
         assert_same_answers(bundle, model, crops)
 
 
 @pytest.mark.parametrize(
     "name", ["boosting", "tuned inside", "tuned around", "calibrated around", "function", "target"]
 )
-def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_says_what_it_costs(
+def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_names_what_it_costs(
     name, encoder, crops, places, tmp_path
 ):
     head = make_pipeline(encoder, StandardScaler(), LogisticRegression())
@@ -106,11 +106,11 @@ def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_say
         "function": make_pipeline(encoder, FunctionTransformer(np.sqrt), LogisticRegression()),
         "target": make_pipeline(encoder, TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1)),
     }[name].fit(crops, y)
-    with pytest.warns(FallbackWarning, match=r"stays scikit-learn's.*200 MB more") as told:
+    with pytest.warns(FallbackWarning, match=r"stays scikit-learn's.*200 MB more") as caught:
         bundle = featx.export_bundle(model, tmp_path / "bundle")
-    assert len([w for w in told if issubclass(w.category, featx.FeatxWarning)]) == 1
-    assert Path(told[0].filename).name == "test_export.py"
-    assert bundle.card["head"] == "sklearn"
+    assert len([w for w in caught if issubclass(w.category, featx.FeatxWarning)]) == 1
+    assert Path(caught[0].filename).name == "test_export.py"
+    assert bundle.manifest["head"] == "sklearn"
     assert "skops" in (bundle.folder / "requirements.txt").read_text()
     assert_same_answers(bundle, model, crops)
 
@@ -140,11 +140,11 @@ def test_layers_and_other_preprocessing_go_along(tiny, crops, places, tmp_path):
 
 def test_an_encoder_alone_makes_a_bundle_that_embeds(encoder, crops, tmp_path):
     bundle = featx.export_bundle(encoder, tmp_path / "bundle")
-    assert (bundle.card["task"], bundle.card["outputs"]) == ("embedding", [])
+    assert (bundle.manifest["task"], bundle.manifest["outputs"]) == ("embedding", [])
     np.testing.assert_allclose(featx.Predictor(bundle).embed(crops), encoder.transform(crops), rtol=1e-4, atol=1e-5)
 
 
-def test_a_table_of_two_images_a_number_and_a_category_leaves(tiny, crops, places, tmp_path):
+def test_a_table_of_two_images_a_number_and_a_category_is_exported(tiny, crops, places, tmp_path):
     n = len(crops)
     goods = pd.DataFrame({"front": crops, "back": crops[::-1], "price": np.linspace(0, 1, n), "label": ["x", "y"] * 20})
     goods.loc[3, "price"] = np.nan
@@ -157,8 +157,8 @@ def test_a_table_of_two_images_a_number_and_a_category_leaves(tiny, crops, place
     model = make_pipeline(columns, LogisticRegression()).fit(goods, places)
     for sample in (None, goods):
         bundle = featx.export_bundle(model, tmp_path / "bundle", sample=sample)
-        assert bundle.card["head"] == "onnx"
-        assert [entry["kind"] for entry in bundle.card["inputs"]] == ["image", "image", "number", "category"]
+        assert bundle.manifest["head"] == "onnx"
+        assert [entry["kind"] for entry in bundle.manifest["inputs"]] == ["image", "image", "number", "category"]
         assert_same_answers(bundle, model, goods)
     odd = goods.assign(label="never seen")
     with warnings.catch_warnings():
@@ -223,7 +223,7 @@ def rounds_otherwise(monkeypatch, head, moved=1e-6, swapped=()):
 
 
 @pytest.mark.parametrize("head", ["onnx", "sklearn"])
-def test_rows_on_a_trees_threshold_are_counted_apart_and_said(head, encoder, crops, tmp_path, monkeypatch):
+def test_rows_on_a_trees_threshold_are_counted_apart_and_reported(head, encoder, crops, tmp_path, monkeypatch):
     model = on_its_threshold(encoder, crops)
     rounds_otherwise(monkeypatch, model[-1])
     with pytest.warns(featx.FeatxWarning, match=r"^1 of the sample's 40 rows lie on a threshold of the head"):
@@ -255,8 +255,8 @@ def test_a_share_of_the_rows_may_differ_and_the_threshold_is_not_of_it(encoder, 
         featx.export_bundle(model, tmp_path / "bundle", sample=crops, tolerance=0.025)
     with pytest.warns(featx.FeatxWarning, match="threshold"):
         bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops, tolerance=0.05)
-    assert bundle.card["verified"]["tolerance"] == 0.05
-    assert bundle.card["verified"]["labels_equal"] == 37 / 40
+    assert bundle.manifest["verified"]["tolerance"] == 0.05
+    assert bundle.manifest["verified"]["labels_equal"] == 37 / 40
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1, 1.5, True, "0.1", None, np.nan])
@@ -287,18 +287,18 @@ def test_scikit_learns_own_steps_stay_what_they_are_and_no_step_is_called_the_us
     model = make_pipeline(encoder, StandardScaler(), step).fit(crops, places)
     with pytest.warns(FallbackWarning, match="is not among the steps that are known to convert"):
         bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops)
-    assert bundle.card["head"] == "sklearn"
+    assert bundle.manifest["head"] == "sklearn"
     assert_same_answers(bundle, model, crops)
 
 
 @pytest.mark.parametrize("kind", ["float16", "int8"])
-def test_a_smaller_bundle_says_how_far_it_agrees(kind, model, crops, tmp_path):
+def test_a_smaller_bundle_reports_how_far_it_agrees(kind, model, crops, tmp_path):
     bundle = featx.export_bundle(model, tmp_path / "bundle", sample=crops, quantize=kind)
-    verified = bundle.card["verified"]
+    verified = bundle.manifest["verified"]
     assert verified["rows"] == 40
     assert verified["labels_equal"] > 0.8
     assert 0 < verified["embedding_error"] < 0.2
-    assert bundle.card["quantize"] == kind
+    assert bundle.manifest["quantize"] == kind
 
 
 def test_shrinking_needs_a_sample(model, tmp_path):
@@ -318,8 +318,8 @@ def test_a_bundle_is_replaced_and_nothing_else_is(model, tmp_path):
     assert (tmp_path / "photos" / "a.jpg").exists()
 
 
-def test_a_sample_that_cannot_be_read_or_predicted_is_told(model, table_model, goods, crops, tmp_path):
-    with pytest.raises(ImageErrors, match=r"nowhere\.jpg"):
+def test_a_sample_that_cannot_be_read_or_predicted_is_reported(model, table_model, goods, crops, tmp_path):
+    with pytest.raises(ImageReadError, match=r"nowhere\.jpg"):
         featx.export_bundle(model, tmp_path / "bundle", sample=[crops[0], "nowhere.jpg"])
     with pytest.raises(ExportError, match="cannot predict the sample"):
         featx.export_bundle(table_model, tmp_path / "bundle", sample=goods.assign(colour="violet"))
@@ -329,7 +329,7 @@ def own(x):
     return x
 
 
-def test_what_cannot_leave_is_named(encoder, crops, places, tmp_path):
+def test_what_cannot_be_exported_is_named(encoder, crops, places, tmp_path):
     cases = {
         "not fitted": make_pipeline(encoder, LogisticRegression()),
         "ends in a PCA": make_pipeline(encoder, PCA(2)).fit(crops),
@@ -361,7 +361,7 @@ def test_clusters_leave_too(encoder, crops, tmp_path):
         assert_same_answers(featx.export_bundle(model, tmp_path / "bundle"), model, crops)
 
 
-def test_a_quantised_encoder_says_what_to_export_instead(crops, places, tiny, tmp_path):
+def test_a_quantized_encoder_names_what_to_export_instead(crops, places, tiny, tmp_path):
     small = featx.quantize_encoder(tiny, crops, path=tmp_path / "int8")
     model = featx.image_pipeline(encoder=small, cache=False, verbose=0).fit(crops, places)
     with pytest.raises(ConversionError, match='quantize="int8"'):
@@ -373,10 +373,10 @@ def test_the_default_encoder_answers_the_same_on_real_photos(files, tmp_path):
     model = featx.image_pipeline(cache=False, verbose=0).fit(files, y)
     bundle = featx.export_bundle(model, tmp_path / "bundle", sample=files)
     assert_same_answers(bundle, model, files)
-    assert json.dumps(bundle.card["inputs"][0]["fingerprints"]).count("babf8123") == 1
+    assert json.dumps(bundle.manifest["inputs"][0]["fingerprints"]).count("babf8123") == 1
 
 
-def test_without_the_extra_its_name_is_told(model, tmp_path, monkeypatch):
+def test_without_the_extra_its_name_is_reported(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingDependencyError, match=r"featx\[export\]"):
         featx.export_bundle(model, tmp_path / "bundle")
@@ -391,7 +391,7 @@ def test_naming_it_imports_nothing_heavy():
 def test_a_head_that_takes_no_nan_makes_a_strict_bundle_of_a_tolerant_encoder(tiny, crops, places, tmp_path):
     encoder = featx.ImageEncoder(tiny, cache=False, verbose=0, on_missing="nan")
     strict = make_pipeline(encoder, LogisticRegression()).fit(crops, places)
-    with pytest.raises(ImageErrors, match="missing"):
+    with pytest.raises(ImageReadError, match="missing"):
         featx.Predictor(featx.export_bundle(strict, tmp_path / "strict")).predict([None])
     tolerant = make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=3)).fit(crops, places)
     with pytest.warns(FallbackWarning):
@@ -473,7 +473,7 @@ def test_none_in_a_polars_sample_is_what_it_is_to_the_pipeline(dtype, tiny, crop
     )
     model = make_pipeline(columns, LogisticRegression()).fit(table, places)
     bundle = featx.export_bundle(model, tmp_path / "bundle", sample=table)
-    assert {entry["name"]: entry.get("missing") for entry in bundle.card["inputs"]} == {
+    assert {entry["name"]: entry.get("missing") for entry in bundle.manifest["inputs"]} == {
         "photo": None,
         "price": True,
         "weight": True,
@@ -483,7 +483,7 @@ def test_none_in_a_polars_sample_is_what_it_is_to_the_pipeline(dtype, tiny, crop
     assert_same_answers(bundle, model, table)
 
 
-def test_a_table_of_images_alone_leaves(tiny, crops, places, tmp_path):
+def test_a_table_of_images_alone_is_exported(tiny, crops, places, tmp_path):
     table = pd.DataFrame({"photo": crops, "unused": 1})
     columns = make_column_transformer((featx.ImageEncoder(tiny, cache=False, verbose=0), "photo"))
     model = make_pipeline(columns, LogisticRegression()).fit(table, places)
@@ -510,11 +510,11 @@ def test_tables_of_different_columns_leave_together(tiny, crops, places, tmp_pat
     model = VotingClassifier(halves).fit(table, places)
     with pytest.warns(FallbackWarning):
         bundle = featx.export_bundle(model, tmp_path / "bundle")
-    assert [entry["name"] for entry in bundle.card["inputs"]] == ["photo", "a", "b"]
+    assert [entry["name"] for entry in bundle.manifest["inputs"]] == ["photo", "a", "b"]
     assert_same_answers(bundle, model, table)
 
 
-def test_a_sample_that_a_bundle_cannot_read_is_told(tiny, crops, places, tmp_path):
+def test_a_sample_that_a_bundle_cannot_read_is_reported(tiny, crops, places, tmp_path):
     table = pd.DataFrame({"photo": crops, "colour": pd.Series(["red", "green"] * 20, dtype="category")})
     encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
     columns = make_column_transformer((encoder, "photo"), remainder="passthrough", verbose_feature_names_out=False)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 import featx
-from featx.deploy._bundle import digest_file
+from featx._manifest import digest_file
 from featx.deploy.export._folder import COPIED, head_requirements
 from featx.images import to_pixels
 from tests.images.tiffs import Page, write_tiff
@@ -24,13 +24,13 @@ def test_what_reads_a_bundle_is_copied_byte_for_byte(bundle):
     assert (bundle.folder / "page.html").read_bytes() == (PACKAGE / "deploy" / "service" / "page.html").read_bytes()
 
 
-def test_the_card_has_the_digest_of_every_file_but_itself(bundle):
+def test_the_manifest_has_the_digest_of_every_file_but_itself(bundle):
     files = {path.relative_to(bundle.folder).as_posix() for path in bundle.folder.rglob("*") if path.is_file()}
-    card = json.loads((bundle.folder / "bundle.json").read_text())
-    assert set(card["files"]) == files - {"bundle.json"}
-    for name, digest in card["files"].items():
+    manifest = json.loads((bundle.folder / "bundle.json").read_text())
+    assert set(manifest["files"]) == files - {"bundle.json"}
+    for name, digest in manifest["files"].items():
         assert digest_file(bundle.folder / name) == digest
-    assert card == bundle.card
+    assert manifest == bundle.manifest
 
 
 def test_requirements_are_four_packages_and_a_service_needs_three_more(bundle):
@@ -74,5 +74,5 @@ def test_the_readmes_command_runs(bundle, table_bundle, files, tmp_path):
         code = line.split("'", 1)[1].rsplit("'", 1)[0].replace("new.jpg", files[0]).replace('"..."', '"red"')
         done = subprocess.run([sys.executable, "-c", code], cwd=made.folder, capture_output=True, text=True, check=True)
         assert "'error': ''" in done.stdout
-        for entry in made.card["inputs"]:
+        for entry in made.manifest["inputs"]:
             assert f"`{entry['tensor']}`" in readme

@@ -1,4 +1,4 @@
-"""Encoders and heads in one graph: the same numbers, whatever columns are called."""
+"""Encoders and heads in one graph give the same numbers, whatever columns are called; smaller encoders near ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+import featx
 from featx._image_encoder import extraction_of
-from featx.deploy._engine import as_tensor
-from featx.deploy.export._graph import EncoderGraph, assemble
+from featx.deploy._bundle import as_tensor
+from featx.deploy.export._graph import EncoderGraph, assemble, shrink
 from featx.deploy.export._head import convert_head
-from featx.deploy.export._strip import strip
+from featx.deploy.export._split import split
 from featx.runtimes import to_onnx
 
 onnx = pytest.importorskip("onnx", reason="needs pip install 'featx[export]'")
@@ -77,14 +78,54 @@ def test_columns_may_be_called_anything(names, network, encoder, table, labels, 
         (encoder(), names["photo"]), (StandardScaler(), [names["price"]]), (OneHotEncoder(), [names["colour"]])
     )
     model = make_pipeline(columns, LogisticRegression()).fit(renamed, labels)
-    stripped = strip(model)
-    embedding = stripped.images[0].encoder.transform(list(pixels[0]))
+    parts = split(model)
+    embedding = parts.images[0].encoder.transform(list(pixels[0]))
     rows = renamed[:5].assign(**{names["photo"]: list(pixels[0])})
-    values = {value.name: rows[[value.name]].to_numpy() for value in stripped.values}
-    heads = convert_head(stripped, embedding, values)
-    feeds = {value.tensor: as_tensor(values[value.name]) for value in stripped.values}
-    image = stripped.images[0].tensor
+    values = {value.name: rows[[value.name]].to_numpy() for value in parts.values}
+    heads = convert_head(parts, embedding, values).graphs
+    feeds = {value.tensor: as_tensor(values[value.name]) for value in parts.values}
+    image = parts.images[0].tensor
     got = run(assemble([EncoderGraph(network(), image)], heads), {image: pixels[0], **feeds})
     assert got.keys() == {"embedding", "label", "probabilities", "decision"}
     np.testing.assert_array_equal(got["label"], model.predict(rows))
     np.testing.assert_allclose(got["probabilities"], model.predict_proba(rows), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+
+
+def embed_with(model, images):
+    onnx.checker.check_model(model)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["embedding"], {"pixels": images})[0]
+
+
+def relative(got, expected):
+    return np.linalg.norm(got - expected) / np.linalg.norm(expected)
+
+
+def test_float16_halves_the_default_encoder_and_moves_it_little():
+    specs = extraction_of(featx.ImageEncoder(cache=False)).specs
+    whole, half = to_onnx(specs), shrink(to_onnx(specs), "float16", [])
+    assert 0.49 < half.ByteSize() / whole.ByteSize() < 0.56
+    images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    assert 0 < relative(embed_with(half, images), embed_with(whole, images)) < 1e-2
+
+
+def test_small_weights_and_the_next_export_stay_as_they_are(encoder, images):
+    specs = extraction_of(encoder()).specs
+    whole = embed_with(to_onnx(specs), images)
+    shrink(to_onnx(specs), "float16", [])
+    np.testing.assert_array_equal(embed_with(to_onnx(specs), images), whole)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_int8_is_near_the_whole_one_and_not_the_same(encoder, images):
+    pytest.importorskip("nncf", reason="needs pip install 'featx[quantize]'")
+    specs = extraction_of(encoder()).specs
+    expected = embed_with(to_onnx(specs), images)
+    model = shrink(to_onnx(specs), "int8", list(images))
+    assert any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    assert 0 < relative(embed_with(model, images), expected) < 0.1

@@ -36,7 +36,7 @@ def app(request):
     apps = []
 
     def make(bundle, **options):
-        apps.append(create_app(featx.Predictor(bundle, threads=1, **options), Limits(), n_jobs=2))
+        apps.append(create_app(featx.Predictor(bundle, n_jobs=1, **options), Limits(), n_jobs=2))
         return apps[-1]
 
     yield make
@@ -245,7 +245,7 @@ def test_several_columns_of_images_are_named():
 
 @pytest.fixture(scope="module")
 def described(served_bundle):
-    app = create_app(featx.Predictor(served_bundle, threads=1), Limits(), n_jobs=1)
+    app = create_app(featx.Predictor(served_bundle, n_jobs=1), Limits(), n_jobs=1)
     yield app
     app.state.service.close()
 

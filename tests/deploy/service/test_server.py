@@ -178,7 +178,7 @@ def test_metadata_is_the_card_without_digests_and_with_the_limits(service):
     metadata = httpx.get(service.url + "/metadata").json()
     assert metadata["task"] == "classification"
     assert metadata["limits"]["max_images"] == 4
-    assert not {"files", "digest"} & set(metadata)
+    assert not {"files", "sha256"} & set(metadata)
 
 
 def test_the_log_has_a_short_line_a_request(service):

@@ -1,4 +1,4 @@
-"""A pipeline without its encoders answers to embeddings as the pipeline to images."""
+"""A pipeline without its encoders answers to embeddings as the pipeline to images, and its columns are known."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+import featx
+from featx.deploy._bundle import head_input
 from featx.deploy._columns import read_columns
-from featx.deploy._engine import head_input
-from featx.deploy.export._head import ask
-from featx.deploy.export._strip import IMAGE, strip
+from featx.deploy.export._agreement import ask
+from featx.deploy.export._inputs import ImageInput, in_float32, join, tensor_name, unwrap, value_input, walk
+from featx.deploy.export._split import IMAGE, split
 from featx.exceptions import ExportError
 from featx.text import TextEncoder
 from tests.text.models import needs_model
@@ -37,15 +46,15 @@ def logistic(first, **parameters):
 
 
 def answers_of_head(model, X):
-    """What the stripped head says of the embeddings that the encoders give."""
-    stripped = strip(model)
-    inputs = [{"name": image.name, "kind": "image"} for image in stripped.images]
-    inputs += [{"name": v.name, "kind": v.kind, "missing": False, "known": v.categories} for v in stripped.values]
+    """Return what the head answers to the embeddings that the encoders give."""
+    parts = split(model)
+    inputs = [{"name": image.name, "kind": "image"} for image in parts.images]
+    inputs += [{"name": v.name, "kind": v.kind, "missing": False, "known": v.categories} for v in parts.values]
     columns = read_columns(X, inputs)
     assert not columns.reasons
-    rows = [image.encoder.transform(list(columns.images[image.name].sources)) for image in stripped.images]
-    assert [part.shape[1] for part in rows] == [image.dim for image in stripped.images]
-    return ask(stripped.head, head_input(np.concatenate(rows, axis=1), columns.values))
+    rows = [image.encoder.transform(list(columns.images[image.name].sources)) for image in parts.images]
+    assert [part.shape[1] for part in rows] == [image.dim for image in parts.images]
+    return ask(parts.head, head_input(np.concatenate(rows, axis=1), columns.values))
 
 
 def check(model, X, y, *, last_digits=0):
@@ -159,7 +168,7 @@ def test_what_remains_is_dropped_passed_or_transformed(remainder, encoder, table
     columns = make_column_transformer((encoder(), "photo"), remainder=remainder)
     model = make_pipeline(columns, LogisticRegression(max_iter=1000))
     check(model, table[["photo", *PRICES]], labels, last_digits=1e-6)
-    assert [value.name for value in strip(model).values] == ([] if remainder == "drop" else PRICES)
+    assert [value.name for value in split(model).values] == ([] if remainder == "drop" else PRICES)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +191,8 @@ def test_columns_of_an_array_have_names_of_their_places(encoder, table, labels):
     array[:, 0], array[:, 1] = table["photo"], table["price"]
     columns = ColumnTransformer([("image", encoder(), 0), ("number", StandardScaler(), [1])])
     model = make_pipeline(columns, LogisticRegression()).fit(array, labels)
-    stripped = strip(model)
-    assert [part.name for part in (*stripped.images, *stripped.values)] == ["x0", "x1"]
+    parts = split(model)
+    assert [part.name for part in (*parts.images, *parts.values)] == ["x0", "x1"]
     got = answers_of_head(model, {"x0": table["photo"], "x1": table["price"]})
     np.testing.assert_allclose(got["probabilities"], model.predict_proba(array), rtol=1e-6)
 
@@ -192,7 +201,7 @@ def test_kinds_and_categories_are_those_that_it_was_fitted_on(encoder, table, la
     columns = make_column_transformer(
         (encoder(), "photo"), (OneHotEncoder(), ["colour", "shelf", "new"]), ("passthrough", ["price"])
     )
-    values = strip(make_pipeline(columns, LogisticRegression()).fit(table, labels)).values
+    values = split(make_pipeline(columns, LogisticRegression()).fit(table, labels)).values
     assert [(value.name, value.kind, value.categories) for value in values] == [
         ("colour", "category", ["blue", "green", "red"]),
         ("shelf", "integer", [3, 5, 7, 9]),
@@ -202,24 +211,24 @@ def test_kinds_and_categories_are_those_that_it_was_fitted_on(encoder, table, la
 
 
 def test_images_keep_the_name_of_their_column(encoder, table, labels):
-    assert strip(logistic(encoder()).fit(table["photo"], labels)).images[0].name == "photo"
-    assert strip(logistic(encoder()).fit(list(table["photo"]), labels)).images[0].name == IMAGE
+    assert split(logistic(encoder()).fit(table["photo"], labels)).images[0].name == "photo"
+    assert split(logistic(encoder()).fit(list(table["photo"]), labels)).images[0].name == IMAGE
 
 
 def test_a_column_called_as_an_output_is_another_tensor(encoder, table, labels):
-    (image,) = strip(logistic(encoder()).fit(table["photo"].rename("label"), labels)).images
+    (image,) = split(logistic(encoder()).fit(table["photo"].rename("label"), labels)).images
     assert (image.name, image.tensor) == ("label", "label_input")
 
 
 def test_an_encoder_alone_has_no_head(encoder, crops):
-    assert strip(encoder().fit(crops)).head is None
-    assert strip(make_pipeline(encoder()).fit(crops)).head is None
+    assert split(encoder().fit(crops)).head is None
+    assert split(make_pipeline(encoder()).fit(crops)).head is None
 
 
 def test_specs_are_in_float32_and_the_encoder_is_not_changed(encoder, crops, labels):
     reduced = encoder(precision="bfloat16")
-    stripped = strip(make_pipeline(reduced).fit(crops, labels))
-    assert stripped.images[0].specs[0].precision == "float32"
+    parts = split(make_pipeline(reduced).fit(crops, labels))
+    assert parts.images[0].specs[0].precision == "float32"
     assert reduced.precision == "bfloat16"
 
 
@@ -227,22 +236,22 @@ def test_categories_that_are_no_text_in_a_column_of_objects_are_refused(encoder,
     odd = pd.Series([True, None] * 20, dtype=object)
     columns = make_column_transformer((encoder(), "photo"), (OneHotEncoder(), ["odd"]))
     with pytest.raises(ExportError, match="Column 'odd' has the category True"):
-        strip(make_pipeline(columns, LogisticRegression()).fit(table.assign(odd=odd), labels))
+        split(make_pipeline(columns, LogisticRegression()).fit(table.assign(odd=odd), labels))
 
 
-def test_what_cannot_leave_says_why(encoder, crops, table, labels):
+def test_what_cannot_be_exported_has_a_reason(encoder, crops, table, labels):
     with pytest.raises(ExportError, match="not fitted"):
-        strip(logistic(encoder()))
+        split(logistic(encoder()))
     with pytest.raises(ExportError, match="without an ImageEncoder"):
-        strip(LogisticRegression().fit(np.eye(2), [0, 1]))
+        split(LogisticRegression().fit(np.eye(2), [0, 1]))
     for no_model in (3, None, "model", crops):
         with pytest.raises(ExportError, match="Expected a fitted scikit-learn Pipeline"):
-            strip(no_model)
+            split(no_model)
     with pytest.raises(ExportError, match="several encoders on one column"):
-        strip(make_pipeline(make_union(encoder(), encoder(layers=["conv1"])), LogisticRegression()).fit(crops, labels))
+        split(make_pipeline(make_union(encoder(), encoder(layers=["conv1"])), LogisticRegression()).fit(crops, labels))
     twice = make_column_transformer((encoder(), "photo"), (encoder(layers=["conv1"]), "photo"))
     with pytest.raises(ExportError, match="shares its column of images"):
-        strip(make_pipeline(twice, LogisticRegression()).fit(table, labels))
+        split(make_pipeline(twice, LogisticRegression()).fit(table, labels))
 
 
 @pytest.mark.filterwarnings("error:X .* feature names")
@@ -261,28 +270,28 @@ def test_an_ensemble_of_two_encoders_on_one_column_is_refused(encoder, table, la
         for layer in (None, ["conv1"])
     ]
     with pytest.raises(ExportError, match="Column 'photo' has several encoders"):
-        strip(VotingClassifier(models).fit(table, labels))
+        split(VotingClassifier(models).fit(table, labels))
 
 
 @pytest.mark.parametrize("unit", ["datetime64[D]", "datetime64[ns]", "timedelta64[s]"])
-def test_labels_of_dates_leave_as_integers_and_the_model_keeps_its_own(unit, encoder, crops):
+def test_labels_of_dates_are_exported_as_integers_and_the_model_keeps_its_own(unit, encoder, crops):
     y = np.repeat(np.array([10**9, 2 * 10**9], np.int64).astype(unit), 20)
     model = logistic(encoder()).fit(crops, y)
-    assert strip(model).head.classes_.tolist() == [10**9, 2 * 10**9]
+    assert split(model).head.classes_.tolist() == [10**9, 2 * 10**9]
     assert model.classes_.dtype == unit
 
 
 def test_a_step_before_the_encoder_is_refused(encoder, table, labels):
     chosen = make_pipeline(FunctionTransformer(operator.itemgetter("photo")), encoder(), LogisticRegression())
     with pytest.raises(ExportError, match=r"Step 'functiontransformer' .* comes before the ImageEncoder"):
-        strip(chosen.fit(table, labels))
+        split(chosen.fit(table, labels))
 
 
 def test_a_table_of_images_inside_a_table_is_refused(encoder, table, labels):
     inner = make_column_transformer((encoder(), "photo"), (StandardScaler(), ["price"]))
     outer = make_column_transformer((inner, ["photo", "price"]), ("passthrough", ["weight"]))
     with pytest.raises(ExportError, match="a ColumnTransformer of images inside another one"):
-        strip(make_pipeline(outer, LogisticRegression()).fit(table, labels))
+        split(make_pipeline(outer, LogisticRegression()).fit(table, labels))
 
 
 class Vectorizer(OneHotEncoder):
@@ -294,7 +303,7 @@ class Vectorizer(OneHotEncoder):
 def test_another_librarys_transformer_of_a_table_is_refused_by_name(encoder, table, labels):
     columns = make_column_transformer((encoder(), "photo"), (make_pipeline(Vectorizer()), ["colour"]))
     with pytest.raises(ExportError, match=r"Got skrub's Vectorizer .* featx\.save"):
-        strip(make_pipeline(columns, LogisticRegression()).fit(table, labels))
+        split(make_pipeline(columns, LogisticRegression()).fit(table, labels))
 
 
 @needs_model
@@ -303,4 +312,113 @@ def test_a_pipeline_with_texts_is_refused_with_what_can_be_done(encoder, table, 
     both = make_column_transformer((encoder(), "photo"), (texts, "colour"))
     for model, X in ((logistic(both), table), (logistic(texts), table["colour"])):
         with pytest.raises(ExportError, match=r"with a TextEncoder\. .*featx\.save\(model, folder\)"):
-            strip(model.fit(X, labels))
+            split(model.fit(X, labels))
+
+
+def test_a_column_called_like_an_output_has_another_name_in_the_graph():
+    assert tensor_name("photo") == "photo"
+    assert tensor_name("label") == "label_input"
+
+
+def test_a_bundle_computes_in_float32_and_the_users_encoder_does_not_change(tiny):
+    encoder = featx.ImageEncoder(tiny, precision="bfloat16")
+    assert in_float32(encoder).precision == "float32"
+    assert encoder.precision == "bfloat16"
+    image = ImageInput("photo", encoder, 8)
+    assert [spec.precision for spec in image.specs] == ["float32"]
+    assert image.tensor == "photo"
+
+
+def test_a_walk_meets_what_a_search_found_and_each_part_once():
+    X = np.arange(20.0)[:, None]
+    search = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1]}, cv=2)
+    search.fit(X, X[:, 0] % 2)
+    assert unwrap(search) is search.best_estimator_
+    assert [type(part).__name__ for part in walk([search, search])] == [
+        "Pipeline",
+        "StandardScaler",
+        "LogisticRegression",
+    ]
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), RobustScaler()], ids=lambda s: type(s).__name__)
+def test_typical_numbers_are_of_the_size_that_a_scaler_was_fitted_on(scaler):
+    X = np.column_stack([np.linspace(0, 1, 50), np.linspace(1.6e9, 1.7e9, 50)])
+    value = value_input("time", make_pipeline(SimpleImputer(), scaler).fit(X), 1)
+    assert (value.kind, value.categories) == ("number", None)
+    assert value.typical
+    assert all(1.5e9 < number < 1.8e9 for number in value.typical)
+
+
+def test_nothing_typical_is_known_of_a_column_that_passes_through():
+    assert value_input("price", "passthrough", 0).typical == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "categories"),
+    [
+        (["b", "a"], "category", ["a", "b"]),
+        ([3, 1], "integer", [1, 3]),
+        ([True, False], "integer", [0, 1]),
+        ([0.5, 0.25], "number", [0.25, 0.5]),
+    ],
+)
+def test_categories_are_what_an_encoder_was_fitted_on(column, kind, categories):
+    value = value_input("shelf", OneHotEncoder().fit(np.array(column)[:, None]), 0)
+    assert (value.kind, value.categories) == (kind, categories)
+
+
+@pytest.mark.parametrize(
+    ("column", "of"),
+    [
+        (np.array([True, None], object), "True, of dtype object"),
+        (np.array(["2024-01-01"], "datetime64[D]"), r"date\(2024, 1, 1\), of dtype datetime64\[D\]"),
+    ],
+    ids=["bool and None", "dates"],
+)
+def test_categories_that_are_neither_text_nor_numbers_are_refused(column, of):
+    encoder = OneHotEncoder().fit(column[:, None])
+    with pytest.raises(ExportError, match=f"'shelf' has the category .*{of}"):
+        value_input("shelf", encoder, 0)
+
+
+def test_categories_beyond_64_bits_are_refused():
+    with pytest.raises(ExportError, match="'shelf' has categories beyond 64 bits"):
+        value_input("shelf", OneHotEncoder().fit(np.array([[2**63 + 5], [2]], np.uint64)), 0)
+
+
+@pytest.mark.parametrize(
+    ("missing", "null"), [([], "NaN"), ([np.nan], "NaN"), ([None], "None"), ([None, np.nan], "NaN")], ids=repr
+)
+def test_null_is_the_missing_value_that_a_column_was_fitted_with(missing, null):
+    encoder = OneHotEncoder().fit(np.array([["a"], *([value] for value in missing)], object))
+    value = value_input("colour", encoder, 0)
+    assert (value.categories, value.null) == (["a"], null)
+
+
+def test_what_an_imputer_takes_for_missing_is_known_too():
+    steps = make_pipeline(SimpleImputer(missing_values="?", strategy="most_frequent"), OneHotEncoder())
+    value = value_input("colour", steps.fit(np.array([["a"], ["b"], ["a"], ["?"]], object)), 0)
+    assert (value.categories, value.only_categories) == (["a", "b", "?"], True)
+
+
+def test_categories_behind_a_function_are_not_those_of_the_column():
+    steps = make_pipeline(FunctionTransformer(np.rint), OneHotEncoder()).fit(np.array([[0.9], [2.2]]))
+    value = value_input("size", steps, 0)
+    assert (value.kind, value.categories, value.typical) == ("number", None, (1.0, 2.0))
+
+
+def test_what_several_transformers_take_is_what_all_of_them_know():
+    one, two = (value_input("x", OneHotEncoder().fit([[a], [b]]), 0) for a, b in ((1, 2), (2, 3)))
+    assert (join([one, one]).categories, join([one, one]).only_categories) == ([1, 2], True)
+    assert (join([one, two]).categories, join([one, two]).only_categories) == ([2], False)
+    scaled = value_input("x", StandardScaler().fit([[1], [3]]), 0)
+    assert (join([scaled, one]).kind, join([scaled, one]).categories) == ("integer", [1, 2])
+    assert not join([scaled, one]).only_categories
+
+
+def test_a_table_inside_a_table_is_asked_for_its_own_column():
+    table = pd.DataFrame({"a": [1.0, 3.0], "b": ["x", "y"]})
+    inner = make_column_transformer((OneHotEncoder(), ["b"]), (StandardScaler(), ["a"])).fit(table)
+    assert value_input("b", inner, 1).categories == ["x", "y"]
+    assert value_input("a", inner, 0).typical[4] == 2.0

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import pickle
 import re
-import subprocess
-import sys
+import zipfile
 from decimal import Decimal
 
 import joblib
 import numpy as np
 import pytest
+import torch
 from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import Birch
@@ -37,14 +39,19 @@ from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+import featx
+from featx.encoders._registry import get_architecture
 from featx.exceptions import ModelError, ParameterError
-from featx.heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
-from featx.persistence import _skops
-from featx.persistence._skops import dump, load
+from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier, linear_probe
+from featx.persistence import _format
+from featx.persistence._format import PUBLIC, dump, load, nodes_of
+from tests.networks import tiny_encoder
+from tests.text.models import needs_model
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 LABELS = np.array(["a", "b"] * 15)
 HEAD = LogisticRegression()
+ARRAYS = ("mean_", "var_", "scale_", "coef_")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,7 @@ def test_the_indices_of_trees_are_checked_before_a_model_is_handed_out(tmp_path,
     def damaged(model):
         raise ValueError(f"{type(model).__name__} is damaged")
 
-    monkeypatch.setattr(_skops, "check_indices", damaged)
+    monkeypatch.setattr(_format, "check_indices", damaged)
     with pytest.raises(ModelError, match=r"DecisionTreeClassifier is damaged.*Copy the folder again"):
         load(tmp_path / "model.skops", ())
 
@@ -177,21 +184,12 @@ def test_trusted_is_a_list(trusted, tmp_path):
         load(tmp_path / "model.skops", trusted)
 
 
-def test_a_file_of_another_kind_and_a_model_that_skops_cannot_hold_are_said(tmp_path):
+def test_a_file_of_another_kind_and_a_model_that_skops_cannot_hold_are_reported(tmp_path):
     (tmp_path / "model.skops").write_bytes(b"junk")
     with pytest.raises(ModelError, match=r"model\.skops cannot be loaded"):
         load(tmp_path / "model.skops", ())
     with pytest.raises(ModelError, match="Birch cannot be saved"):
         dump(Birch(), tmp_path / "model.skops")
-
-
-def test_importing_skops_imports_no_torch_and_leaves_it_importable():
-    code = (
-        "import sys; from featx.persistence._skops import _import_skops; _import_skops()\n"
-        "print('torch' in sys.modules); import torch; print(torch.ones(2).sum().item())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "2.0"]
 
 
 @pytest.mark.parametrize(
@@ -209,3 +207,66 @@ def test_featxs_own_heads_are_trusted(head, tmp_path):
     dump(head, tmp_path / "model.skops")
     again = load(tmp_path / "model.skops", ())
     np.testing.assert_array_equal(again.predict_proba(X), head.predict_proba(X))
+
+
+def own_estimators(crops) -> dict[str, object]:
+    """An estimator of every kind that featx offers, fitted where it has something to learn."""
+    tuned = {
+        kind.__name__: kind(tiny_encoder(), unfreeze="conv2", verbose=0).fit(crops[::4], y)
+        for kind, y in ((featx.FineTuneClassifier, LABELS[:10]), (featx.FineTuneRegressor, X[:10, 0]))
+    }
+    return {
+        **tuned,
+        "ImageEncoder": featx.ImageEncoder(preprocess=featx.Preprocess(size=64), cache=False),
+        "ImageEncoder of a graph": featx.ImageEncoder(tiny_encoder(), cache=False),
+        "LinearProbe": LinearProbe(Cs=3).fit(X, LABELS),
+        "EmbeddingNormalizer": EmbeddingNormalizer("whiten").fit(X),
+        "PrototypeClassifier": PrototypeClassifier().fit(X, LABELS),
+        "OODDetector": featx.OODDetector("mahalanobis").fit(X, LABELS),
+        "image_pipeline": featx.image_pipeline("probe", cache=False, verbose=0).fit(crops[::4], LABELS[:10]),
+    }
+
+
+def named_types(folder) -> set[str]:
+    with zipfile.ZipFile(folder / "model.skops") as file:
+        return {f"{node['__module__']}.{node['__class__']}" for node in nodes_of(json.loads(file.read("schema.json")))}
+
+
+def test_a_saved_model_names_public_paths_of_featx_alone(crops, tmp_path):
+    seen = set()
+    for name, estimator in own_estimators(crops).items():
+        featx.save(estimator, tmp_path / name)
+        seen |= {kind for kind in named_types(tmp_path / name) if kind.startswith("featx")}
+        again = featx.load(tmp_path / name)
+        assert type(again) is type(estimator.to_pipeline() if hasattr(estimator, "to_pipeline") else estimator)
+    assert "featx.ImageEncoder" in seen
+    assert not [kind for kind in seen if "._" in kind]
+
+
+def test_a_checkpoint_is_named_by_public_paths_too(tmp_path):
+    own = tmp_path / "own.pth"
+    torch.save(get_architecture("squeezenet1_1").build(224).state_dict(), own)
+    featx.save(featx.ImageEncoder(featx.Encoder.from_checkpoint(own, "squeezenet1_1")), tmp_path / "model")
+    kinds = {kind for kind in named_types(tmp_path / "model") if kind.startswith("featx")}
+    assert kinds >= {"featx.ImageEncoder", "featx.Encoder", "featx.encoders.FromCheckpoint"}
+    assert not [kind for kind in kinds if "._" in kind]
+
+
+@needs_model
+def test_a_text_encoder_is_named_by_its_public_path(tmp_path):
+    featx.save(featx.TextEncoder(cache=False), tmp_path / "model")
+    assert {kind for kind in named_types(tmp_path / "model") if kind.startswith("featx")} == {"featx.TextEncoder"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_each_public_name_leads_to_its_type(name):
+    kind = getattr(importlib.import_module(PUBLIC[name]), name)
+    assert isinstance(kind, type)
+    assert kind.__name__ == name
+
+
+def test_what_scikit_learn_notes_of_metadata_takes_little_room(crops, tmp_path):
+    model = featx.image_pipeline(cache=False, verbose=0).fit(crops[::4], LABELS[:10])
+    featx.save(model, tmp_path / "model")
+    arrays = sum(vars(step)[name].nbytes for step in model[1:] for name in vars(step) if name in ARRAYS)
+    assert (tmp_path / "model" / "model.skops").stat().st_size < arrays + 12_000

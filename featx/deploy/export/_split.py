@@ -1,10 +1,8 @@
-"""A fitted pipeline -> its encoders, and what is left of it: a head that takes embeddings."""
+"""Split a fitted pipeline into its encoders and what is left of it: a head that takes embeddings."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,40 +13,17 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from featx._image_encoder import ImageEncoder, extraction_of
-from featx.deploy.export._equivalent import equivalents
-from featx.deploy.export._inputs import ImageInput, ValueInput, join, unwrap, value_input, walk
+from featx._rebuild import rebuild
+from featx.deploy.export._head import equivalents
+from featx.deploy.export._inputs import ImageInput, Parts, ValueInput, join, unwrap, value_input, walk
 from featx.exceptions import ExportError
 from featx.text import TextEncoder
 
 IMAGE = "image"
 
 
-@dataclass(frozen=True)
-class Stripped:
-    """A pipeline without its encoders.
-
-    Attributes
-    ----------
-    images : list of ImageInput
-    values : list of ValueInput
-    head : estimator or None
-        Takes the embeddings, side by side, then the values, a column each; None
-        where there was nothing but an encoder.
-    is_table : bool
-        Whether the pipeline takes a table, be it of one column.
-    named : bool
-        Whether its columns have names.
-    """
-
-    images: list[ImageInput]
-    values: list[ValueInput] = field(default_factory=list)
-    head: Any = None
-    is_table: bool = False
-    named: bool = True
-
-
-def strip(model: Any) -> Stripped:
-    """Take the encoders out of a fitted pipeline; the model itself is left as it is.
+def split(model: Any) -> Parts:
+    """Take the encoders out of a fitted pipeline; the model itself is not changed.
 
     Parameters
     ----------
@@ -58,12 +33,13 @@ def strip(model: Any) -> Stripped:
 
     Returns
     -------
-    Stripped
+    Parts
+        Its inputs and its head.
 
     Raises
     ------
     ExportError
-        If it is not fitted, or holds no encoder, or two on one column, or an encoder of texts, or if images go
+        If it is not fitted, or has no encoder, or two on one column, or an encoder of texts, or if images go
         through another library's estimator.
     """
     _check_fitted(model)
@@ -79,15 +55,15 @@ def strip(model: Any) -> Stripped:
     _check_libraries(parts)
     _check_order(parts)
     tables = _tables(parts)
-    # deepcopy puts what the memo has in the place of the encoders, and of featx's own heads, wherever they are.
-    memo = {id(encoder): FunctionTransformer() for encoder in encoders} | equivalents(model)
-    images, values = _inputs_of_tables(tables) if tables else (_only_image(model, encoders), [])
-    rewritten = {id(table): _rewrite(table, images, values, dict(memo)) for table in tables}
-    head = _tidy(copy.deepcopy(unwrap(model), memo | rewritten))
+    # What stands in the place of the encoders, and of featx's own heads, wherever they are.
+    replaced = {id(encoder): FunctionTransformer() for encoder in encoders} | equivalents(model)
+    images, values = _inputs_of_tables(tables) if tables else (_only_image(encoders), [])
+    rewritten = {id(table): _rewrite(table, images, values, replaced) for table in tables}
+    head = _tidy(rebuild(unwrap(model), replaced | rewritten))
     named = all(hasattr(table, "feature_names_in_") for table in tables)
     _plain_output(head, list(rewritten.values()))
     _count_dates(head)
-    return Stripped(images, values, head, is_table=bool(tables), named=named)
+    return Parts(images, values, head, is_table=bool(tables), named=named)
 
 
 def _check_fitted(model: Any) -> None:
@@ -110,7 +86,7 @@ def _check_libraries(parts: Sequence[Any]) -> None:
             raise ExportError(
                 f"Got {library}'s {type(part).__name__} on the columns that the pipeline takes, which a bundle's "
                 "machine does not have. Expected scikit-learn's own transformers there, as in make_column_transformer"
-                '((ImageEncoder(), "photo"), (OneHotEncoder(), ["colour"])); or keep the model with featx.save.'
+                '((ImageEncoder(), "photo"), (OneHotEncoder(), ["color"])); or keep the model with featx.save.'
             )
 
 
@@ -142,7 +118,7 @@ def _is_fitted_table(part: Any) -> bool:
 
 
 def _tables(parts: Sequence[Any]) -> list[ColumnTransformer]:
-    """Those ColumnTransformers that get the pipeline's own columns: of an ensemble some may see no images."""
+    """List the ColumnTransformers that get the pipeline's own columns: in an ensemble some may see no images."""
     fitted = [part for part in parts if _is_fitted_table(part)]  # an ensemble also keeps what it has cloned
     inside = {id(inner) for table in fitted for _, step, _ in table.transformers_ for inner in walk(step)}
     tables = [table for table in fitted if id(table) not in inside]
@@ -154,7 +130,7 @@ def _names(table: ColumnTransformer) -> list[str] | None:
     return list(table.feature_names_in_) if hasattr(table, "feature_names_in_") else None
 
 
-def _only_image(model: Any, encoders: Sequence[ImageEncoder]) -> list[ImageInput]:
+def _only_image(encoders: Sequence[ImageEncoder]) -> list[ImageInput]:
     if len({extraction_of(encoder).specs for encoder in encoders}) > 1:
         raise ExportError(
             "Got several encoders on one column of images. Expected one: use layers=[...] of one encoder, or a "
@@ -169,7 +145,7 @@ def _image_input(name: str, encoder: ImageEncoder) -> ImageInput:
 
 
 def _inputs_of_tables(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageInput], list[ValueInput]]:
-    """The columns that tables' transformers use, those of images first."""
+    """List the columns that tables' transformers use, those of images first."""
     images: dict[str, ImageInput] = {}
     uses: dict[str, list[ValueInput]] = {}
     for table in tables:
@@ -198,7 +174,7 @@ def _inputs_of_tables(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageIn
 
 
 def _entries(table: ColumnTransformer) -> Iterator[tuple[str, Any, list[int]]]:
-    """Name, transformer and positions of columns; dropped columns are left out."""
+    """Yield name, transformer and positions of columns; dropped columns are left out."""
     for name, transformer, _ in table.transformers_:
         columns = list(table._transformer_to_input_indices[name])
         if columns and not (isinstance(transformer, str) and transformer == "drop"):
@@ -211,9 +187,9 @@ def _column_name(table: ColumnTransformer, column: int) -> str:
 
 
 def _rewrite(
-    table: ColumnTransformer, images: Sequence[ImageInput], values: Sequence[ValueInput], memo: dict[int, Any]
+    table: ColumnTransformer, images: Sequence[ImageInput], values: Sequence[ValueInput], replaced: dict[int, Any]
 ) -> ColumnTransformer:
-    """The same ColumnTransformer over embeddings, side by side, and values, a column each."""
+    """Make the same ColumnTransformer over embeddings, side by side, and values, one column for each."""
     starts = np.cumsum([0, *(image.dim for image in images)])
     places = {image.name: list(range(a, b)) for image, a, b in zip(images, starts, starts[1:], strict=False)}
     places |= {value.name: [int(starts[-1]) + i] for i, value in enumerate(values)}
@@ -223,7 +199,7 @@ def _rewrite(
         dim = sum(len(places[_column_name(table, column)]) for column in columns)
         # What follows an encoder got arrays from it, and not the frame that a table hands on.
         arrays = {id(encoder): _as_array(dim) for encoder in of_images if encoder is not transformer}
-        new = copy.deepcopy(transformer, memo | arrays)
+        new = rebuild(transformer, replaced | arrays)
         _forget(new, keeps_names=not of_images)
         entries.append((name, new, [i for column in columns for i in places[_column_name(table, column)]]))
     return _with_entries(table, entries, int(starts[-1]) + len(values))
@@ -244,12 +220,12 @@ def _with_entries(table: ColumnTransformer, entries: list[tuple[str, Any, list[i
 
 
 def _as_array(dim: int) -> ColumnTransformer:
-    """What makes an array of a frame, as it is, in steps that scikit-learn has."""
+    """Make a step of scikit-learn that turns a frame into an array, as it is."""
     return ColumnTransformer([("embedding", "passthrough", list(range(dim)))]).fit(np.zeros((1, dim), np.float32))
 
 
 def _forget(part: Any, *, keeps_names: bool) -> None:
-    """Without frames between the steps of a table's transformer; only what gets the table itself keeps its names."""
+    """Have no frames between the steps of a table's transformer; only what gets the table itself keeps its names."""
     part = unwrap(part)
     getattr(part, "__dict__", {}).pop("_sklearn_output_config", None)
     if isinstance(part, Pipeline):
@@ -271,7 +247,7 @@ def _forget(part: Any, *, keeps_names: bool) -> None:
 
 
 def _select_by_position(table: ColumnTransformer) -> None:
-    """Columns by position, for a table that gets arrays."""
+    """Choose columns by position, for a table that gets arrays."""
     table.transformers_ = [(name, step, _positions(table, name)) for name, step, _ in table.transformers_]
     vars(table).pop("feature_names_in_", None)
 
@@ -281,7 +257,7 @@ def _positions(table: ColumnTransformer, name: str) -> list[int]:
 
 
 def _tidy(head: Any) -> Any:
-    """Searches as what they found, and without the encoder's place where it is the first step; None: nothing left."""
+    """Reduce searches to what they found, and drop the encoder's place at the front; return None if nothing is left."""
     head = unwrap(head)
     if isinstance(head, FunctionTransformer) and head.func is None:
         return None
@@ -294,7 +270,7 @@ def _tidy(head: Any) -> Any:
 
 
 def _plain_output(head: Any, tables: Sequence[ColumnTransformer]) -> None:
-    """Arrays between all steps, and no names of columns: only a table's own steps get frames."""
+    """Have arrays between all steps, and no names of columns: only a table's own steps get frames."""
     inside = {id(part) for table in tables for part in walk(table)}
     for part in walk(head):
         if id(part) not in inside:
@@ -305,7 +281,7 @@ def _plain_output(head: Any, tables: Sequence[ColumnTransformer]) -> None:
 
 
 def _count_dates(head: Any) -> None:
-    """Labels of dates and durations as the integers that they are: ONNX has no dates, and `polish` gives them back."""
+    """Make labels of dates and durations the integers that they are: ONNX has no dates, `polish` gives them back."""
     for part in walk(head):
         classes = getattr(part, "__dict__", {}).get("classes_")
         if isinstance(classes, np.ndarray) and classes.dtype.kind in "mM":

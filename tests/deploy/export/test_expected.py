@@ -1,4 +1,4 @@
-"""What a bundle is held against: the pipeline's own answers, and the odd values that it takes."""
+"""What a bundle must answer: what the pipeline answers, to made-up rows and to the odd values that it takes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import featx
-from featx.deploy.export._reference import Reference
-from featx.deploy.export._strip import strip
-from featx.exceptions import ExportError, ImageErrors
+from featx.deploy.export._expected import Reference, builtin_sample
+from featx.deploy.export._split import split
+from featx.exceptions import ExportError, ImageReadError
 
 COLOURS = ["blue", "green", "red"]
 SHELVES = [3, 5, 7, 9]
@@ -24,7 +24,7 @@ EACH = ["NaN", "None", "NA"]
 
 
 def reference_of(model, folder, *, own_cache=False):
-    return Reference(model, strip(model), folder, own_cache=own_cache)
+    return Reference(model, split(model), folder, own_cache=own_cache)
 
 
 def probe(encoder, table, labels, folder, step, column):
@@ -142,10 +142,44 @@ def test_an_absent_image_of_a_table_is_a_row_of_it(encoder, table, labels, tmp_p
     assert np.isnan(second["price"][0])
 
 
-def test_a_bad_image_of_the_sample_and_a_pipeline_that_fails_are_told_apart(encoder, table, labels, tmp_path):
+def test_a_bad_image_of_the_sample_and_a_pipeline_that_fails_are_distinguished(encoder, table, labels, tmp_path):
     columns = make_column_transformer((encoder(), "photo"), (OneHotEncoder(), ["colour"]))
     reference = reference_of(make_pipeline(columns, LogisticRegression()).fit(table, labels), tmp_path)
-    with pytest.raises(ImageErrors):
+    with pytest.raises(ImageReadError):
         reference.answers(table.assign(photo=b"no image"))
     with pytest.raises(ExportError, match="The pipeline itself cannot predict the sample: Found unknown categories"):
         reference.answers(table.assign(colour="violet"))
+
+
+@pytest.fixture(scope="module")
+def of_table(encoder, table, labels):
+    columns = make_column_transformer(
+        (encoder(), "photo"), (encoder(), "back"), (StandardScaler(), ["price"]), (OneHotEncoder(), ["colour", "shelf"])
+    )
+    return split(make_pipeline(columns, LogisticRegression()).fit(table, labels))
+
+
+def test_images_are_the_same_each_time_and_of_several_shapes(encoder, crops):
+    parts = split(encoder().fit(crops))
+    first, second = builtin_sample(parts), builtin_sample(parts)
+    assert len(first) == 32
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert {image.dtype for image in first} == {np.dtype(np.uint8)}
+    assert {image.ndim for image in first} == {2, 3}
+    assert len({image.shape[:2] for image in first}) > 10
+    assert len({image.tobytes() for image in first}) == 32
+
+
+def test_a_table_has_each_column_and_every_category(of_table):
+    sample = builtin_sample(of_table)
+    assert list(sample.columns) == ["photo", "back", "price", "colour", "shelf"]
+    assert set(sample["colour"]) == {"red", "green", "blue"}
+    assert set(sample["shelf"]) == {3, 5, 7, 9}
+    assert sample["price"].dtype == np.float64
+    assert sample["price"].nunique() > 5
+
+
+def test_the_columns_of_images_differ_row_by_row(of_table):
+    sample = builtin_sample(of_table)
+    assert not any(np.array_equal(a, b) for a, b in zip(sample["photo"], sample["back"], strict=True))
