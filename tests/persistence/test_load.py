@@ -270,7 +270,7 @@ def test_a_table_with_texts_predicts_the_same_where_its_text_model_is_not(tiny, 
     shutil.rmtree(mine)
     (tmp_path / "model").rename(tmp_path / "moved")
     again = featx.load(tmp_path / "moved")
-    assert Path(again[0].transformers_[1][1].model).is_relative_to(tmp_path / "moved" / "weights")
+    assert Path(again[0].transformers_[1][1].encoder).is_relative_to(tmp_path / "moved" / "weights")
     np.testing.assert_allclose(again.predict_proba(table), expected, rtol=1e-4, atol=1e-5)
     featx.save(again, tmp_path / "once more")
     assert len(featx.load(tmp_path / "once more").predict(table)) == 12

@@ -34,7 +34,7 @@ from featx.encoders._weights import read_state_dict
 from featx.exceptions import ConversionError, MissingDependencyError, ModelError, ParameterError, WeightsError
 from featx.persistence._format import keep_published, place_published
 from featx.persistence._save import _Packer
-from featx.text import TextEncoder
+from featx.text import TextEncoder, spec_of
 from tests.networks import TINY, Unconvertible, make_tiny, tiny_encoder
 from tests.text.models import copy_model, needs_model
 
@@ -383,12 +383,12 @@ def test_a_text_model_comes_along_with_the_files_that_count_and_no_path_of_here(
     featx.save(make_pipeline(encoder, StandardScaler()), tmp_path / "model")
     manifest = json.loads((tmp_path / "model" / "model.json").read_text())
     (entry,) = manifest["encoders"]
-    assert (entry["name"], entry["fingerprints"]) == ("mine", [encoder._spec().fingerprint()])
+    assert (entry["name"], entry["fingerprints"]) == ("mine", [spec_of(encoder).fingerprint()])
     assert entry["weights"].startswith("sha256:53aa51172d142c89")
     kept = sorted(path.relative_to(tmp_path / "model" / entry["file"]).as_posix() for path in files_in(tmp_path, entry))
-    assert kept == [name for name, _ in encoder._spec().files]
+    assert kept == [name for name, _ in spec_of(encoder).files]
     assert [note.split(":")[1].split()[0] for note in manifest["notes"]] == ["cache", "device"]
-    assert encoder.model == mine
+    assert encoder.encoder == mine
 
 
 def files_in(tmp_path, entry) -> list[Path]:
