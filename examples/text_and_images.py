@@ -43,8 +43,13 @@ def main() -> None:
     image = (featx.ImageEncoder(preprocess="squash", cache=arguments.cache), "image")
     text = (TextEncoder(cache=arguments.cache), "description")
     price = (StandardScaler(), ["price"])
-    arms = {"image": [image], "text": [text], "image + text": [image, text], "all + price": [image, text, price]}
-    right = {name: predict(columns, table, y) == y for name, columns in arms.items()}
+    feature_sets = {
+        "image": [image],
+        "text": [text],
+        "image + text": [image, text],
+        "all + price": [image, text, price],
+    }
+    right = {name: predict(columns, table, y) == y for name, columns in feature_sets.items()}
     print(pd.Series({name: accuracy(correct) for name, correct in right.items()}, name="accuracy").to_string())
     for name, than in (("image + text", "image"), ("image + text", "text"), ("all + price", "image + text")):
         print(gain(name, than, right[name], right[than]))

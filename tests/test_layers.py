@@ -53,7 +53,7 @@ FLOORS = {
     "_rebuild": 1,
     "_validate": 1,
     "_warnings": 1,
-    "_trusted": 0,
+    "_trusted_types": 0,
     "exceptions": 0,
     "_version": 0,
 }
@@ -63,7 +63,7 @@ NETWORKS = ("_efficientnet_lite_network.py", "_several_heads.py")
 OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
     "images/_jpeg.py": {"simplejpeg"},
-    "_trusted.py": {"skops"},
+    "_trusted_types.py": {"skops"},
     "deploy/_bundle.py": {"onnxruntime", "pandas"},
     "deploy/service/_app.py": {"fastapi", "starlette"},
     "deploy/service/_request.py": {"starlette"},

@@ -54,9 +54,9 @@ def check_feature_sets(names: Sequence[str], extra: Mapping[str, Any] | None) ->
     Parameters
     ----------
     names : str or sequence of str
-        The parameter ``arms``.
+        The parameter ``feature_sets``.
     extra : mapping of str to estimator, or None
-        The parameter ``extra_arms``.
+        The parameter ``extra_feature_sets``.
 
     Returns
     -------
@@ -73,14 +73,20 @@ def check_feature_sets(names: Sequence[str], extra: Mapping[str, Any] | None) ->
     names = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
     for name in names:
         if name not in FEATURE_SETS:
-            raise UnknownNameError("feature set", name, FEATURE_SETS, "Pass an estimator of the images as extra_arms.")
+            raise UnknownNameError(
+                "feature set", name, FEATURE_SETS, "Pass an estimator of the images as extra_feature_sets."
+            )
     for name, estimator in (extra or {}).items():
         if name in FEATURE_SETS:
-            raise ParameterError(f"Got extra_arms with {name!r}, a feature set already. Expected another name.")
+            raise ParameterError(f"Got extra_feature_sets with {name!r}, a feature set already. Expected another name.")
         if not hasattr(estimator, "fit") or isinstance(estimator, type):
-            raise ParameterError(f"Got extra_arms[{name!r}]={estimator!r}. Expected an estimator (an instance).")
+            raise ParameterError(
+                f"Got extra_feature_sets[{name!r}]={estimator!r}. Expected an estimator (an instance)."
+            )
     if PRETRAINED not in names or len(names) + len(extra or {}) < 2:
-        raise ParameterError(f"Got arms={names!r}. Expected 'pretrained' and at least one other to compare it with.")
+        raise ParameterError(
+            f"Got feature_sets={names!r}. Expected 'pretrained' and at least one other to compare it with."
+        )
     return names
 
 

@@ -51,7 +51,7 @@ def curve_table(outcomes: Outcomes) -> pd.DataFrame:
         for (name, size), outcome in outcomes.items()
         for fold, score in enumerate(outcome.scores)
     ]
-    return pd.DataFrame(rows, columns=["arm", "size", "fold", "score"])
+    return pd.DataFrame(rows, columns=["feature_set", "size", "fold", "score"])
 
 
 def interval_table(outcomes: Outcomes, held_out: HeldOut, capped: bool = True) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def interval_table(outcomes: Outcomes, held_out: HeldOut, capped: bool = True) -
     import pandas as pd
 
     rows = [(name, size, *_score(outcome, held_out, capped).values()) for (name, size), outcome in outcomes.items()]
-    return pd.DataFrame(rows, columns=["arm", "size", "score", "low", "high"])
+    return pd.DataFrame(rows, columns=["feature_set", "size", "score", "low", "high"])
 
 
 def efficiency_table(outcomes: Outcomes) -> pd.DataFrame:
@@ -70,8 +70,8 @@ def efficiency_table(outcomes: Outcomes) -> pd.DataFrame:
     import pandas as pd
 
     rows = [(name, size, outcome.scores.mean()) for (name, size), outcome in outcomes.items()]
-    means = pd.DataFrame(rows, columns=["arm", "size", "score"])
-    curves = means.pivot(index="size", columns="arm", values="score").cummax()
+    means = pd.DataFrame(rows, columns=["feature_set", "size", "score"])
+    curves = means.pivot(index="size", columns="feature_set", values="score").cummax()
     sizes, goals = np.log(curves.index.to_numpy(float)), curves.pop(PRETRAINED)
     return pd.DataFrame(
         {name: [_labels_for(goal, sizes, curves[name].to_numpy()) for goal in goals] for name in curves},
@@ -109,7 +109,7 @@ def summary_table(
                 row |= _interval("error_reduction", saved)
             row["label_efficiency"] = labels_text(labels[name])
         rows[name] = {**row, "seconds": seconds[name]}
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("feature_set")
     return table[[name for name in table if name != "seconds"] + ["seconds"]]
 
 
@@ -163,7 +163,7 @@ def draw_curves(intervals: pd.DataFrame, scoring: str, ax: Any = None) -> Any:
     Parameters
     ----------
     intervals : DataFrame
-        Columns arm, size, score, low, high.
+        Columns feature_set, size, score, low, high.
     scoring : str
         Label of the axis.
     ax : matplotlib Axes, default=None
@@ -177,7 +177,7 @@ def draw_curves(intervals: pd.DataFrame, scoring: str, ax: Any = None) -> Any:
     from matplotlib.figure import Figure
 
     ax = Figure(figsize=(7.5, 4.2)).add_subplot() if ax is None else ax
-    for i, (name, rows) in enumerate(intervals.groupby("arm", sort=False)):
+    for i, (name, rows) in enumerate(intervals.groupby("feature_set", sort=False)):
         first = name == PRETRAINED
         color, width = _ACCENT if first else _PALETTE[i % len(_PALETTE)], 2.4 if first else 1.5
         ax.plot(rows["size"], rows["score"], "o-", color=color, label=name, lw=width, ms=4, zorder=2 + first)

@@ -26,7 +26,7 @@ from featx.compare._features import (
 )
 from featx.compare._folds import Fold, Splits, check_cv, choose_sizes, fix_cv, keep_rows, nested_folds
 from featx.compare._learn import FeatureSet, Outcome, Problem, learn, make_head, plain_head
-from featx.compare._pictures import (
+from featx.compare._plots import (
     Predicted,
     confusion_section,
     map_section,
@@ -75,9 +75,9 @@ class TransferReport(Report):
         it and the share of its errors that transfer saves, with their intervals; label_efficiency (``"820 for 126"``:
         labels that it needs for what the pretrained features do with 126); seconds.
     curves : DataFrame
-        Columns arm, size, fold, score.
+        Columns feature_set, size, fold, score.
     intervals : DataFrame
-        Columns arm, size, score, low, high.
+        Columns feature_set, size, score, low, high.
     label_efficiency : DataFrame
         Labels that each feature set needs for what the pretrained one does with n; inf where it does not get there.
     predictions : DataFrame
@@ -192,8 +192,8 @@ def transfer_report(
     cv: Any = 5,
     scoring: Any = None,
     groups: Any = None,
-    arms: Sequence[str] = FEATURE_SETS,
-    extra_arms: Mapping[str, Any] | None = None,
+    feature_sets: Sequence[str] = FEATURE_SETS,
+    extra_feature_sets: Mapping[str, Any] | None = None,
     random_state: int = 0,
     verbose: int = 1,
 ) -> TransferReport:
@@ -230,11 +230,11 @@ def transfer_report(
         Images of one group (a patient, a video) are never in both training and test. If copies are, a warning and
         `TransferReport.notes` say so: images of equal content, and, where ``"pixels"`` is compared, near copies, as
         `featx.audit` finds them.
-    arms : sequence of {"pixels", "hog", "color", "random", "pretrained"}
+    feature_sets : sequence of {"pixels", "hog", "color", "random", "pretrained"}
         The feature sets to compare, by default all. ``"pixels"``: 32 x 32 RGB; ``"hog"``: histograms of oriented
         gradients at 64 x 64; ``"color"``: a joint histogram of 216 colors; ``"random"``: the same network, untrained. A
         `featx.Encoder` has no untrained network; this set is then left out, and the report says so.
-    extra_arms : mapping of str to estimator, default=None
+    extra_feature_sets : mapping of str to estimator, default=None
         Estimators of the images themselves to compare with, such as a fine-tuned network.
     random_state : int, default=0
         Seed of the folds and of the samples of training images.
@@ -262,23 +262,24 @@ def transfer_report(
     >>> flower, temple = load_sample_images().images
     >>> crops = [photo[i : i + 64, i : i + 64] for i in range(0, 240, 20) for photo in (flower, temple)]
     >>> encoder = featx.ImageEncoder(cache=False, verbose=0)
-    >>> report = transfer_report(crops, ["flower", "temple"] * 12, encoder=encoder, arms=["color", "pretrained"])
+    >>> labels = ["flower", "temple"] * 12
+    >>> report = transfer_report(crops, labels, encoder=encoder, feature_sets=["color", "pretrained"])
     >>> list(report.summary.index)
     ['color', 'pretrained']
     """
-    arms, column, cv = check_feature_sets(arms, extra_arms), as_column(X), check_cv(cv)
+    feature_sets, column, cv = check_feature_sets(feature_sets, extra_feature_sets), as_column(X), check_cv(cv)
     fitting = None if head is None else image_pipeline(head)[-1]
     regression = is_regression(y, task, head=fitting, n_folds=cv)
     problem = _read_problem(y, regression, groups, scoring, len(column))
     head = _default_head(problem) if head is None else head
     shared, image_encoder, notes = make_head(head), as_image_encoder(encoder), []
-    if RANDOM in arms and not has_untrained(image_encoder):
-        arms = check_feature_sets([name for name in arms if name != RANDOM], extra_arms)
+    if RANDOM in feature_sets and not has_untrained(image_encoder):
+        feature_sets = check_feature_sets([name for name in feature_sets if name != RANDOM], extra_feature_sets)
         notes.append("The feature set 'random' is left out: a featx.Encoder has no untrained network.")
     # Errors of the parameters are raised before anything is encoded.
     splits = fix_cv(cv, problem.y, problem.groups, regression=regression)
     _divide(problem, splits, sizes, random_state)
-    features, seconds = embed_feature_sets(column, clone(image_encoder).set_params(verbose=verbose), arms)
+    features, seconds = embed_feature_sets(column, clone(image_encoder).set_params(verbose=verbose), feature_sets)
     rows = good_rows(features)
     if len(rows) < len(column):
         notes.append(f"{len(column) - len(rows):,} of {len(column):,} images cannot be used and are left out.")
@@ -286,7 +287,7 @@ def transfer_report(
     folds, chosen = _divide(problem, keep_rows(splits, rows, len(column)), sizes, random_state)
     notes += _copies(features, rows, folds)
     compared = [FeatureSet(name, Z[rows].__getitem__, shared, seconds[name]) for name, Z in features.items()]
-    for name, estimator in (extra_arms or {}).items():
+    for name, estimator in (extra_feature_sets or {}).items():
         compared.append(FeatureSet(name, partial(_take, X, column, rows), plain_head(estimator)))
     outcomes = _learn_all(compared, problem, folds, chosen, verbose)
     images = ImageColumn([column.sources[i] for i in rows], [column.label(i) for i in rows], column.name)

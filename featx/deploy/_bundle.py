@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._manifest import Kind, read_manifest
-from .._trusted import TRUSTED, check_indices, import_skops
+from .._trusted_types import TRUSTED, check_indices, import_skops
 from ..exceptions import BundleError, MissingDependencyError
 from ._columns import UNKNOWN
 

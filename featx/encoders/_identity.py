@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.encoders._code import attributes_set_by, digest_code, globals_of, imports_of, library_of, names_in
+from featx.encoders._source_code import attributes_set_by, digest_code, globals_of, imports_of, library_of, names_in
 from featx.exceptions import ParameterError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import Any
 
 from featx._atomic import atomic_file
 from featx._manifest import Kind
-from featx._trusted import TRUSTED, check_indices, import_skops, walk
+from featx._trusted_types import TRUSTED, check_indices, import_skops, walk
 from featx.encoders import Weights, hash_file
 from featx.exceptions import ModelError, ParameterError, WeightsError
 

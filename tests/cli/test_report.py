@@ -38,7 +38,7 @@ def test_json_is_one_document_and_bad_images_are_left_out(folder, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["verdict"].startswith(document["decision"])
     assert document["summary"]["pretrained"]["difference"] is None
-    assert {row["arm"] for row in document["curves"]} == set(document["summary"])
+    assert {row["feature_set"] for row in document["curves"]} == set(document["summary"])
     assert document["notes"] == ["1 of 21 images cannot be used and are left out."]
 
 

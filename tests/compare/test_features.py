@@ -23,10 +23,10 @@ def test_an_unknown_feature_set_names_close_ones():
         check_feature_sets(["pixel", "pretrained"], None)
 
 
-@pytest.mark.parametrize("arms", [["pixels", "hog"], ["pretrained"], "pretrained", []])
-def test_something_must_be_left_to_compare(arms):
+@pytest.mark.parametrize("feature_sets", [["pixels", "hog"], ["pretrained"], "pretrained", []])
+def test_something_must_be_left_to_compare(feature_sets):
     with pytest.raises(ParameterError, match="Expected 'pretrained' and at least one"):
-        check_feature_sets(arms, None)
+        check_feature_sets(feature_sets, None)
 
 
 def test_an_extra_estimator_is_enough():

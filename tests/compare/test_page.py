@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.compare._pictures import SHEET_COLUMNS, SIDE, confusion, draw_sheet, embed_plane, map_rows, suspects_section
+from featx.compare._plots import SHEET_COLUMNS, SIDE, confusion, draw_sheet, embed_plane, map_rows, suspects_section
 from featx.exceptions import ParameterError
 from featx.images import as_column
 from tests.compare.test_transfer_report import IMAGES, LABELS, report_of
@@ -107,7 +107,9 @@ def report_of_classes(names, per_class):
     colors = rng.integers(0, 256, (len(names), 3))
     y = np.repeat(np.arange(len(names)), per_class)
     images = [np.clip(colors[i] + rng.normal(0, 60, (16, 16, 3)), 0, 255).astype(np.uint8) for i in y]
-    return report_of(images, np.array(names)[y], arms=["color", "pretrained"], head="prototype", sizes=[2 * len(names)])
+    return report_of(
+        images, np.array(names)[y], feature_sets=["color", "pretrained"], head="prototype", sizes=[2 * len(names)]
+    )
 
 
 LONG = [f"{'a subspecies of a class with a long name'} number {i}" for i in range(13)] + ["w" * 60]
@@ -138,7 +140,7 @@ def test_the_legend_of_the_curves_lies_within_their_figure(tmp_path):
     from sklearn.dummy import DummyClassifier
 
     rivals = {f"an estimator with quite a long name, number {i}": DummyClassifier() for i in range(12)}
-    file = report_of(extra_arms=rivals, sizes=[40]).to_html(tmp_path / "report.html")
+    file = report_of(extra_feature_sets=rivals, sizes=[40]).to_html(tmp_path / "report.html")
     with open_page(file) as page:
         assert page.locator("#curves svg #legend_1").count() == 1
         assert outside(page, "#curves svg #legend_1, #curves svg #legend_1 *", "#curves svg") == []

@@ -31,7 +31,7 @@ KEPT = np.flatnonzero(DIGITS.target < 3)[:90]
 IMAGES = list((DIGITS.images[KEPT] * 255 / 16).astype(np.uint8))
 LABELS = DIGITS.target[KEPT].astype(str)
 KILOJOULES = np.array([image.mean() * 37 for image in IMAGES]).round()
-FAST = {"arms": ["pixels", "pretrained"], "cv": 3, "sizes": [12, 40], "verbose": 0}
+FAST = {"feature_sets": ["pixels", "pretrained"], "cv": 3, "sizes": [12, 40], "verbose": 0}
 
 
 def report_of(images=IMAGES, labels=LABELS, **parameters):
@@ -45,19 +45,21 @@ def test_raw_pixels_beat_an_untrained_network_on_digits():
 
 
 def test_transfer_helps_where_the_rival_guesses():
-    report = report_of(arms=["pretrained"], extra_arms={"guess": DummyClassifier()})
+    report = report_of(feature_sets=["pretrained"], extra_feature_sets={"guess": DummyClassifier()})
     assert report.verdict.startswith("helps: accuracy")
     assert list(report.summary.index) == ["pretrained", "guess"]
 
 
 def test_a_named_network_is_compared_with_its_untrained_one():
-    report = report_of(encoder=featx.ImageEncoder("efficientnet_lite0", verbose=0), arms=["random", "pretrained"])
+    report = report_of(
+        encoder=featx.ImageEncoder("efficientnet_lite0", verbose=0), feature_sets=["random", "pretrained"]
+    )
     assert list(report.summary.index) == ["random", "pretrained"]
     assert (report.summary["score"] > 0.5).all()
 
 
 def test_a_user_s_network_is_compared_without_its_untrained_one():
-    report = report_of(arms=["pixels", "random", "pretrained"])
+    report = report_of(feature_sets=["pixels", "random", "pretrained"])
     assert "random" not in report.summary.index
     assert "The feature set 'random' is left out" in repr(report)
 
@@ -157,7 +159,7 @@ def test_copies_on_both_sides_of_a_fold_are_warned_of_and_noted(head):
         ({"groups": [0] * 90}, InputError, "Got 1 groups for cv=3"),
         ({"sizes": [61]}, ParameterError, "to 60"),
         ({"head": "logistik"}, UnknownNameError, "'logistic'"),
-        ({"arms": ["hogg", "pretrained"]}, UnknownNameError, "'hog'"),
+        ({"feature_sets": ["hogg", "pretrained"]}, UnknownNameError, "'hog'"),
         ({"labels": np.linspace(0, 1, 90), "head": "svm"}, InputError, 'a regressor, or task="regression"'),
         ({"task": "regression", "head": "svm"}, ParameterError, "Expected a regressor, such as head='ridge'"),
         ({"task": "classification", "head": "ridge"}, ParameterError, "Expected a classifier"),
@@ -264,7 +266,7 @@ HELD_OUT = HeldOut([np.arange(400) + 400 * i for i in range(5)], share=0.25)
 def test_curves_have_a_row_for_each_fold():
     curves = curve_table(HELPED)
     assert len(curves) == 2 * 3 * 5
-    assert curves.query("arm == 'hog' and size == 100")["score"].mean() == pytest.approx(0.5)
+    assert curves.query("feature_set == 'hog' and size == 100")["score"].mean() == pytest.approx(0.5)
 
 
 def test_labels_are_interpolated_on_the_logarithm():

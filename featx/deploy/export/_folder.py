@@ -12,7 +12,7 @@ from featx._version import __version__
 COPIED = (
     "_machine.py",
     "_manifest.py",
-    "_trusted.py",
+    "_trusted_types.py",
     "_validate.py",
     "exceptions.py",
     "images/_accept.py",

@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from featx._optional import import_optional
-from featx._trusted import import_skops
+from featx._trusted_types import import_skops
 from featx.deploy._bundle import as_tensor, few, foreign_types, polish
 from featx.deploy.export._agreement import answer_quietly, compare, decided_by_rounding, probes
 from featx.deploy.export._inputs import Parts, walk

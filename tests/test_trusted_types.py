@@ -33,7 +33,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 from skops import io
 
-from featx._trusted import FUNCTIONS, TRUSTED, TYPES, check_indices
+from featx._trusted_types import FUNCTIONS, TRUSTED, TYPES, check_indices
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of fits on few rows
 X, Y = make_classification(60, 5, n_informative=4, n_redundant=0, n_classes=3, n_clusters_per_class=1, random_state=0)
@@ -250,7 +250,7 @@ def test_an_index_that_leads_outside_is_refused(damaged):
 
 def test_importing_skops_imports_no_torch_and_leaves_it_importable():
     code = (
-        "import sys; from featx._trusted import import_skops; import_skops()\n"
+        "import sys; from featx._trusted_types import import_skops; import_skops()\n"
         "print('torch' in sys.modules); import torch; print(torch.ones(2).sum().item())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -268,7 +268,7 @@ class Meanwhile:
         return None
 
 sys.meta_path.insert(0, Meanwhile())
-from featx._trusted import import_skops
+from featx._trusted_types import import_skops
 before = set(sys.modules)
 import_skops()
 print("torch" in sys.modules, None in sys.modules.values())

@@ -177,7 +177,7 @@ def map_rows(n: int, seed: int = 0, most: int = _MOST_POINTS) -> np.ndarray:
 
     Examples
     --------
-    >>> from featx.compare._pictures import map_rows
+    >>> from featx.compare._plots import map_rows
     >>> map_rows(3).tolist(), len(map_rows(5000))
     ([0, 1, 2], 2000)
     """
@@ -225,7 +225,7 @@ def draw_sheet(sources: Sequence[Any]) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> from featx.compare._pictures import draw_sheet
+    >>> from featx.compare._plots import draw_sheet
     >>> draw_sheet([np.zeros((8, 8), "uint8")])[:23]
     'data:image/jpeg;base64,'
     """
