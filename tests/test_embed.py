@@ -118,14 +118,14 @@ def test_no_images_are_no_rows(tiny):
 
 
 @pytest.mark.parametrize(
-    ("layers", "poolings", "error", "message"),
+    ("layers", "pooling", "error", "message"),
     [
         ("conv_2", "avg", UnknownNameError, "Did you mean 'conv2'"),
         ("conv2", "mean", UnknownNameError, "Unknown pooling 'mean'"),
         ([], "avg", ParameterError, "layers"),
-        ("conv2", [], ParameterError, "poolings"),
+        ("conv2", [], ParameterError, "pooling="),
     ],
 )
-def test_a_wrong_value_is_quoted_with_what_was_expected(tiny, crops, layers, poolings, error, message):
+def test_a_wrong_value_is_quoted_with_what_was_expected(tiny, crops, layers, pooling, error, message):
     with pytest.raises(error, match=message):
-        embed_layers(crops[:2], tiny, layers, poolings)
+        embed_layers(crops[:2], tiny, layers, pooling)

@@ -28,7 +28,7 @@ def make_result(
         device=device,
         dim=512,
         batch_size=8,
-        n_jobs=2,
+        n_threads=2,
         n_images=12,
         left_out=left_out,
         rates={"decode": (decode,) * 3, "encode": (encode,) * 3, "whole": (whole,) * 3, "warm": (9000.0,) * 3},

@@ -119,7 +119,9 @@ def test_ctrl_c_ends_a_process_quietly(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=600)
-    assert (process.returncode, out, err) == (130, "", "")
+    # An interrupt inside of exec() makes CPython end itself by the signal, which a shell calls 130 too.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert (out, err) == ("", "")
     assert not any(tmp_path.iterdir())
 
 

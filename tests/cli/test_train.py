@@ -175,7 +175,8 @@ def test_ctrl_c_leaves_no_model(folder, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=600)
-    assert (process.returncode, out) == (130, ""), err
+    assert process.returncode in (130, -signal.SIGINT), err  # the latter from within exec(), as CPython has it
+    assert out == ""
     assert "Traceback" not in err
     assert sorted(os.listdir()) == ["photos", "store"]
 
