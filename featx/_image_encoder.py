@@ -43,7 +43,7 @@ class ImageEncoder(ColumnEncoder):
         ``"squash"`` or ``"pad"`` is that reference with another fit (small
         square images are often better squashed than cropped).
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
-        IEEE float32, the same on every device to a relative L2 of 1e-4; or less, faster, of its own fingerprint:
+        IEEE float32, the same on every device to a relative L2 of 1e-4; or less, faster, under another fingerprint:
         bfloat16 on processors that have it and on CUDA, tf32 and float16 on CUDA. bfloat16 moves the embedding of a
         sharp photo by 3 to 5 % (relative L2), that of a small crop blown up to the network's size by 10 % and at worst
         by 40 %. `compare_precisions` measures each on your images.

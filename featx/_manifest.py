@@ -94,7 +94,7 @@ def read_manifest(folder: Path, kind: Kind) -> dict[str, Any]:
     """
     file = folder / kind.file
     if not file.is_file():
-        what = f"is no {kind.name}: it has no {kind.file}" if folder.is_dir() else "is not there"
+        what = f"is not a {kind.name}: it has no {kind.file}" if folder.is_dir() else "is not there"
         raise kind.error(f"{folder} {what}. Expected a folder that {kind.writer} wrote.")
     try:
         manifest = json.loads(file.read_bytes())

@@ -35,7 +35,7 @@ def precompute(
 ) -> pd.DataFrame:
     """Fill the store: embed images by several encoders, at several layers.
 
-    All layers and poolings of an encoder share one decode and one forward pass, and each has rows of its own, which
+    All layers and poolings of an encoder share one decode and one forward pass, and each has separate rows, which
     `ImageEncoder` with that layer and pooling finds.
 
     Parameters
@@ -58,7 +58,7 @@ def precompute(
     pandas.DataFrame
         A row for each encoder, layer and pooling, with the columns
 
-        - ``encoder``, ``weights``: as in `list_encoders`, ``""`` for the weights that an `Encoder` has of its own
+        - ``encoder``, ``weights``: as in `list_encoders`, ``""`` for the weights of an `Encoder`
         - ``layer``: as it was named; ``pooling``: ``""`` where there is none
         - ``dim``: length of an embedding
         - ``rows``: images that have one
@@ -106,7 +106,7 @@ def embed_layers(
 ) -> dict[tuple[str, str | None], np.ndarray]:
     """Embed images at several layers, one decode and one forward pass for all of them.
 
-    Each layer and pooling has rows of its own in the store, those that `ImageEncoder` with that one layer has.
+    Each layer and pooling has separate rows in the store, the same as `ImageEncoder` with that one layer has.
 
     Parameters
     ----------

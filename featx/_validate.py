@@ -14,12 +14,12 @@ from .exceptions import ParameterError, UnknownNameError
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a value is an integer of Python or numpy; a bool is none."""
+    """Whether a value is an integer of Python or numpy; a bool is not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite real number; a bool is none."""
+    """Whether a value is a finite real number; a bool is not."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -43,7 +43,7 @@ def check_integer(name: str, value: Any, minimum: int = 1) -> int:
     Raises
     ------
     ParameterError
-        If it is no integer, or too small.
+        If it is not an integer, or too small.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def check_number(
     Raises
     ------
     ParameterError
-        If it is no number, or outside of the interval.
+        If it is not a number, or outside of the interval.
 
     Examples
     --------

@@ -12,7 +12,7 @@
         ├── DeviceError                 (RuntimeError) a device that this machine lacks, or a precision the device lacks
         ├── ConversionError             (RuntimeError) a network that a runtime cannot take
         ├── NonFiniteEmbeddingError     (ArithmeticError) a network that gives NaN or infinite numbers
-        ├── TrainingError               (ArithmeticError) fine-tuning that cannot go on: no number, no room
+        ├── TrainingError               (ArithmeticError) training that diverged, or ran out of memory or disk
         ├── StoreError                  (OSError) a store folder that cannot be used
         ├── ExportError                 (ValueError) a pipeline that cannot leave as a bundle, or whose bundle disagrees
         ├── BundleError                 (ValueError) a bundle that is damaged, or of a format that is not known
@@ -153,7 +153,7 @@ class NonFiniteEmbeddingError(FeatxError, ArithmeticError):
 
 
 class TrainingError(FeatxError, ArithmeticError):
-    """Fine-tuning that cannot go on: its loss is no number any more, or it finds no room in memory or on the disk."""
+    """Training diverged (non-finite loss), or ran out of memory or disk space."""
 
 
 class StoreError(FeatxError, OSError):
@@ -265,7 +265,7 @@ class StoreWarning(FeatxWarning):
 def are_the_rule(n_bad: int, n_seen: int) -> bool:
     """Whether so many rows are unreadable that ``on_error="nan"`` must not go on: the input as a whole is wrong.
 
-    That is more than half of 20 rows or more, or all of 5 or more; fewer rows tell nothing, such as one to predict.
+    That is more than half of 20 rows or more, or all of 5 or more; fewer rows, such as one to predict, prove nothing.
     """
     most, few = 20, 5
     return 2 * n_bad > n_seen if n_seen >= most else n_bad == n_seen >= few

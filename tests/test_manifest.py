@@ -102,7 +102,7 @@ def test_one_that_lists_no_files_is_damaged(folder):
 
 
 def test_a_folder_of_another_kind_is_told_from_none(tmp_path):
-    with pytest.raises(BundleError, match=r"is no bundle: it has no bundle\.json"):
+    with pytest.raises(BundleError, match=r"is not a bundle: it has no bundle\.json"):
         read_manifest(tmp_path, KIND)
     with pytest.raises(BundleError, match="is not there"):
         read_manifest(tmp_path / "none", KIND)

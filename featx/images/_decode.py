@@ -56,7 +56,7 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _REFUSED_MODES = {"I": "32-bit integers", "F": "floats"}
-# Formats of which Pillow, once it has read one, no longer tells all that the policy needs.
+# Formats of which Pillow, once it has read one, no longer shows all that the policy needs.
 _TOLD_BY_THE_FILE = (
     JpegImagePlugin.JpegImageFile,
     PngImagePlugin.PngImageFile,
@@ -114,7 +114,7 @@ def from_pil(image: Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
         if data is not None:
             if not isinstance(image, JpegImagePlugin.JpegImageFile):
                 return decode(data, max_pixels)
-            decode(data, max_pixels, at_least=1)  # Pillow does not tell of missing pixels
+            decode(data, max_pixels, at_least=1)  # Pillow does not report missing pixels
         return _pixels(image, max_pixels, "the PIL image cannot be read")
 
 
@@ -129,7 +129,7 @@ def _unread(image: Image.Image) -> bytes | None:
         image.fp.seek(0)
         data = image.fp.read()
         image.fp.seek(at)
-    except (AttributeError, OSError, ValueError):  # it is gone, which loading the image tells
+    except (AttributeError, OSError, ValueError):  # it is gone, which loading the image reports
         return None
     return data
 

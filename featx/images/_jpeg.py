@@ -1,7 +1,7 @@
 """JPEG bytes -> pixels, and whether any are missing.
 
-Pillow cannot tell a JPEG that was cut and closed by an end marker from a whole one: libjpeg fills what is missing
-with grey and warns, and Pillow does not listen. simplejpeg, which holds libjpeg-turbo as Pillow does, gives the same
+Pillow cannot distinguish a JPEG that was cut and closed by an end marker from a whole one: libjpeg fills what is
+missing with grey and warns, and Pillow does not listen. simplejpeg, which holds libjpeg-turbo as Pillow does, gives the same
 pixels bit for bit (a test holds it to that) and raises the warning. Like ``_decode.py``, this file also runs, byte
 for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
@@ -118,7 +118,7 @@ def _is_huffman(data: bytes, size: tuple[int, int]) -> bool:
 def _misses_pixels(image: Image.Image, data: bytes, at_least: int | None) -> bool:
     """Whether other data behind its end make another image, for files of which simplejpeg says something else."""
     end = _end(data)
-    if end == len(data):  # no end marker: Pillow has told
+    if end == len(data):  # no end marker: Pillow has reported it
         return False
     longer = JpegImagePlugin.JpegImageFile(io.BytesIO(data[:end] + _OTHER_DATA + data[end:]), "")
     if at_least is not None:

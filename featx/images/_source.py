@@ -292,7 +292,7 @@ def _read_and_hash(file: UnreadFile) -> tuple[bytes, bytes | str]:
 
 
 def _hash_source(source: object, max_pixels: int) -> bytes | str:
-    """Digest of a source that is no path, without decoding encoded bytes; a str is a reason."""
+    """Digest a source in memory, without decoding encoded bytes; a str is a reason."""
     if isinstance(source, bytes):
         return digest_file(source) if source else "empty bytes (0 bytes)"
     try:

@@ -64,7 +64,7 @@ def load_png(image: PngImagePlugin.PngImageFile, data: bytes) -> Image.Image:
 
 
 def _load_rgb16(image: PngImagePlugin.PngImageFile, data: bytes, color: tuple[int, ...]) -> Image.Image:
-    """Both bytes of each sample: the high ones are the picture, both tell what is transparent."""
+    """Read both bytes of each sample: the high ones are the picture, both decide what is transparent."""
     low = PngImagePlugin.PngImageFile(io.BytesIO(data), "")
     low.tile = [(*tile[:3], "RGB;16L") for tile in low.tile]
     image.load()

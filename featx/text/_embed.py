@@ -90,7 +90,7 @@ def embed(column: ImageColumn, spec: TextSpec, store: Store | None, options: Opt
 
 
 def embedding_dim(spec: TextSpec, store: Store | None, options: Options) -> int:
-    """Length of an embedding; the model is loaded only if the store does not tell."""
+    """Length of an embedding; the model is loaded only if the store does not know it."""
     table = Table(np.empty((0, DIGEST_BYTES), np.uint8), [spec], store)
     table.look_up()
     return _dim(table, spec, options)

@@ -41,7 +41,7 @@ class TextSpec:
         Of each file that counts its name, relative to the folder, and its SHA-256: sentence-transformers' own
         configurations of architecture and pooling, tokenizers and weights.
     dim : None
-        Only the store or the model tells.
+        Only the store or the model knows.
     """
 
     name: str = field(compare=False)

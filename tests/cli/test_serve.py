@@ -64,4 +64,4 @@ def test_a_damaged_bundle_is_not_run(bundle, capsys):
 
 def test_a_folder_that_is_no_bundle_is_told(tmp_path, capsys):
     assert main(["serve", str(tmp_path)]) == 2
-    assert "is no bundle" in capsys.readouterr().err
+    assert "is not a bundle" in capsys.readouterr().err

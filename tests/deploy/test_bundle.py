@@ -119,7 +119,7 @@ def test_no_folder_a_file_and_another_folder_are_distinguished(tmp_path):
     (tmp_path / "file").write_text("{}")
     with pytest.raises(BundleError, match="file is not there"):
         read_bundle(tmp_path / "file")
-    with pytest.raises(BundleError, match=r"is no bundle: it has no bundle\.json"):
+    with pytest.raises(BundleError, match=r"is not a bundle: it has no bundle\.json"):
         read_bundle(tmp_path)
 
 
