@@ -1,9 +1,9 @@
 """JPEG bytes -> pixels, and whether any are missing.
 
 Pillow cannot distinguish a JPEG that was cut and closed by an end marker from a whole one: libjpeg fills what is
-missing with grey and warns, and Pillow does not listen. simplejpeg, which holds libjpeg-turbo as Pillow does, gives the same
-pixels bit for bit (a test holds it to that) and raises the warning. Like ``_decode.py``, this file also runs, byte
-for byte, where there is nothing but numpy, Pillow and simplejpeg.
+missing with grey and warns, and Pillow does not listen. simplejpeg, which holds libjpeg-turbo as Pillow does, gives
+the same pixels bit for bit (a test holds it to that) and raises the warning. Like ``_decode.py``, this file also runs,
+byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations
