@@ -216,6 +216,8 @@ def _with_entries(table: ColumnTransformer, entries: list[tuple[str, Any, list[i
     new.sparse_output_ = table.sparse_output_
     new.n_features_in_ = n
     new._transformer_to_input_indices = {name: columns for name, _, columns in entries}
+    # Read by older scikit-learn (1.6, 1.7).
+    new._columns, new._remainder = [columns for _, _, columns in entries], ("remainder", "drop", [])
     return new
 
 
