@@ -39,14 +39,16 @@ def image_pipeline(
         ``"prototype"``: `featx.heads.EmbeddingNormalizer`, `featx.heads.PrototypeClassifier`, for a few images a class.
         An estimator or a Pipeline of your own is cloned, after a StandardScaler.
     encoder : str or Encoder, default="efficientnet_lite0"
+        As for `ImageEncoder`.
     head_parameters : mapping, default=None
-        Set on the head.
+        Parameters that are set on the head.
     **encoder_parameters
-        Passed to `ImageEncoder`.
+        Further parameters of `ImageEncoder`.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
+        An unfitted pipeline.
 
     Raises
     ------
@@ -55,36 +57,12 @@ def image_pipeline(
 
     Notes
     -----
-    The defaults come from a comparison on embeddings of EfficientNet-Lite0
-    (accuracy on held-out images of Fashion-MNIST with 5,000, 500 and 50 for
-    training, and of scikit-learn's digits with 900):
-
-    ==============================================  =====  =====  =====  ======
-    head                                            5,000    500     50  digits
-    ==============================================  =====  =====  =====  ======
-    StandardScaler, LogisticRegression(C=0.01)      0.879  0.820  0.587  0.918
-    StandardScaler, LogisticRegression(C=1)         0.861  0.813  0.601  0.929
-    Normalizer, LogisticRegression(C=100)           0.875  0.817  0.691  0.932
-    Normalizer, SVC(C=10)                           0.889  0.820  0.661  0.928
-    StandardScaler, SVC(C=10)                       0.878  0.785  0.331  0.823
-    Normalizer, PCA(128), SVC(C=10)                 0.881  0.817  -      0.925
-    Normalizer, LinearSVC(C=1)                      0.878  0.829  0.685  0.902
-    StandardScaler, LinearSVC(C=0.001)              0.877  0.820  0.591  0.906
-    StandardScaler, LinearProbe()                   0.877  0.820  0.600  0.924
-    EmbeddingNormalizer, LinearProbe()              0.875  0.816  0.691  0.937
-    EmbeddingNormalizer, PrototypeClassifier()      0.793  0.790  0.714  0.738
-    ... of method "whiten", PrototypeClassifier()   0.863  0.791  0.733  0.930
-    ==============================================  =====  =====  =====  ======
-
-    An RBF kernel wants embeddings of length one, not of unit variance: scaling
-    blows up features that are nearly always zero. PCA would make the SVM about
-    seven times faster, for up to 0.8 points; LinearSVC is no faster than that.
-    With 50 images, 5 a class, the nearest prototype beats all that is optimised
-    (the best of these by 2.4 +- 0.9 points over eight draws); with 500 it does
-    not. ``"prototype"`` has method ``"cl2n"``, for which the temperature is made;
-    ``scaler__method="whiten"`` has the better labels from 20 images a class, and
-    wants a temperature of 0.02 or less.
-    ``python -m tests.benchmarks.heads`` prints the table.
+    The defaults come from a comparison of twelve heads on embeddings of EfficientNet-Lite0, from 50 to 5,000 training
+    images ("Heads" in ``tests/benchmarks/RESULTS.md``). An RBF kernel works on embeddings of length one, not of unit
+    variance: scaling inflates features that are nearly always zero. With 5 images a class the nearest prototype is
+    better than everything that is optimized; with 50 a class it is not. ``"prototype"`` has method ``"cl2n"``, for
+    which the temperature is made; ``scaler__method="whiten"`` has the better labels from 20 images a class, and
+    needs a temperature of 0.02 or less.
 
     One BLAS thread and many give the same folds' scores, but for rounding. scikit-learn's LogisticRegression trains in
     the embeddings' float32, where another order of sums may end it an iteration sooner: probabilities differ by up to
