@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -186,30 +187,30 @@ def test_timm_embeds(files):
     check_embeddings(TIMM, "resnet18", 512, files)
 
 
-@pytest.mark.parametrize(("encoder", "dim"), [("resnet18", 512), ("efficientnet_lite0", 1280)])
-@pytest.mark.filterwarnings("ignore")  # from within the library
-def test_transformers_embeds_without_a_hub(encoder, dim, files, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    pytest.importorskip("transformers")
-    pytest.importorskip("timm")
-    check_embeddings(TRANSFORMERS, encoder, dim, files[:3])
+# Libraries of the extra "benchmarks", which the tests do not need.
+if find_spec("img2vec_pytorch"):
 
+    @pytest.mark.parametrize(("encoder", "dim"), [("resnet18", 512), ("efficientnet_lite0", 1280)])
+    @pytest.mark.filterwarnings("ignore")  # from within the library
+    def test_transformers_embeds_without_a_hub(encoder, dim, files, monkeypatch):
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        pytest.importorskip("transformers")
+        pytest.importorskip("timm")
+        check_embeddings(TRANSFORMERS, encoder, dim, files[:3])
 
-@pytest.mark.parametrize("encoder", ["resnet50", "convnext_tiny"])
-@pytest.mark.filterwarnings("ignore")
-def test_the_networks_of_transformers_are_those_of_featx(encoder):
-    pytest.importorskip("transformers")
-    ours = resolve(encoder, weights="random")[0]
-    with torch.device("meta"):
-        network = ours.build()
-        theirs, _ = libraries.transformers_network(TRANSFORMERS.network(encoder))
-    assert count(theirs) == count(network) - count(network.get_submodule(ours.classifier))
+    @pytest.mark.parametrize("encoder", ["resnet50", "convnext_tiny"])
+    @pytest.mark.filterwarnings("ignore")
+    def test_the_networks_of_transformers_are_those_of_featx(encoder):
+        pytest.importorskip("transformers")
+        ours = resolve(encoder, weights="random")[0]
+        with torch.device("meta"):
+            network = ours.build()
+            theirs, _ = libraries.transformers_network(TRANSFORMERS.network(encoder))
+        assert count(theirs) == count(network) - count(network.get_submodule(ours.classifier))
 
-
-@pytest.mark.parametrize(("encoder", "dim"), [("resnet18", 512), ("densenet121", 1024), ("efficientnet_b0", 1280)])
-def test_img2vec_embeds_without_a_hub(encoder, dim, files):
-    pytest.importorskip("img2vec_pytorch")
-    check_embeddings(IMG2VEC, encoder, dim, files[:2])
+    @pytest.mark.parametrize(("encoder", "dim"), [("resnet18", 512), ("densenet121", 1024), ("efficientnet_b0", 1280)])
+    def test_img2vec_embeds_without_a_hub(encoder, dim, files):
+        check_embeddings(IMG2VEC, encoder, dim, files[:2])
 
 
 def test_img2vec_has_few_networks():
@@ -218,12 +219,14 @@ def test_img2vec_has_few_networks():
     assert not {"efficientnet_lite0", "vgg16", "vit_b_16", "convnext_tiny"} & set(names)
 
 
-def test_embetter_embeds_without_a_hub_and_leaves_timm_as_it_was(files):
-    timm = pytest.importorskip("timm")
-    pytest.importorskip("embetter.vision")
-    create = timm.create_model
-    check_embeddings(EMBETTER, "efficientnet_lite0", 1280, files[:3])
-    assert timm.create_model is create
+if find_spec("embetter"):
+
+    def test_embetter_embeds_without_a_hub_and_leaves_timm_as_it_was(files):
+        import timm
+
+        create = timm.create_model
+        check_embeddings(EMBETTER, "efficientnet_lite0", 1280, files[:3])
+        assert timm.create_model is create
 
 
 def check_embeddings(library, encoder: str, dim: int, files: list[str]) -> None:
