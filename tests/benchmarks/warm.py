@@ -31,10 +31,11 @@ print(*(1e6 * seconds / len(paths) for seconds in (total, again, *parts)))
 """
 # Where the time goes: label, module, function.
 PARTS = (
-    ("stat", "featx.images._source", "_stat_file"),
+    ("stat", "featx.images._source", "stat_file"),
     ("memo look-up", "featx.images._memo", "DigestMemo.lookup"),
     ("digest (stat, memo in it)", "featx.extraction._extract", "digest_unread"),
-    ("distinct keys, store", "featx.extraction._table", "Table.__init__"),
+    ("distinct keys", "featx.extraction._table", "Table.__init__"),
+    ("store", "featx.extraction._table", "Table.look_up"),
     ("store (in it): open, index", "featx.store._folder", "Folder.refresh"),
     ("store (in it): gather, check", "featx.store._segment", "Segment.gather"),
 )
