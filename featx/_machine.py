@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def read_meminfo(text: str) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
+@lru_cache(maxsize=8)  # asked for in every call of transform
 def processor_limit(groups: Path = _GROUPS) -> float | None:
     """Read how many processors' worth of time a control group allows; None is no limit."""
     limits = []

@@ -28,6 +28,7 @@ _PART_BYTES = 64_000_000
 # A JPEG is decoded at a fraction of its size only where this many times the pixels that are needed are left:
 # with 2, embeddings move by 2 to 3 % (relative L2), with 1 by a multiple of that.
 _SPARE = 2
+_UNKNOWN = (b"", b"")
 _FILE_TAG = b"featx:file:1\0"
 _PIXELS_TAG = b"featx:pixels:1\0"
 
@@ -191,17 +192,18 @@ def digest_unread(
             continue
         try:
             status = stat_file(source)
-            files.append(UnreadFile(i, absolute(source), status, since))
+            files.append((i, absolute(source), status))
         except DecodeError as error:
             reasons[i] = str(error)
-    known = memo.lookup([file.path for file in files]) if _worth_it(files) else {}
+    worth_it = _worth_it([status for _, _, status in files])
+    known = memo.lookup([path for _, path, _ in files]) if worth_it else {}
     unread = []
-    for file in files:
-        state, digest = known.get(file.path, (b"", b""))
-        if state == pack_stat(file.status):
-            digests[file.position] = digest
+    for i, path, status in files:
+        state, digest = known.get(path, _UNKNOWN)
+        if state == pack_stat(status):
+            digests[i] = digest
         else:
-            unread.append(file)
+            unread.append(UnreadFile(i, path, status, since))
     for i, result in zip(others, pool.map(lambda i: _hash_source(sources[i], max_pixels), others), strict=True):
         if isinstance(result, str):
             reasons[i] = result
@@ -246,7 +248,7 @@ def read_in_parts(
                 reasons[file.position] = digest
             else:
                 contents[file.position], digests[file.position] = content, digest
-        if _worth_it(files):
+        if _worth_it([file.status for file in files]):
             fresh = [(file.path, file.status, digests[file.position]) for file in part if file.position in digests]
             memo.record(fresh, part[0].since)
         yield contents, digests, reasons
@@ -278,9 +280,9 @@ def digest_many(
     return np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES), dict(sorted(reasons.items()))
 
 
-def _worth_it(files: Sequence[UnreadFile]) -> bool:
-    """Whether a transaction of the memo costs less than to read and hash these files."""
-    return len(files) > _FEW or sum(file.status.st_size for file in files) > _SMALL
+def _worth_it(statuses: Sequence[os.stat_result]) -> bool:
+    """Whether a transaction of the memo takes less time than to read and hash these files."""
+    return len(statuses) > _FEW or sum(status.st_size for status in statuses) > _SMALL
 
 
 def _read_and_hash(file: UnreadFile) -> tuple[bytes, bytes | str]:
