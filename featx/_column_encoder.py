@@ -84,12 +84,6 @@ class ColumnEncoder(TransformerMixin, BaseEstimator):
             if getattr(self, parameter) not in _POLICIES:
                 raise UnknownNameError(parameter, getattr(self, parameter), _POLICIES)
 
-    def _check_positive(self, *parameters: str) -> None:
-        for parameter in parameters:
-            value = getattr(self, parameter)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise ParameterError(f"Got {parameter}={value!r}. Expected a positive integer.")
-
     def _verbosity(self) -> int:
         if not isinstance(self.verbose, Integral | np.bool_) or self.verbose < 0:
             raise ParameterError(f"Got verbose={self.verbose!r}. Expected 1, or 0 for no progress bar.")

@@ -11,6 +11,7 @@ import numpy as np
 from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
 from featx._machine import count_threads
+from featx._validate import check_integer
 from featx.encoders import Encoder, EncoderSpec, resolve
 from featx.extraction import Extraction, Options
 from featx.images import MAX_PIXELS, Preprocess, as_column
@@ -212,16 +213,13 @@ class ImageEncoder(ColumnEncoder):
 
     def _options(self) -> Options:
         self._check_policies("on_error", "on_missing")
-        self._check_positive("max_pixels")
-        if self.batch_size is not None:
-            self._check_positive("batch_size")
         return Options(
             runtime=self.runtime,
             device=self.device,
-            batch_size=None if self.batch_size is None else int(self.batch_size),
+            batch_size=None if self.batch_size is None else check_integer("batch_size", self.batch_size),
             on_error=self.on_error,
             on_missing=self.on_missing,
-            max_pixels=int(self.max_pixels),
+            max_pixels=check_integer("max_pixels", self.max_pixels),
             n_threads=count_threads(self.n_jobs),
             verbose=self._verbosity(),
         )

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
 
 from .exceptions import ParameterError, UnknownNameError
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> TypeGuard[int]:
     """Whether a value is an integer of Python or numpy; a bool is not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 import featx
+from featx import ImageEncoder, TextEncoder
 from featx._column_encoder import ColumnEncoder
 from featx.exceptions import ParameterError, UnknownNameError
 
@@ -67,13 +68,17 @@ def test_the_default_cache_follows_the_environment(tmp_path, monkeypatch):
     assert Lengths()._store().location == tmp_path / "other" != before.location
 
 
-def test_policies_and_counts_are_checked():
+def test_policies_are_checked():
     with pytest.raises(UnknownNameError, match="Unknown on_missing 'drop'"):
         Lengths(on_missing="drop")._check_policies("on_missing")
-    for dim in (0, -1, 2.0, True, "3"):
-        with pytest.raises(ParameterError, match=r"Got dim=.*Expected a positive integer"):
-            Lengths(dim)._check_positive("dim")
-    Lengths(np.int64(3))._check_positive("dim")
+
+
+@pytest.mark.parametrize("encoder", [ImageEncoder, TextEncoder])
+def test_counts_are_checked(encoder):
+    for batch_size in (0, -1, 2.0, True, "3"):
+        with pytest.raises(ParameterError, match=r"Got batch_size=.*Expected a positive integer"):
+            encoder(batch_size=batch_size).fit([])
+    encoder(batch_size=np.int64(3)).fit([])
 
 
 def test_nan_is_tagged_as_allowed_where_the_policy_is_nan():

@@ -18,6 +18,7 @@ def test_an_integer_comes_back_as_pythons(value, minimum):
     ("value", "minimum", "expected"),
     [
         (0, 1, "a positive integer"),
+        (-1, 1, "a positive integer"),
         (-1, 0, "a non-negative integer"),
         (1, 2, "an integer of 2 or more"),
         (True, 1, "a positive integer"),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import count, pairwise
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from featx._validate import is_integer
 from featx.encoders import FEATURE, EncoderSpec, list_nodes, skeleton, trace
 from featx.exceptions import ParameterError, UnknownNameError
 
@@ -208,7 +208,7 @@ def _since(order: ExecutionOrder, unfreeze: str | int) -> int:
     if unfreeze == LAST_BLOCK:
         unfreeze = 1
     blocks = list(order.blocks.values())
-    if isinstance(unfreeze, Integral) and not isinstance(unfreeze, bool):
+    if is_integer(unfreeze):
         if not 0 < unfreeze <= len(blocks):
             raise ParameterError(
                 f"Got unfreeze={unfreeze}; the network has {len(blocks)} blocks. Expected a number from 1 to that, or "

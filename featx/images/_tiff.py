@@ -280,8 +280,6 @@ class _Page(Image.Image):
             self._mode += alpha
             self._kept += 1
         self._size = _number(page, _WIDTH, 0), _number(page, _HEIGHT, 0)
-        # Of memory, at the peak of loading: the bytes as unpacked, twice, and the picture.
-        self.bytes_a_pixel = 2.5 * _n_samples(page) * _bits(page)[0] / 8 + 4
         self._loaded = False
         if _XMP in page:
             self.info["xmp"] = page[_XMP]

@@ -13,12 +13,20 @@ import numpy as np
 from sklearn.base import clone
 
 from featx._image_encoder import ImageEncoder, extraction_of
-from featx.encoders import FEATURE, Encoder, EncoderSpec, Weights, list_encoders, network_size, published_weights
+from featx.encoders import (
+    FEATURE,
+    LOGITS,
+    Encoder,
+    EncoderSpec,
+    Weights,
+    list_encoders,
+    network_size,
+    published_weights,
+)
 from featx.exceptions import ParameterError
 from featx.extraction import decode_some, decoding_rate, network_rate
 from featx.images import Preprocess
 
-LOGITS = "logits"
 _NAMED = ("encoder", "weights", "layers", "pooling")  # parts of a candidate's name without "parameter="
 _TIMED = 64  # images
 _BYTES = 4  # per float32

@@ -19,9 +19,10 @@ from featx._precompute import embed_layers
 from featx._validate import is_integer
 from featx._warnings import warn
 from featx.auditing import warn_of_copies
+from featx.encoders import LOGITS
 from featx.evaluation import Folds, fold_interval, make_folds
 from featx.exceptions import ImageWarning, ParameterError
-from featx.ranking._candidates import LOGITS, Candidate, has_logits, name_candidates
+from featx.ranking._candidates import Candidate, has_logits, name_candidates
 from featx.ranking._problem import PROBE, RankingProblem, cheap_scores, need_logits, take
 
 logger = logging.getLogger("featx")

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from featx._atomic import atomic_file
+from featx._atomic import TEMPORARY, atomic_file
 from featx.exceptions import FeatxError
 from featx.store.base import KEY_BYTES as KEY
 
@@ -28,7 +28,7 @@ FORMAT = "1"
 DAMAGED = ".damaged"
 # Other files that people put into the folder are not ours to read, to move or to delete.
 SEGMENT_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{12}\.safetensors")
-TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}(\.[a-z]+)?")
+TEMPORARY_NAME = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{32}}(\.[a-z]+)?")
 # A lost row is only encoded again, so small files do not wait for the disk.
 _FSYNC_BYTES = 1_000_000
 _TENSORS = {"keys": ("U8", 1), "rows": ("F32", 4), "sums": ("U64", 8)}

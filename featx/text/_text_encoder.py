@@ -9,6 +9,7 @@ import numpy as np
 
 from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
+from featx._validate import check_integer
 from featx.exceptions import ParameterError
 from featx.runtimes import check_runtime
 from featx.store import Store
@@ -145,11 +146,11 @@ class TextEncoder(ColumnEncoder):
 
     def _options(self) -> Options:
         self._check_policies("on_missing")
-        self._check_positive("batch_size")
+        batch_size = check_integer("batch_size", self.batch_size)
         if not isinstance(self.device, str):
             raise ParameterError(f"Got device={self.device!r}. Expected a str: 'auto', 'cpu', 'cuda' or 'cuda:0'.")
         check_runtime("torch", self.device)
-        return Options(self.device, int(self.batch_size), self.on_missing, self._verbosity())
+        return Options(self.device, batch_size, self.on_missing, self._verbosity())
 
 
 def spec_of(encoder: TextEncoder) -> TextSpec:
