@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # Copied byte for byte to machines that have neither featx nor torch; relative imports hold in both places.
-from featx.deploy.export._folder import COPIED
+from featx.deploy.export._package import COPIED
 
 PACKAGE = Path(__file__).parent.parent / "featx"
 
@@ -65,9 +65,8 @@ OPTIONAL_THERE = {
     "images/_jpeg.py": {"simplejpeg"},
     "_trusted_types.py": {"skops"},
     "deploy/_bundle.py": {"onnxruntime", "pandas"},
-    "deploy/service/_app.py": {"fastapi", "starlette"},
+    "deploy/service/_app.py": {"fastapi", "pydantic", "starlette"},
     "deploy/service/_request.py": {"starlette"},
-    "deploy/service/_schema.py": {"pydantic"},
     "deploy/service/_server.py": {"uvicorn"},
 }
 

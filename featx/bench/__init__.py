@@ -1,8 +1,14 @@
 """Measure how fast featx is on this machine: decoding, the network, both together, and the limit that they set."""
 
-from featx.bench._measure import EncoderBench, images_per_second, run_bench
-from featx.bench._photos import write_photos
-from featx.bench._result import BenchResult, format_rate, format_table
+from featx.bench._measure import (
+    BenchResult,
+    EncoderBench,
+    format_rate,
+    format_table,
+    images_per_second,
+    run_bench,
+    write_photos,
+)
 
 __all__ = [
     "BenchResult",

@@ -1,8 +1,7 @@
 """Images -> embeddings: look up, and decode, batch, encode and store what is missing."""
 
-from featx.extraction._extract import Extraction, Options
+from featx.extraction._extract import Extraction, Options, progress_bar
 from featx.extraction._failures import Failures
-from featx.extraction._progress import progress_bar
 from featx.extraction._rate import decode_some, decoding_rate, network_rate
 from featx.extraction._table import Table, encode_missing
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -16,7 +18,6 @@ import numpy as np
 from featx.encoders import EncoderSpec
 from featx.extraction._batches import CHANGED, Batch, encode_ahead, rest
 from featx.extraction._failures import Failures
-from featx.extraction._progress import progress_bar
 from featx.extraction._table import Table, encode_missing
 from featx.images import (
     DIGEST_BYTES,
@@ -35,6 +36,44 @@ from featx.store import Store
 
 if TYPE_CHECKING:
     from featx.runtimes import Runtime
+
+
+def progress_bar(total: int, *, description: str, verbose: int, hits: int | None = None, unit: str = "img") -> Any:
+    """Open a tqdm bar over the images that have to be encoded, or whatever else takes its time.
+
+    Parameters
+    ----------
+    total : int
+        Images to encode.
+    description : str
+    verbose : int
+        0 shows nothing.
+    hits : int, default=None
+        Rows that were found in the store; shown beside the bar, with a count of errors.
+    unit : str, default="img"
+
+    Returns
+    -------
+    tqdm.tqdm
+        A context manager with ``update`` and ``set_postfix``.
+    """
+    notebook = _in_notebook()
+    if notebook:
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+    watched = (notebook or sys.stderr.isatty()) and multiprocessing.current_process().name == "MainProcess"
+    bar = tqdm(total=total, desc=description, unit=unit, disable=not (verbose and watched), dynamic_ncols=True)
+    if hits is not None:
+        bar.set_postfix(hits=hits, errors=0, refresh=False)
+    return bar
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
+
 
 _DIGESTED_AT_ONCE = 4096
 _BATCHES_AHEAD = 2

@@ -1,6 +1,6 @@
 """Fine-tuning: scikit-learn estimators that tune an encoder to the user's images; skorch trains."""
 
 from featx.finetune._estimator import FineTuneClassifier, FineTuneRegressor
-from featx.finetune._small_encoder import small_encoder
+from featx.finetune._tunable import small_encoder
 
 __all__ = ["FineTuneClassifier", "FineTuneRegressor", "small_encoder"]

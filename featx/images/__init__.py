@@ -4,13 +4,13 @@ from featx.images._accept import ImageColumn, as_column, is_missing
 from featx.images._check import BLANK, check_images, note_on
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._files import find_images, list_images, warn_left_out
-from featx.images._folder import read_image_folder
-from featx.images._memo import DigestMemo
+from featx.images._image_folder import read_image_folder
 from featx.images._pillow import identify
 from featx.images._preprocess import FITS, Preprocess
 from featx.images._read import is_path, read_file, to_pixels
 from featx.images._source import (
     DIGEST_BYTES,
+    DigestMemo,
     PixelPath,
     UnreadFile,
     absolute,

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from ..exceptions import InputError
+from ._accept import array_of, is_tensor
 from ._decode import MAX_PIXELS, DecodeError, decode, from_array, from_pil
-from ._tensor import array_of, is_tensor
 
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.exceptions import StoreError, UnknownNameError
-from featx.store._folder import Folder
-from featx.store._index import as_strings
+from featx.store._folder import Folder, as_strings
 from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedSegmentError, Segment, publish
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from featx.adapt._methods import domain_routing
-from featx.adapt._network import LOSSES, DomainNetwork
+from featx.adapt._methods import LOSSES, DomainNetwork, domain_routing
 from featx.exceptions import MissingDependencyError, UnknownNameError
 from tests.adapt.gaussians import draw_domain
 

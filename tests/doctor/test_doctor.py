@@ -17,6 +17,9 @@ import pytest
 from featx._machine import count_processors
 from featx.doctor import Finding, _examine
 from featx.doctor._examine import (
+    OTHERS,
+    Loading,
+    Outcome,
     advise,
     check_encoding,
     check_folder,
@@ -26,8 +29,8 @@ from featx.doctor._examine import (
     check_packages,
     check_processor,
     check_weights,
+    describe_exit,
 )
-from featx.doctor._loading import OTHERS, Loading, Outcome, describe_exit
 from featx.runtimes import choose
 from tests.test_init import HEAVY
 

@@ -33,19 +33,19 @@ from featx.encoders._registry import get_architecture
 from featx.encoders._weights import read_state_dict
 from featx.exceptions import ConversionError, MissingDependencyError, ModelError, ParameterError, WeightsError
 from featx.persistence._format import keep_published, place_published
-from featx.persistence._save import _Packer
+from featx.persistence._save_load import _Packer
 from featx.text import TextEncoder, spec_of
 from tests.networks import TINY, Unconvertible, make_tiny, tiny_encoder
 from tests.text.models import copy_model, needs_model
 
 KILLED = """
 import os, signal, sys, featx
-from featx.persistence import _save
+from featx.persistence import _save_load
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(_save, sys.argv[1], die)
+setattr(_save_load, sys.argv[1], die)
 featx.save(featx.ImageEncoder(weights="random"), sys.argv[2])
 """
 

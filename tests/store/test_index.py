@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featx.store._index import Index, as_strings
+from featx.store._folder import Index, as_strings
 from featx.store._segment import Segment, write_segment
 from tests.store.conformance import padded, some_keys, some_rows
 

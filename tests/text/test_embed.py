@@ -6,8 +6,7 @@ import pytest
 
 from featx.exceptions import FeatxWarning, InputError, NonFiniteEmbeddingError
 from featx.text import read_spec
-from featx.text._embed import Options, as_texts, embed, embedding_dim
-from featx.text._model import encode
+from featx.text._embed import Options, as_texts, embed, embedding_dim, encode
 from tests.text.models import MODEL, TEXTS, needs_model
 
 pytestmark = needs_model

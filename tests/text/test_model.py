@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from featx.exceptions import DeviceError, WeightsError
-from featx.text import _model, read_spec
-from featx.text._model import encode
+from featx.text import _embed, read_spec
+from featx.text._embed import encode
 from tests.text.models import MODEL, TEXTS, copy_model, needs_model
 
 pytestmark = needs_model
@@ -37,7 +37,7 @@ def test_a_row_depends_neither_on_the_batch_nor_on_the_order(spec, batch_size):
 
 
 def test_a_model_is_loaded_once_and_two_are_kept(tmp_path):
-    _model._load.cache_clear()
+    _embed._load.cache_clear()
     specs = [read_spec("mini", MODEL)]
     for i in range(2):
         folder = copy_model(tmp_path / str(i))
@@ -45,20 +45,20 @@ def test_a_model_is_loaded_once_and_two_are_kept(tmp_path):
         specs.append(read_spec("mini", folder))
     for _ in range(2):
         encode(specs[0], TEXTS[:1], "cpu")
-    assert (_model._load.cache_info().hits, _model._load.cache_info().misses) == (1, 1)
+    assert (_embed._load.cache_info().hits, _embed._load.cache_info().misses) == (1, 1)
     for spec in specs:
         encode(spec, TEXTS[:1], "cpu")
-    assert _model._load.cache_info().currsize == 2
+    assert _embed._load.cache_info().currsize == 2
 
 
 def test_threads_may_encode_at_once_and_share_the_model(spec):
-    _model._load.cache_clear()
+    _embed._load.cache_clear()
     whole = encode(spec, TEXTS, "cpu")
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda i: encode(spec, [TEXTS[i % 6]] * (i + 1), "cpu"), range(12)))
     for i, part in enumerate(parts):
         np.testing.assert_allclose(part, whole[[i % 6] * (i + 1)], rtol=1e-4, atol=1e-6)
-    assert _model._load.cache_info().misses == 1
+    assert _embed._load.cache_info().misses == 1
 
 
 def test_a_model_in_half_precision_computes_in_float32(tmp_path, spec):
@@ -69,7 +69,7 @@ def test_a_model_in_half_precision_computes_in_float32(tmp_path, spec):
     half = {name: tensor.half() for name, tensor in load_file(MODEL / "model.safetensors").items()}
     save_file(half, folder / "model.safetensors")
     rows = encode(read_spec("half", folder), TEXTS, "cpu")
-    kept = _model._load(read_spec("half", folder), "cpu")
+    kept = _embed._load(read_spec("half", folder), "cpu")
     assert {parameter.dtype for parameter in kept.parameters()} == {torch.float32}
     assert np.abs(rows - encode(spec, TEXTS, "cpu")).max() > 0
     np.testing.assert_allclose(rows, encode(spec, TEXTS, "cpu"), atol=1e-3)
@@ -78,7 +78,7 @@ def test_a_model_in_half_precision_computes_in_float32(tmp_path, spec):
 def test_no_bar_is_shown_and_the_bars_of_others_stay_as_they_were(spec, capfd):
     from transformers.utils import logging
 
-    _model._load.cache_clear()
+    _embed._load.cache_clear()
     encode(spec, TEXTS, "cpu")
     assert capfd.readouterr() == ("", "")
     assert logging.is_progress_bar_enabled()
@@ -109,8 +109,8 @@ def test_a_gpu_gives_the_same_numbers(spec):
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_does_not_wait_for_a_thread_that_did_not_come_along():
     context, answer = multiprocessing.get_context("fork"), multiprocessing.get_context("fork").Queue()
-    with _model._lock, ThreadPoolExecutor(1) as pool:  # the child is made by another thread than the lock's
-        child = context.Process(target=lambda: answer.put(_model._lock.acquire(timeout=300)))
+    with _embed._lock, ThreadPoolExecutor(1) as pool:  # the child is made by another thread than the lock's
+        child = context.Process(target=lambda: answer.put(_embed._lock.acquire(timeout=300)))
         pool.submit(child.start).result()
         assert answer.get(timeout=600)
         child.join()

@@ -26,10 +26,10 @@ from featx.deploy._bundle import GRAPH, HEAD, KIND, METHODS, Bundle
 from featx.deploy._predictor import Predictor
 from featx.deploy.export._agreement import Agreement, answer_quietly, compare, decided_by_rounding
 from featx.deploy.export._expected import Expected, predict, stack
-from featx.deploy.export._folder import head_requirements, write_code, write_readme
 from featx.deploy.export._graph import EncoderGraph, assemble, shrink
 from featx.deploy.export._head import HeadGraph, convert_head, dump_head, find_tree, find_unproven
 from featx.deploy.export._inputs import Parts
+from featx.deploy.export._package import head_requirements, write_code, write_readme
 from featx.deploy.export._split import split
 from featx.exceptions import ExportError, FallbackWarning, FeatxError, FeatxWarning, ImageWarning, ParameterError
 from featx.extraction import decode_some

@@ -11,7 +11,7 @@ from PIL import Image
 
 import featx
 from featx._manifest import digest_file
-from featx.deploy.export._folder import COPIED, head_requirements
+from featx.deploy.export._package import COPIED, head_requirements
 from featx.images import to_pixels
 from tests.images.tiffs import Page, write_tiff
 

@@ -15,9 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 import featx
-from featx.deploy.service._app import create_app
+from featx.deploy.service._app import Embedding, Prediction, create_app, describe_body
 from featx.deploy.service._request import Limits
-from featx.deploy.service._schema import Embedding, Prediction, describe_body
 from tests.deploy.service.serving import as_base64, as_file, as_form
 
 

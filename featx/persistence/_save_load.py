@@ -1,4 +1,4 @@
-"""save: write a model as a folder, whole or not at all."""
+"""save and load: a model as a folder, written whole or not at all, and read back."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import copy
 import pickle
 import shutil
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import sklearn
 from sklearn.base import BaseEstimator
 
 from featx._atomic import atomic_folder
 from featx._image_encoder import ImageEncoder, extraction_of
-from featx._manifest import write_manifest
+from featx._manifest import read_manifest, write_manifest
 from featx._rebuild import rebuild
 from featx._version import __version__
+from featx._warnings import warn
 from featx.encoders import Encoder, EncoderSpec, GraphEncoder, hash_file, published_weights
-from featx.exceptions import ModelError, ParameterError
-from featx.persistence._format import KIND, MODEL, WEIGHTS, dump, keep_published, versions
+from featx.exceptions import FeatxWarning, ModelError, ParameterError
+from featx.persistence import _format
+from featx.persistence._format import KIND, MODEL, WEIGHTS, dump, keep_published, place_published, versions
 from featx.text import TextEncoder, TextSpec, spec_of
 
 
@@ -244,3 +247,104 @@ def _without_this_machine(encoder: ImageEncoder | TextEncoder) -> dict[str, Any]
     """Return what an encoder has in the place of this machine's cache folder and GPU."""
     changes = {} if isinstance(encoder.cache, bool | None) else {"cache": True}
     return {**changes, "device": "auto"} if "cuda" in str(encoder.device) else changes
+
+
+def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimator:
+    """Load a model that `save` wrote: offline, without a GPU, and without running code that came with it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The model's folder. It is still needed afterwards where it holds weights, and may be moved between two loads.
+    trusted : iterable of str or type, default=()
+        Types to allow beside those of featx and scikit-learn, which are allowed already; an error lists the others
+        that a model has. Name them only if you trust who saved it.
+
+    Returns
+    -------
+    estimator
+        The model, which predicts what the saved one did. Published weights are put where their library looks for them.
+
+    Warns
+    -----
+    FeatxWarning
+        If another version of scikit-learn saved it.
+
+    Raises
+    ------
+    ModelError
+        If `save` did not write the folder, or wrote it in another format; if it is damaged or incomplete, or holds
+        types that are not trusted.
+    MissingDependencyError
+        If an encoder's weights come with a package that is not installed.
+
+    See Also
+    --------
+    save : Write a model's folder.
+
+    Examples
+    --------
+    >>> import featx, tempfile
+    >>> folder = tempfile.mkdtemp() + "/encoder"
+    >>> featx.save(featx.ImageEncoder("resnet18", weights="random:7"), folder)
+    >>> featx.load(folder).weights
+    'random:7'
+    """
+    folder = Path(folder).expanduser().absolute()
+    manifest = read_manifest(folder, KIND)
+    if MODEL not in manifest["files"]:
+        raise ModelError(f"{folder / KIND.file} lists no {MODEL}. Have the model saved again.")
+    model = _format.load(folder / MODEL, trusted)
+    model = rebuild(model, _Unpacker(folder, manifest["files"]))
+    saved = manifest.get("versions", {}).get("scikit-learn")
+    if saved != sklearn.__version__:
+        warn(
+            f"{folder} was saved with scikit-learn {saved}, this is {sklearn.__version__}: check its predictions, or "
+            f"install scikit-learn=={saved}.",
+            FeatxWarning,
+        )
+    return model
+
+
+class _Unpacker:
+    """Replace encoders by those that have the folder's files."""
+
+    def __init__(self, folder: Path, files: Collection[str]):
+        self._folder = folder
+        self._files = files
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, Encoder):
+            return value.with_file(Path(self._find(value.file)))
+        if isinstance(value, ImageEncoder) and isinstance(value.encoder, str):
+            return self._find_weights(value, value.encoder)
+        if isinstance(value, TextEncoder):
+            return self._find_model(value)
+        return value
+
+    def _find_model(self, encoder: TextEncoder) -> TextEncoder:
+        if not any(name.startswith(f"{encoder.encoder}/") for name in self._files):
+            raise ModelError(f"{self._folder / KIND.file} lists no file of the text model {encoder.encoder!r}.")
+        encoder = copy.copy(encoder)
+        encoder.encoder = str(self._folder / encoder.encoder)
+        return encoder
+
+    def _find_weights(self, encoder: ImageEncoder, name: str) -> ImageEncoder:
+        if encoder.weights in self._files:
+            encoder = copy.copy(encoder)
+            encoder.weights = self._find(encoder.weights)
+        elif not str(encoder.weights).startswith("random"):
+            self._place(encoder, name)
+        return encoder
+
+    def _place(self, encoder: ImageEncoder, name: str) -> None:
+        published = published_weights(name, encoder.weights)
+        if published is None:
+            self._find(encoder.weights)
+        else:
+            place_published(published, self._folder)
+
+    def _find(self, name: object) -> str:
+        if not isinstance(name, str) or name not in self._files:
+            raise ModelError(f"An encoder's file {name!r} is none of those that {self._folder / KIND.file} lists.")
+        return str(self._folder / name)

@@ -119,7 +119,7 @@ def split_of(name: str) -> str | None:
 
     Examples
     --------
-    >>> from featx.images._folder import split_of
+    >>> from featx.images._image_folder import split_of
     >>> [split_of(name) for name in ("Training", "test_set", "val2017", "hold-out", "cat")]
     ['train', 'test', 'val', 'test', None]
     """

@@ -21,7 +21,6 @@ COPIED = (
     "images/_jpeg.py",
     "images/_preprocess.py",
     "images/_read.py",
-    "images/_tensor.py",
     "images/_tiff.py",
     "images/_transparency.py",
     "deploy/_bundle.py",
@@ -29,7 +28,6 @@ COPIED = (
     "deploy/_predictor.py",
     "deploy/service/_app.py",
     "deploy/service/_request.py",
-    "deploy/service/_schema.py",
     "deploy/service/_server.py",
 )
 _PACKAGE = Path(__file__).parents[2]
