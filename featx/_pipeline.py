@@ -32,8 +32,8 @@ def image_pipeline(
     Parameters
     ----------
     head : {"logistic", "svm", "ridge", "probe", "prototype"} or estimator, default="logistic"
-        ``"logistic"``: StandardScaler, LogisticRegression(C=0.01).
-        ``"svm"``: Normalizer, SVC(C=10) with an RBF kernel.
+        ``"logistic"``: StandardScaler, `featx.heads.LogisticRegression` with C=0.01.
+        ``"svm"``: Normalizer, `featx.heads.SVC` with C=10 and an RBF kernel.
         ``"ridge"``: StandardScaler, Ridge(alpha=1000), for regression.
         ``"probe"``: StandardScaler, `featx.heads.LinearProbe`, which chooses C by itself.
         ``"prototype"``: `featx.heads.EmbeddingNormalizer`, `featx.heads.PrototypeClassifier`, for a few images a class.
@@ -122,11 +122,10 @@ def _own_by_name(step: BaseEstimator) -> None:
 
 def _build_head(head: str | BaseEstimator) -> tuple[Any, Any]:
     from sklearn.base import clone
-    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.linear_model import Ridge
     from sklearn.preprocessing import Normalizer, StandardScaler
-    from sklearn.svm import SVC
 
-    from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier
+    from featx.heads import SVC, EmbeddingNormalizer, LinearProbe, LogisticRegression, PrototypeClassifier
 
     if not isinstance(head, str):
         if not hasattr(head, "fit") or isinstance(head, type):

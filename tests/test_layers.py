@@ -44,6 +44,7 @@ FLOORS = {
     "evaluation": 2,
     "pages": 3,
     "_array_api": 1,
+    "_blas": 2,
     "_cache_folder": 1,
     "_optional": 1,
     "_machine": 1,

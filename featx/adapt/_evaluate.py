@@ -13,8 +13,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
-from threadpoolctl import threadpool_limits
 
+from featx._blas import one_blas_thread
 from featx.adapt._domains import Domains
 from featx.adapt._methods import ORACLE, Setting, build, candidates, domain_routing
 from featx.compare import (
@@ -242,7 +242,7 @@ def compare_methods(
     dict of str to Outcome
         By method, and ``"oracle"`` where the target has labels, of two classes in each fold.
     """
-    with domain_routing(), threadpool_limits(1, user_api="blas"):
+    with domain_routing(), one_blas_thread():
         rows, folds = _tuning_rows(domains, splits[0])
         setting = _make_setting(domains, splits[0], folds, seed)
         outcomes: dict[str, Outcome] = {}

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from featx.evaluation import check_classes, check_embeddings, make_folds, regression_hint
 from featx.exceptions import InputError
+from featx.heads import LogisticRegression
 
 
 @dataclass

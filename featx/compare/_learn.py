@@ -9,12 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from threadpoolctl import threadpool_limits
 
 from featx._pipeline import image_pipeline
 from featx.compare._folds import Fold
@@ -41,28 +39,10 @@ class Head:
         A step before all candidates.
     candidates : list of estimators
         From strong to weak regularization.
-    threads : int or None, default=1
-        Threads of the linear algebra while it is fitted: the matrices are small, and on shared processors threads
-        that wait for each other take up to thirty times longer. None leaves them alone.
     """
 
     prepare: Any
     candidates: list[Any]
-    threads: int | None = 1
-
-
-class RowSpace(TransformerMixin, BaseEstimator):
-    """Turn n training rows of more than n columns into n columns.
-
-    Weights under an L2 penalty are sums of training rows: a linear head gives the same predictions, many times sooner.
-    """
-
-    def fit(self, X: np.ndarray, y: Any = None) -> RowSpace:
-        self.basis_ = np.linalg.qr(X.T)[0] if X.shape[0] < X.shape[1] else None
-        return self
-
-    def transform(self, X: np.ndarray) -> np.ndarray:
-        return X if self.basis_ is None else X @ self.basis_
 
 
 def make_head(head: Any) -> Head:
@@ -85,13 +65,12 @@ def make_head(head: Any) -> Head:
     _, (_, scaler), (_, estimator) = image_pipeline(head).steps
     if not isinstance(head, str) or head not in _GRIDS:  # "probe" chooses for itself, "prototype" has nothing to choose
         return Head(scaler, [estimator])
-    prepare = scaler if head == "svm" else make_pipeline(scaler, RowSpace())
-    return Head(prepare, [clone(estimator).set_params(**values) for values in _GRIDS[head]])
+    return Head(scaler, [clone(estimator).set_params(**values) for values in _GRIDS[head]])
 
 
 def plain_head(estimator: Any) -> Head:
     """Wrap an estimator that takes what it is given."""
-    return Head(FunctionTransformer(), [estimator], threads=None)
+    return Head(FunctionTransformer(), [estimator])
 
 
 def choose_candidate(
@@ -206,17 +185,16 @@ def learn(features: FeatureSet, problem: Problem, folds: Sequence[Fold], size: i
     """
     started, outcome, y = time.perf_counter(), Outcome(), problem.y
     chosen = None
-    with threadpool_limits(features.head.threads, user_api="blas"):
-        for fold in folds:
-            train = fold.train[:size]
-            Z = features.take(train)
-            if chosen is None:
-                groups = None if problem.groups is None else problem.groups[train]
-                chosen = choose_candidate(features.head, Z, y[train], groups, problem.regression, problem.scoring)
-            prepare = clone(features.head.prepare)
-            fitted = fit_quietly(chosen, prepare.fit_transform(Z), y[train])
-            _test(fitted, prepare.transform(features.take(fold.test)), y[fold.test], problem, outcome)
-            tick()
+    for fold in folds:
+        train = fold.train[:size]
+        Z = features.take(train)
+        if chosen is None:
+            groups = None if problem.groups is None else problem.groups[train]
+            chosen = choose_candidate(features.head, Z, y[train], groups, problem.regression, problem.scoring)
+        prepare = clone(features.head.prepare)
+        fitted = fit_quietly(chosen, prepare.fit_transform(Z), y[train])
+        _test(fitted, prepare.transform(features.take(fold.test)), y[fold.test], problem, outcome)
+        tick()
     features.seconds += time.perf_counter() - started
     return outcome
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import compute_sample_weight
 
 from featx.evaluation import check_classes, check_targets, check_weights, has_fractions, hold_out
 from featx.exceptions import InputError
+from featx.heads import LogisticRegression
 
 # As image_pipeline("logistic") and image_pipeline("ridge") have them.
 _C = 0.01

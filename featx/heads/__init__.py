@@ -1,7 +1,9 @@
-"""Heads made for embeddings: a normalizer and classifiers for few labels, all of them scikit-learn estimators."""
+"""Heads made for embeddings: scikit-learn's two, fitted sooner, and some for few labels."""
 
 from featx.heads._linear_probe import LinearProbe, linear_probe
+from featx.heads._logistic import LogisticRegression
 from featx.heads._normalizer import EmbeddingNormalizer
 from featx.heads._prototypes import PrototypeClassifier
+from featx.heads._svc import SVC
 
-__all__ = ["EmbeddingNormalizer", "LinearProbe", "PrototypeClassifier", "linear_probe"]
+__all__ = ["SVC", "EmbeddingNormalizer", "LinearProbe", "LogisticRegression", "PrototypeClassifier", "linear_probe"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,10 +16,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from featx._array_api import refuse_tensors
+from featx._blas import one_blas_thread
 from featx._validate import check_integer, check_number, is_integer
 from featx.evaluation import as_labels, check_weights, hold_out
 from featx.exceptions import InputError, ParameterError
 from featx.heads._linear import LinearHead
+from featx.heads._logistic import LogisticRegression
 
 _PATH_ITERATIONS = 100
 
@@ -168,7 +169,8 @@ class LinearProbe(LinearHead):
         dtype = X.dtype
         X = X.astype(np.float64)  # in float32 the result would depend on the order of sums, so on BLAS's threads
         held_out = hold_out(codes, self.validation_fraction, check_random_state(self.random_state))
-        self._choose(X, codes, weights, held_out)
+        with one_blas_thread():
+            self._choose(X, codes, weights, held_out)
         # From zero: starting from the path would carry over its rounding errors, which each of its fits amplifies.
         model = LogisticRegression(C=self.C_, max_iter=self.max_iter).fit(X, codes, weights)
         self.coef_, self.intercept_ = model.coef_.astype(dtype), model.intercept_.astype(dtype)

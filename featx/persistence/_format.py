@@ -36,9 +36,11 @@ PUBLIC = {
     "GraphEncoder": "featx.encoders",
     "ImageEncoder": "featx",
     "LinearProbe": "featx.heads",
+    "LogisticRegression": "featx.heads",
     "OODDetector": "featx",
     "Preprocess": "featx",
     "PrototypeClassifier": "featx",
+    "SVC": "featx.heads",
     "TextEncoder": "featx",
 }
 _PACKAGES = ("numpy", "scikit-learn", "skops", "torch")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from featx._blas import one_blas_thread
 from featx.evaluation import check_classes, check_embeddings, check_targets, is_regression
 from featx.exceptions import InputError
 
@@ -139,7 +140,7 @@ def eigen(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> eigen(np.diag([3.0, 1.0]))[0].tolist()
     [1.0, 3.0]
     """
-    with threadpool_limits(1 if len(matrix) <= _SMALL else None, user_api="blas"):
+    with one_blas_thread() if len(matrix) <= _SMALL else nullcontext():
         return np.linalg.eigh(matrix)
 
 

@@ -2,13 +2,12 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.base import clone
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.tree import DecisionTreeClassifier
 
 from featx.compare import FeatureSet, Problem, choose_candidate, learn, make_head, nested_folds
-from featx.compare._learn import RowSpace, fit_quietly, plain_head
+from featx.compare._learn import fit_quietly, plain_head
 from featx.exceptions import UnknownNameError
 
 RNG = np.random.default_rng(0)
@@ -90,22 +89,6 @@ def test_an_estimator_is_used_as_it_is():
     head = make_head(tree)
     assert choose_candidate(head, SIGNAL, Y, None, False, None).max_depth == 2
     assert plain_head(tree).prepare.fit_transform(["an image"]) == ["an image"]
-
-
-@pytest.mark.parametrize("estimator", [LogisticRegression(tol=1e-8, max_iter=10_000), Ridge()])
-def test_the_row_space_changes_no_prediction(estimator):
-    wide = RNG.normal(size=(30, 200))
-    inside = RowSpace().fit(wide)
-    assert inside.transform(wide).shape == (30, 30)
-    other = RNG.normal(size=(50, 200))
-    target = np.arange(30) % 2
-    plain, short = (clone(estimator).fit(X, target) for X in (wide, inside.transform(wide)))
-    ask = "predict_proba" if hasattr(plain, "predict_proba") else "predict"
-    np.testing.assert_allclose(getattr(plain, ask)(other), getattr(short, ask)(inside.transform(other)), atol=1e-4)
-
-
-def test_more_rows_than_columns_stay_as_they_are():
-    assert RowSpace().fit(SIGNAL).transform(SIGNAL) is SIGNAL
 
 
 def test_classes_too_rare_to_hold_out_do_not_stop_the_choice():

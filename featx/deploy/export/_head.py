@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn import linear_model, svm
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
@@ -26,7 +26,7 @@ from featx.deploy._bundle import as_tensor, few, foreign_types, polish
 from featx.deploy.export._agreement import answer_quietly, compare, decided_by_rounding, probes
 from featx.deploy.export._inputs import Parts, walk
 from featx.exceptions import ExportError
-from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier
+from featx.heads import SVC, EmbeddingNormalizer, LinearProbe, LogisticRegression, PrototypeClassifier
 from featx.runtimes import OPSET
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ _PROVEN_WITH: dict[str, dict[str, Any]] = {
     "SimpleImputer": {"add_indicator": False},
     "SVC": {"break_ties": False},
 }
+# Heads of featx that differ from scikit-learn's in their fit alone.
+_PARENTS: dict[type, type] = {LogisticRegression: linear_model.LogisticRegression, SVC: svm.SVC}
 
 
 @dataclass(frozen=True)
@@ -347,21 +349,23 @@ def equivalents(model: Any) -> dict[int, Any]:
 
 
 def _equivalent(part: Any) -> Any:
+    if type(part) in _PARENTS:
+        return _with(_PARENTS[type(part)](), vars(part))
     if type(part) not in (EmbeddingNormalizer, LinearProbe, PrototypeClassifier):
         return None
     is_normalizer = type(part) is EmbeddingNormalizer
     if is_normalizer and part.method == "power":
         return None
     if not hasattr(part, "n_features_in_"):  # what an ensemble has cloned, and predicts without
-        return Normalizer() if is_normalizer else LogisticRegression()
+        return Normalizer() if is_normalizer else linear_model.LogisticRegression()
     if is_normalizer:
         return _normalizer(part)
     return _prototypes(part) if type(part) is PrototypeClassifier else as_logistic(part)
 
 
-def as_logistic(linear: Any) -> LogisticRegression:
+def as_logistic(linear: Any) -> linear_model.LogisticRegression:
     """Make logistic regression of a linear classifier whose probabilities are the softmax of its scores."""
-    logistic = LogisticRegression()
+    logistic = linear_model.LogisticRegression()
     for attribute in ("coef_", "intercept_", "classes_", "n_features_in_"):
         setattr(logistic, attribute, getattr(linear, attribute))
     logistic.n_iter_ = np.array([1])
