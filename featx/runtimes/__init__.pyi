@@ -1,5 +1,6 @@
 from ._choose import RUNTIMES, check_devices, check_runtime, choose
-from ._graphs import graphs_folder, load_graph, write_graph
+from ._graphs import load_graph, write_graph
+from ._kept import graphs_folder
 from ._loading import Runtime, get_runtime
 from ._onnx import OPSET, to_onnx
 from ._torch import check_precision

@@ -1,14 +1,7 @@
-"""Graphs for OpenVINO: converted from torch's networks once, and kept on disk, so that later processes need no torch.
-
-A graph is one file in the user's cache folder: magic, SHA-256 of all that follows, length of the header, the header
-(JSON), the weights, the graph (XML). A file that is damaged, or that another version wrote, is made again.
-"""
+"""Graphs for OpenVINO, converted from torch's networks and kept on disk: the weights, then the graph as XML."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -18,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx._atomic import TEMPORARY, atomic_file
-from featx._cache_folder import user_folder
+from featx._atomic import TEMPORARY
 from featx._process import no_telemetry
-from featx._version import __version__
 from featx._warnings import warn
 from featx.encoders import EncoderSpec
 from featx.exceptions import ConversionError, StoreWarning, WeightsError
+from featx.runtimes._kept import graph_name, graphs_folder, read_digest, read_kept, versions_of, write_kept
 
 with no_telemetry():
     import openvino
@@ -33,7 +25,6 @@ if TYPE_CHECKING:
     import torch
 
 _MAGIC = b"featxov1"
-_START = len(_MAGIC) + 32 + 8
 _MAX_BATCH = 4096
 
 
@@ -72,17 +63,9 @@ def load_graph(specs: Sequence[EncoderSpec]) -> openvino.Model:
     return model
 
 
-def graphs_folder() -> Path:
-    """Return the folder in which graphs are kept."""
-    return user_folder() / "graphs"
-
-
 def graph_file(specs: Sequence[EncoderSpec]) -> Path:
-    """Return where a network's graph is kept: named by all that is in it (one graph serves each precision)."""
-    unlike = ("precision", "executor", "decode", "policy")
-    identities = [{key: value for key, value in spec.identity().items() if key not in unlike} for spec in specs]
-    name = hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()[:32]
-    return graphs_folder() / f"{name}.graph"
+    """Return where a network's graph is kept."""
+    return graphs_folder() / f"{graph_name(specs)}.graph"
 
 
 def write_graph(file: Path, model: openvino.Model, *, name_by_content: bool = False) -> tuple[Path, str]:
@@ -113,22 +96,14 @@ def write_graph(file: Path, model: openvino.Model, *, name_by_content: bool = Fa
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=file.parent) as folder:
         openvino.save_model(model, f"{folder}/graph.xml", compress_to_fp16=False)
         weights, xml = Path(folder, "graph.bin").read_bytes(), Path(folder, "graph.xml").read_bytes()
-    header = json.dumps({"versions": _versions(), "weights": len(weights)}).encode()
-    rest = (len(header).to_bytes(8, "little"), header, weights, xml)
-    digest = _sha256(*rest)
-    if name_by_content:
-        file = file.with_name(f"{file.name}-{digest.hex()[:32]}.graph")
-    with atomic_file(file) as temporary, open(temporary, "wb") as output:
-        output.write(_MAGIC + digest)
-        output.writelines(rest)
-    return file, digest.hex()
+    header = {"versions": _versions(), "weights": len(weights)}
+    return write_kept(file, _MAGIC, header, (weights, xml), name_by_content=name_by_content)
 
 
 def _read_own(spec: EncoderSpec, graph: Path) -> openvino.Model:
     """Read an encoder that is a graph in a file."""
     try:
-        with open(graph, "rb") as file:
-            digest = file.read(_START - 8)[len(_MAGIC) :].hex()
+        digest = read_digest(graph, _MAGIC)
     except OSError as error:
         raise WeightsError(f"The graph of encoder {spec.name!r} cannot be read: {error}") from error
     model = _read(graph, any_version=True) if spec.graph_digest == digest else None
@@ -140,38 +115,20 @@ def _read_own(spec: EncoderSpec, graph: Path) -> openvino.Model:
 
 
 def _read(file: Path, *, any_version: bool = False) -> openvino.Model | None:
-    try:
-        content = np.fromfile(file, np.uint8)
-    except OSError:
+    kept = read_kept(file, _MAGIC)
+    if kept is None or (kept[0].get("versions") != _versions() and not any_version):
         return None
-    whole = memoryview(content)
-    if bytes(whole[: len(_MAGIC)]) != _MAGIC or bytes(whole[len(_MAGIC) : _START - 8]) != _sha256(whole[_START - 8 :]):
-        return None
-    start = _START + int.from_bytes(whole[_START - 8 : _START], "little")
-    header = json.loads(bytes(whole[_START:start]))
-    if header.get("versions") != _versions() and not any_version:
-        return None
-    end = start + header["weights"]
+    header, content = kept
+    weights, xml = content[: header["weights"]], content[header["weights"] :]
     with suppress(RuntimeError):
         # Copied: OpenVINO keeps no reference to an array that it shares.
-        return openvino.Core().read_model(bytes(whole[end:]), openvino.Tensor(content[start:end], shared_memory=False))
+        return openvino.Core().read_model(xml.tobytes(), openvino.Tensor(weights, shared_memory=False))
     return None
 
 
 def _versions() -> list[str]:
     """List the versions of all that decides a graph: what reads it, what converts it, and what has the networks."""
-    versions = [openvino.__version__, __version__]
-    for package in ("torch", "torchvision", "timm"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-    return versions
-
-
-def _sha256(*parts: bytes | memoryview) -> bytes:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
+    return [openvino.__version__, *versions_of("torch", "torchvision", "timm")]
 
 
 def convert(specs: Sequence[EncoderSpec]) -> openvino.Model:

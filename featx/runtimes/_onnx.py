@@ -1,4 +1,4 @@
-"""ONNX: a network written as a graph that gives the same numbers in ONNX Runtime."""
+"""ONNX: a network written as a graph that gives the same numbers in ONNX Runtime, once; later processes read it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from featx._optional import import_optional
+from featx._warnings import warn
 from featx.encoders import EncoderSpec
-from featx.exceptions import ConversionError
-from featx.runtimes._prepare import TOLERANCE, as_published, example_batch, prepare, relative_l2
+from featx.exceptions import ConversionError, StoreWarning
+from featx.runtimes._kept import graph_name, graphs_folder, read_kept, versions_of, write_kept
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 # What scikit-learn's converters know, and every runtime of the last two years.
 OPSET = 20
 _MAX_BATCH = 4096
+_MAGIC = b"featxon1"
 
 
 def to_onnx(specs: Sequence[EncoderSpec]) -> onnx.ModelProto:
-    """Build a network and write it as ONNX.
+    """Read a network as ONNX, or build it, write it and keep what was written.
 
     Parameters
     ----------
@@ -47,25 +48,41 @@ def to_onnx(specs: Sequence[EncoderSpec]) -> onnx.ModelProto:
         on another number of images than it was made with.
     MissingDependencyError
         If the extra ``export`` is not installed.
+
+    Warns
+    -----
+    StoreWarning
+        If it cannot be kept.
     """
-    for module in ("onnx", "onnxscript", "onnxruntime"):
-        import_optional(module, extra="export", purpose="Writing ONNX")
-    import onnx
-
-    return onnx.load_from_string(_write(tuple(specs)))
-
-
-# Several heads on one encoder are exported one after the other, and writing the encoder takes seconds.
-@lru_cache(maxsize=2)
-def _write(specs: tuple[EncoderSpec, ...]) -> bytes:
-    name = specs[0].name
+    onnx = import_optional("onnx", extra="export", purpose="Writing ONNX")
     if specs[0].graph is not None:
         raise ConversionError(
-            f"{name!r} is a graph for OpenVINO, which cannot become ONNX. Export the encoder that it was made of; "
-            'quantize="int8" makes it small there.'
+            f"{specs[0].name!r} is a graph for OpenVINO, which cannot become ONNX. Export the encoder that it was made "
+            'of; quantize="int8" makes it small there.'
         )
+    file = graphs_folder() / f"{graph_name(specs)}.onnx"
+    versions = versions_of("torch", "torchvision", "timm", "onnx", "onnxscript")
+    kept = read_kept(file, _MAGIC)
+    if kept is not None and kept[0] == {"versions": versions}:
+        return onnx.load_from_string(kept[1].tobytes())
+    graph = _write(specs)
+    try:
+        write_kept(file, _MAGIC, {"versions": versions}, [graph])
+    except OSError as error:
+        warn(f"The ONNX graph cannot be kept in {file.parent}: {error}", StoreWarning)
+    return onnx.load_from_string(graph)
+
+
+def _write(specs: Sequence[EncoderSpec]) -> bytes:
+    for module in ("onnxscript", "onnxruntime"):
+        import_optional(module, extra="export", purpose="Writing ONNX")
+    import torch
+
+    from featx.runtimes._prepare import TOLERANCE, as_published, example_batch, prepare, relative_l2
+
+    name = specs[0].name
     with as_published():
-        network = _SideBySide(prepare(specs)[0])
+        network = _side_by_side(prepare(specs)[0])
         checked_with = example_batch(specs, 3)
         with torch.inference_mode():
             expected = network(checked_with).numpy()
@@ -80,18 +97,24 @@ def _write(specs: tuple[EncoderSpec, ...]) -> bytes:
     return model.SerializeToString()
 
 
-class _SideBySide(torch.nn.Module):
-    """The network's layers as one row per image."""
+def _side_by_side(network: torch.nn.Module) -> torch.nn.Module:
+    """Return the network with its layers as one row per image."""
+    import torch
 
-    def __init__(self, network: torch.nn.Module):
-        super().__init__()
-        self.network = network
+    class SideBySide(torch.nn.Module):
+        def __init__(self, network: torch.nn.Module):
+            super().__init__()
+            self.network = network
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return torch.cat(self.network(pixels), dim=1)
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return torch.cat(self.network(pixels), dim=1)
+
+    return SideBySide(network)
 
 
 def _export(network: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
+    import torch
+
     images = torch.export.Dim("images", min=1, max=_MAX_BATCH)
     with torch.no_grad(), _quiet():
         program = torch.export.export(network, (example,), dynamic_shapes=({0: images},), strict=False)
