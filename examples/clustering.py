@@ -27,7 +27,6 @@ from _images import read_images
 
 RAW_SIZE = 16
 N_SHOWN = 14
-N_BOOTSTRAP = 200
 SCORES = {"adjusted Rand": adjusted_rand_score, "NMI": normalized_mutual_info_score}
 
 
@@ -41,36 +40,38 @@ def main() -> None:
     methods = {"KMeans": KMeans(k, n_init=10, random_state=0), "agglomerative": AgglomerativeClustering(k)}
     found = {(m, s): way.fit_predict(normalize(rows)) for m, way in methods.items() for s, rows in spaces.items()}
     table = {
-        key: {name: interval(of, labels, clusters) for name, of in SCORES.items()} for key, clusters in found.items()
+        key: {name: interval(of, labels, clusters, arguments.samples) for name, of in SCORES.items()}
+        for key, clusters in found.items()
     }
     print(pd.DataFrame(table).T.to_string())
     for method in methods:
-        print(verdict(method, labels, *(found[method, space] for space in spaces)))
+        print(verdict(method, labels, *(found[method, space] for space in spaces), arguments.samples))
     if arguments.chart:
         draw(images, {space: found["KMeans", space] for space in spaces}, arguments.chart)
         print(f"saved {arguments.chart}")
 
 
-def bootstrap(score: Callable[[np.ndarray], float], n: int) -> tuple[float, float, float]:
+def bootstrap(score: Callable[[np.ndarray], float], n: int, samples: int) -> tuple[float, float, float]:
     """A score of all rows and its 95 % interval, over samples of the images; the clusters stay."""
     random = np.random.default_rng(0)
     value = score(np.arange(n))
-    sampled = np.percentile([score(random.integers(0, n, n)) for _ in range(N_BOOTSTRAP)], [97.5, 2.5])
+    sampled = np.percentile([score(random.integers(0, n, n)) for _ in range(samples)], [97.5, 2.5])
     # Reflected at the score: an image that is drawn twice agrees with itself, which makes samples score too high.
     return value, *(2 * value - sampled)
 
 
-def interval(score: Callable[..., float], labels: np.ndarray, clusters: np.ndarray) -> str:
-    return "{:.3f} [{:.3f}, {:.3f}]".format(*bootstrap(lambda rows: score(labels[rows], clusters[rows]), len(labels)))
+def interval(score: Callable[..., float], labels: np.ndarray, clusters: np.ndarray, samples: int) -> str:
+    found = bootstrap(lambda rows: score(labels[rows], clusters[rows]), len(labels), samples)
+    return "{:.3f} [{:.3f}, {:.3f}]".format(*found)
 
 
-def verdict(method: str, labels: np.ndarray, with_transfer: np.ndarray, without: np.ndarray) -> str:
+def verdict(method: str, labels: np.ndarray, with_transfer: np.ndarray, without: np.ndarray, samples: int) -> str:
     """Whether transfer helps, from the difference on the same samples of images."""
 
     def gain(rows: np.ndarray) -> float:
         return adjusted_rand_score(labels[rows], with_transfer[rows]) - adjusted_rand_score(labels[rows], without[rows])
 
-    middle, low, high = bootstrap(gain, len(labels))
+    middle, low, high = bootstrap(gain, len(labels), samples)
     word = "helps" if low > 0 else "hurts" if high < 0 else "makes no clear difference"
     return f"{method}: transfer {word} here: adjusted Rand {middle:+.3f} [{low:+.3f}, {high:+.3f}]"
 
@@ -109,6 +110,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--encoder", default="efficientnet_lite0")
     parser.add_argument("--limit", type=int, default=2000, help="use so many images only (default: %(default)s)")
     parser.add_argument("--cache", default="cache", help="folder of the embeddings (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=200, help="of the bootstrap (default: %(default)s)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw images of each cluster")
     return parser.parse_args()
 

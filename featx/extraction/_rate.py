@@ -53,11 +53,12 @@ def decoding_rate(spec: EncoderSpec, images: Any, n_threads: int, n: int = 64) -
         Images a second, over half a second at least.
     """
     pixels_of, sources = _reader(spec, images, n)
-    done, started = 0, time.perf_counter()
+    done, elapsed, started = 0, 0.0, time.perf_counter()
     with ThreadPoolExecutor(n_threads) as pool:
-        while time.perf_counter() - started < _SECONDS:
+        while elapsed < _SECONDS:
             done += sum(image is not None for image in pool.map(pixels_of, sources))
-    return done / (time.perf_counter() - started)
+            elapsed = time.perf_counter() - started
+    return done / elapsed
 
 
 def network_rate(runtime: Runtime, pixels: np.ndarray, n_threads: int) -> float:
@@ -76,11 +77,12 @@ def network_rate(runtime: Runtime, pixels: np.ndarray, n_threads: int) -> float:
     """
     size = runtime.batch_size
     batches = [np.take(pixels, range(i, i + size), axis=0, mode="wrap") for i in range(0, 2 * n_threads * size, size)]
-    n, started = 0, time.perf_counter()
+    n, elapsed, started = 0, 0.0, time.perf_counter()
     with ThreadPoolExecutor(n_threads) as pool:
-        while time.perf_counter() - started < _SECONDS:
+        while elapsed < _SECONDS:
             n += sum(map(len, pool.map(runtime.run, batches)))
-    return n / (time.perf_counter() - started)
+            elapsed = time.perf_counter() - started
+    return n / elapsed
 
 
 def _reader(spec: EncoderSpec, images: Any, n: int) -> tuple[Callable[[Any], np.ndarray | None], list[Any]]:

@@ -136,13 +136,20 @@ def test_errors_saved_are_a_share_of_the_others_errors():
     assert np.isnan(error_reduction(good, [np.ones(200)] * 5, held_out_of(good)).mean)
 
 
-@pytest.mark.parametrize("task", ["equal, 60 images", "labels shuffled, 300 images", "equal, 600 images in 60 groups"])
-def test_no_gain_is_seldom_called_help(task):
-    assert rates(40, *TASKS[task])["helps"] <= 0.05
+@pytest.mark.parametrize(
+    ("task", "n_tasks"),
+    [
+        ("equal, 60 images", 20),
+        ("labels shuffled, 300 images", 20),
+        ("equal, 600 images in 60 groups", 40),  # 20 would not notice that groups are forgotten
+    ],
+)
+def test_no_gain_is_seldom_called_help(task, n_tasks):
+    assert rates(n_tasks, *TASKS[task])["helps"] <= 0.05
 
 
 @pytest.mark.parametrize(
     ("task", "decision"), [("large gain, 300 images", "helps"), ("large loss, 300 images, 4 rivals", "hurts")]
 )
 def test_what_is_large_is_nearly_always_found(task, decision):
-    assert rates(20, *TASKS[task])[decision] >= 0.95
+    assert rates(10, *TASKS[task])[decision] >= 0.95

@@ -42,10 +42,18 @@ def test_the_rate_counts_images_in_whole_batches_of_all_threads(monkeypatch):
     runtime, clock = Noting(), itertools.count()
     monkeypatch.setattr(_rate, "time", SimpleNamespace(perf_counter=lambda: 0.4 * next(clock)))
     rate = network_rate(runtime, np.zeros((3, 8, 8, 3), np.uint8), 2)
-    assert runtime.sizes == [4, 4, 4, 4]  # two batches a thread; then half a second is over
-    assert rate == pytest.approx(16 / 1.2)
+    assert runtime.sizes == 2 * [4, 4, 4, 4]  # two batches a thread; then again, until half a second is over
+    assert rate == pytest.approx(32 / 0.8)
 
 
-def test_the_rate_of_decoding_counts_readable_images_alone(tiny, crops):
+def test_a_pause_before_the_first_batch_leaves_a_rate(monkeypatch, tiny, crops):
+    clock = itertools.count()
+    monkeypatch.setattr(_rate, "time", SimpleNamespace(perf_counter=lambda: 9 * next(clock)))
+    assert network_rate(Noting(), np.zeros((3, 8, 8, 3), np.uint8), 2) == pytest.approx(16 / 9)
+    assert decoding_rate(spec(tiny), crops, 2) == pytest.approx(len(crops) / 9)
+
+
+def test_the_rate_of_decoding_counts_readable_images_alone(tiny, crops, monkeypatch):
+    monkeypatch.setattr(_rate, "_SECONDS", 0.05)
     assert decoding_rate(spec(tiny), crops, 2) > 0
     assert decoding_rate(spec(tiny), [b"no image"], 2) == 0

