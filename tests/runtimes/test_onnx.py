@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
 
 import featx
 from featx._image_encoder import extraction_of
-from featx.exceptions import ConversionError
-from featx.runtimes import OPSET, _onnx, to_onnx
+from featx.exceptions import ConversionError, StoreWarning
+from featx.runtimes import OPSET, _kept, _onnx, graphs_folder, to_onnx
 from tests.networks import TINY, Unconvertible
 
 
@@ -18,6 +22,24 @@ def embed(model, pixels: np.ndarray) -> np.ndarray:
 
 def specs_of(encoder, **parameters):
     return extraction_of(featx.ImageEncoder(encoder, **parameters)).specs
+
+
+@pytest.fixture
+def own_graphs(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "fresh"))
+
+
+@pytest.fixture
+def written(monkeypatch, own_graphs):
+    """The networks that were written, once for each time."""
+    write, specs = _onnx._write, []
+
+    def recording(given):
+        specs.append(given)
+        return write(given)
+
+    monkeypatch.setattr(_onnx, "_write", recording)
+    return specs
 
 
 def test_the_default_encoder_gives_its_own_numbers(crops):
@@ -72,8 +94,64 @@ def test_what_cannot_be_written_says_so():
         to_onnx(specs_of(encoder))
 
 
-def test_other_numbers_are_noticed(tiny, monkeypatch):
+def test_other_numbers_are_noticed(tiny, own_graphs, monkeypatch):
     monkeypatch.setattr(_onnx, "_run", lambda model, pixels: np.zeros((3, 8), np.float32))
-    _onnx._write.cache_clear()
     with pytest.raises(ConversionError, match="gives other numbers"):
         to_onnx(specs_of(tiny))
+
+
+def test_a_network_is_written_once(tiny, written):
+    first = to_onnx(specs_of(tiny))
+    assert to_onnx(specs_of(tiny)) == first
+    assert len(written) == 1
+
+
+def test_another_cut_of_the_image_shares_a_graph_and_another_size_does_not(tiny, written):
+    for preprocess in (TINY, replace(TINY, fit="squash", interpolation="bilinear", resize=40)):
+        to_onnx(specs_of(tiny, preprocess=preprocess))
+    assert len(written) == 1
+    for preprocess in (replace(TINY, size=40), replace(TINY, mean=(0.1, 0.2, 0.3))):
+        to_onnx(specs_of(tiny, preprocess=preprocess))
+    assert len(written) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
+def test_a_damaged_graph_is_written_again(tiny, written, damage):
+    whole = to_onnx(specs_of(tiny))
+    (file,) = graphs_folder().glob("*.onnx")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes({"cut": content[:-9], "flipped": content, "emptied": b""}[damage])
+    assert to_onnx(specs_of(tiny)) == whole
+    assert len(written) == 2
+    assert to_onnx(specs_of(tiny)) == whole
+    assert len(written) == 2
+
+
+def test_a_graph_of_another_version_is_written_again(tiny, written, monkeypatch):
+    to_onnx(specs_of(tiny))
+    monkeypatch.setattr(_kept, "__version__", "0.0.1")
+    to_onnx(specs_of(tiny))
+    assert len(written) == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_the_keeping_not_the_graph(tiny, tmp_path, monkeypatch):
+    (tmp_path / "featx").write_text("a file where a folder should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.warns(StoreWarning, match="cannot be kept"):
+        assert to_onnx(specs_of(tiny)).graph.node
+
+
+def test_another_process_exports_without_torch(crops, tmp_path, root):
+    featx.save(featx.image_pipeline(cache=False, verbose=0).fit(crops, [0] * 20 + [1] * 20), tmp_path / "model")
+    featx.export_bundle(featx.load(tmp_path / "model"), tmp_path / "first")
+    program = (
+        "import sys, featx\n"
+        "featx.export_bundle(featx.load(sys.argv[1]), sys.argv[2])\n"
+        "print('torch' in sys.modules, 'onnxscript' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "model"), str(tmp_path / "second")]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    graphs = [(tmp_path / name / "model.onnx").read_bytes() for name in ("first", "second")]
+    assert graphs[0] == graphs[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import featx
 from featx.encoders import resolve
 from featx.exceptions import ConversionError, DeviceError, StoreWarning
 from featx.images import Preprocess
-from featx.runtimes import _graphs, get_runtime, load_graph
+from featx.runtimes import _graphs, _kept, get_runtime, load_graph
 from featx.runtimes._graphs import convert, graph_file
 from tests.networks import TINY, Unconvertible, make_tiny, tiny_encoder
 
@@ -260,8 +261,10 @@ def test_what_changes_the_numbers_changes_the_file(tiny, own_graphs):
     assert len({graph_file(chosen) for chosen in specs}) == 5
 
 
-def test_one_graph_serves_every_precision(tiny, own_graphs):
-    assert graph_file(resolve(tiny)) == graph_file(resolve(tiny, precision="bfloat16"))
+def test_one_graph_serves_every_precision_and_every_cut(tiny, own_graphs):
+    squashed = dataclasses.replace(TINY, fit="squash", resize=40, interpolation="bilinear")
+    for specs in (resolve(tiny, precision="bfloat16"), resolve(tiny, preprocess=squashed)):
+        assert graph_file(specs) == graph_file(resolve(tiny))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "short"])
@@ -281,7 +284,7 @@ def test_a_damaged_graph_is_made_again(tiny, conversions, damage):
 def test_a_graph_of_another_version_is_made_again(tiny, conversions, monkeypatch):
     specs = resolve(tiny)
     rows(specs)
-    for what in (_graphs.openvino, _graphs):
+    for what in (_graphs.openvino, _kept):
         monkeypatch.setattr(what, "__version__", "0.0.1")
         rows(specs)
     assert len(conversions) == 3
