@@ -26,7 +26,7 @@ import featx
 from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier
 from tests.networks import tiny_encoder
 
-CODES = np.arange(24) % 3
+CODES = np.arange(48) % 3
 NAMES = np.array(["cat", "dog", "fox"])[CODES]
 LABELS = {
     "ndarray of int": CODES,
@@ -119,7 +119,7 @@ def grids(X: Any, folder: Path) -> dict[str, dict[str, list[float]]]:
 
 def refusals(X: Any, folder: Path) -> dict[str, str]:
     """What is said of tensors."""
-    rows, codes = np.random.default_rng(0).normal(size=(len(CODES), 4)), torch.from_numpy(CODES)
+    rows, codes = np.random.default_rng(0).normal(size=(48, 4)), torch.from_numpy(CODES)
     tensor = torch.from_numpy(rows)
     model = pipeline("logistic", folder)
     asked: dict[str, Callable[[], Any]] = {
