@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
 from featx._process import float32_mode, no_telemetry
 
+ROOT = str(Path(__file__).parent.parent)
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -24,7 +26,7 @@ def run(code: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         timeout=600,
-        env={**{key: value for key, value in os.environ.items() if key != "CI"}, **environment},
+        env={**{key: value for key, value in os.environ.items() if key != "CI"}, "PYTHONPATH": ROOT, **environment},
     )
     assert answer.returncode == 0, answer.stderr
     return answer.stdout.strip()
@@ -132,11 +134,12 @@ import numpy as np, torch, featx
 from featx._process import float32_mode, no_telemetry
 from featx.encoders import resolve
 from featx.runtimes import get_runtime
+from tests.networks import tiny_encoder
 torch.set_num_threads(2)
-batch, preprocess = np.zeros((8, 64, 64, 3), np.uint8), featx.Preprocess(size=64)
+batch = np.zeros((64, 32, 32, 3), np.uint8)  # enough for both threads
 
 def load(seed, runtime="openvino"):
-    return get_runtime(resolve("squeezenet1_1", weights=f"random:{seed}", preprocess=preprocess), runtime, "cpu")
+    return get_runtime(resolve(tiny_encoder(seed)), runtime, "cpu")
 
 def in_a_child(function):
     child = os.fork()

@@ -224,7 +224,8 @@ class _Walk:
     def _module(self, module: torch.nn.Module) -> bytes:
         import torch
 
-        if isinstance(module, torch._dynamo.OptimizedModule):
+        # Its import takes a second, which only who compiled a network has paid.
+        if isinstance(module, getattr(sys.modules.get("torch._dynamo"), "OptimizedModule", ())):
             return self.digest(module._orig_mod)
         if isinstance(module, torch.jit.ScriptModule):
             buffer = io.BytesIO()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,22 @@ from tests.cli.processes import featx_command
 from tests.test_pipeline import photo_folder
 
 
+@pytest.fixture(scope="module")
+def made(crops, graphs, tmp_path_factory) -> Path:
+    """A folder of twelve images in photos/, and a model that was fitted on them."""
+    folder = tmp_path_factory.mktemp("made")
+    photo_folder(folder / "photos", crops, 12)
+    table = featx.read_image_folder(folder / "photos")
+    model = featx.image_pipeline(encoder="squeezenet1_1", weights="random", cache=False)
+    featx.save(model.fit(table["image"], table["label"]), folder / "model")
+    return folder
+
+
 @pytest.fixture
-def images(crops, tmp_path, monkeypatch) -> list[str]:
-    """Twelve images below photos/, and a model that was fitted on them."""
+def images(made, tmp_path, monkeypatch) -> None:
+    """The same, to be changed, in the working directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    photo_folder(Path("photos"), crops, 12)
-    table = featx.read_image_folder("photos")
-    model = featx.image_pipeline(encoder="squeezenet1_1", weights="random")
-    featx.save(model.fit(table["image"], table["label"]), "model")
-    return table["image"].tolist()
 
 
 def test_a_model_becomes_a_bundle_that_predicts_the_same(images, capsys):

@@ -155,8 +155,8 @@ def feature_error(name: str) -> tuple[float, float, int]:
         its classifier; infinite where the shapes differ.
     dim : int
     """
-    (spec,) = resolve(f"timm:{name}", weights="random")
     with drawn_fast():
+        (spec,) = resolve(f"timm:{name}", weights="random")
         network = build_network([spec])
     if not timm.models.get_pretrained_cfg(name).fixed_input_size:  # a small image does as well, where it is taken
         for side in _SIDES:
@@ -279,8 +279,10 @@ class _Draws(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if function not in _DRAWS or args[0].is_meta or args[0].numel() < 1000:
+        if function not in _DRAWS or args[0].numel() < 1000:
             return function(*args, **kwargs)
+        if args[0].is_meta:  # without values; torch takes milliseconds for it
+            return args[0]
         tensor, *given = args
         if function is torch.Tensor.erfinv_:  # of truncated normals, which may be uniform here
             return tensor

@@ -41,12 +41,13 @@ from tests.text.models import copy_model, needs_model
 KILLED = """
 import os, signal, sys, featx
 from featx.persistence import _save_load
+from tests.networks import tiny_encoder
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 setattr(_save_load, sys.argv[1], die)
-featx.save(featx.ImageEncoder(weights="random"), sys.argv[2])
+featx.save(featx.ImageEncoder(tiny_encoder()), sys.argv[2])
 """
 
 

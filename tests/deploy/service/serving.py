@@ -6,9 +6,11 @@ import base64
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -81,6 +83,13 @@ def as_file(pixels: np.ndarray | Image.Image, kind: str = "JPEG", **options) -> 
     image, file = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels), BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def png_that_declares(width: int, height: int) -> bytes:
+    """A small file whose header tells of a large image."""
+    file = as_file(Image.new("L", (1, 1)), "PNG")
+    header = b"IHDR" + struct.pack(">II", width, height) + file[24:29]
+    return file[:12] + header + struct.pack(">I", zlib.crc32(header)) + file[33:]
 
 
 def as_form(*images: bytes, name: str = "image") -> list[tuple[str, tuple[str, bytes]]]:

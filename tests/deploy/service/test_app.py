@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder
 import featx
 from featx.deploy.service._app import Embedding, Prediction, create_app, describe_body
 from featx.deploy.service._request import Limits
-from tests.deploy.service.serving import as_base64, as_file, as_form
+from tests.deploy.service.serving import as_base64, as_file, as_form, png_that_declares
 
 
 def ask(app, path, method="POST", **body) -> httpx.Response:
@@ -165,8 +165,8 @@ def test_a_bad_row_has_its_reason_and_no_label(app, served_bundle, jpegs):
 
 
 def test_more_pixels_than_the_limit_are_too_large(app, served_bundle):
-    large = as_file(Image.new("1", (20_000, 20_000)), "PNG")
-    answer = ask(app(served_bundle, max_pixels=10_000_000), "/predict", files=as_form(large))
+    large = as_form(png_that_declares(20_000, 20_000))
+    answer = ask(app(served_bundle, max_pixels=10_000_000), "/predict", files=large)
     assert answer.status_code == 413
     assert "400,000,000 pixels, more than the limit of 10,000,000" in answer.json()["error"]
 
