@@ -64,8 +64,8 @@ def image_pipeline(
     which the temperature is made; ``scaler__method="whiten"`` has the better labels from 20 images a class, and
     needs a temperature of 0.02 or less.
 
-    One BLAS thread and many give the same folds' scores, but for rounding. scikit-learn's LogisticRegression trains in
-    the embeddings' float32, where another order of sums may end it an iteration sooner: probabilities differ by up to
+    Processors that sum in another order give the same folds' scores, but for rounding. LogisticRegression trains in the
+    embeddings' float32, where another order of sums may end it an iteration sooner: probabilities differ by up to
     0.005, and so may labels that are so close. ``"svm"``, ``"probe"`` and ``"prototype"`` compute in float64, where
     this does not happen, as long as `LinearProbe` chooses the same C.
 

@@ -216,7 +216,7 @@ def test_requests_are_saved_and_drag_no_fitted_estimator_along(tiny, crops, tmp_
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_another_order_of_sums_as_more_blas_threads_have_gives_the_same_folds_scores(head, crops):
+def test_another_order_of_sums_as_other_processors_have_gives_the_same_folds_scores(head, crops):
     embeddings = featx.ImageEncoder(cache=False, verbose=0).transform(crops)
     order = np.random.default_rng(0).permutation(embeddings.shape[1])
     y = np.array([crop.mean() for crop in crops]) if head == "ridge" else np.arange(40) // 10

@@ -93,10 +93,10 @@ class LinearProbe(LinearHead):
     Notes
     -----
     Columns should have similar scales: `linear_probe` puts a StandardScaler before it. The output has the input's
-    dtype, though fitting is in float64, and the final fit starts from zero: for a given C, the probabilities with one
-    BLAS thread and with many agree within 1e-5. Validation scores on the path may differ by single rows, and so may C
-    if two values are that close. Stopping the path early would save nothing: where C no longer matters, the start is
-    already the solution.
+    dtype, though fitting is in float64, and the final fit starts from zero: for a given C, the probabilities of two
+    processors that sum in another order agree within 1e-5. Validation scores on the path may differ by single rows, and
+    so may C if two values are that close. Fits use one BLAS thread. Stopping the path early would save nothing: where C
+    no longer matters, the start is already the solution.
 
     References
     ----------
@@ -167,7 +167,7 @@ class LinearProbe(LinearHead):
         if len(self.classes_) < 2:
             raise InputError(f"Got 1 class, {self.classes_.tolist()[0]!r}. Expected two or more.")
         dtype = X.dtype
-        X = X.astype(np.float64)  # in float32 the result would depend on the order of sums, so on BLAS's threads
+        X = X.astype(np.float64)  # in float32 the result would depend on the order of sums, so on the processor
         held_out = hold_out(codes, self.validation_fraction, check_random_state(self.random_state))
         with one_blas_thread():
             self._choose(X, codes, weights, held_out)
