@@ -111,11 +111,11 @@ def test_a_table_of_nothing_is_empty_and_predictions_of_nothing_are_refused(pred
 
 
 def test_bad_images_raise_one_error_that_names_all(predictor, files):
-    series = pd.Series([files[0], "nowhere.jpg", None], index=["a", "b", "c"])
+    series = pd.Series([files[0], "nowhere.jpg", None], index=["a", "b", "c"], dtype=object)
     with pytest.raises(ImageReadError) as caught:
         predictor.predict(series)
     assert caught.value.table["index"].tolist() == ["b", "c"]
-    assert caught.value.table["reason"].tolist() == ["no such file", "missing (nan)"]
+    assert caught.value.table["reason"].tolist() == ["no such file", "missing (None)"]
 
 
 def test_a_single_image_is_refused_as_everywhere(predictor, files, crops):

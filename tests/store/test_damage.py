@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 import numpy as np
 import pytest
@@ -39,11 +38,12 @@ def test_every_flipped_byte_gives_right_rows_or_a_warning_never_a_wrong_row_or_a
         assert found.all() or [warning.category for warning in caught] == [StoreWarning]
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_warning_that_is_made_an_error_hides_no_sound_segment_from_the_next_look(folder):
     keys, rows = three_segments(folder)
     bad = folder.path / folder.segment_names()[1]
     os.truncate(bad, 100)
-    with pytest.raises(StoreWarning):  # as all warnings are, under these tests
+    with pytest.raises(StoreWarning):
         folder.get(keys)
     found, got = folder.get(keys)
     assert found.tolist() == [True, False, True]

@@ -42,10 +42,10 @@ def test_texts_that_differ_in_a_letters_case_or_in_a_space_are_kept_apart(spec, 
 
 
 def test_missing_texts_are_an_error_before_any_is_encoded(spec, store):
-    column = as_texts(pd.Series([TEXTS[0], None, np.nan, ""], index=list("wxyz")))
+    column = as_texts(pd.Series([TEXTS[0], None, np.nan, ""], index=list("wxyz"), dtype=object))
     with pytest.raises(InputError, match="3 of 4 texts are missing") as raised:
         embed(column, spec, store, CPU)
-    for part in ("row 1: nan: missing", "row 3: '': missing", 'on_missing="nan"'):
+    for part in ("row 1: None: missing", "row 2: nan: missing", "row 3: '': missing", 'on_missing="nan"'):
         assert part in str(raised.value)
     assert store.info().empty
 

@@ -47,7 +47,7 @@ if __name__ == "__main__":
     sys.exit(main())
 '''
 _REQUIREMENTS = ["numpy>=1.26", "onnxruntime>=1.20", "pillow>=11.3", "simplejpeg>=1.8"]
-_REQUIREMENTS_SERVE = ["-r requirements.txt", "fastapi>=0.116", "python-multipart>=0.0.18", "uvicorn>=0.32"]
+_REQUIREMENTS_SERVE = ["-r requirements.txt", "fastapi>=0.116", "python-multipart>=0.0.20", "uvicorn>=0.32"]
 _README = """# An image model
 
 Made by featx {featx}; it runs without featx and without torch.
