@@ -225,7 +225,8 @@ class _Walk:
         import torch
 
         # Its import takes a second, which only who compiled a network has paid.
-        if isinstance(module, getattr(sys.modules.get("torch._dynamo"), "OptimizedModule", ())):
+        compiled: Any = getattr(sys.modules.get("torch._dynamo"), "OptimizedModule", ())
+        if isinstance(module, compiled):
             return self.digest(module._orig_mod)
         if isinstance(module, torch.jit.ScriptModule):
             buffer = io.BytesIO()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -24,6 +24,7 @@ from featx.heads._linear import LinearHead
 from featx.heads._logistic import LogisticRegression
 
 _PATH_ITERATIONS = 100
+_LEAST = float(np.log(np.finfo(np.float64).eps))  # as in scikit-learn's log_loss
 
 
 def linear_probe(**parameters: Any) -> Pipeline:
@@ -210,7 +211,10 @@ def _score(model: LogisticRegression, train: tuple, validation: tuple) -> tuple[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the next value continues from here
         model.fit(*train)
-    X, y, weights = validation
-    probabilities = model.predict_proba(X)
-    accuracy = float(np.average(model.classes_[probabilities.argmax(axis=1)] == y, weights=weights))
-    return accuracy, -log_loss(y, probabilities, sample_weight=weights, labels=model.classes_)
+    X, codes, weights = validation  # the training part has all classes, so that codes are positions
+    scores = X @ model.coef_.T + model.intercept_
+    if scores.shape[1] == 1:
+        scores = np.hstack([np.zeros_like(scores), scores])
+    own = log_softmax(scores, axis=1)[np.arange(len(codes)), codes]
+    accuracy = np.average(scores.argmax(axis=1) == codes, weights=weights)
+    return float(accuracy), float(np.average(np.maximum(own, _LEAST), weights=weights))
