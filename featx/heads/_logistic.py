@@ -22,7 +22,7 @@ class LogisticRegression(linear_model.LogisticRegression):
 
     Notes
     -----
-    Fits of 240 to 10,000 embeddings of EfficientNet-Lite0 take a fifth to a twentieth of the time on two processors
+    On two processors a grid search of 300 to 10,000 embeddings takes less than a tenth of the time
     ("Heads" in ``tests/benchmarks/RESULTS.md``). An own pipeline gets the same from the environment variable
     ``OPENBLAS_NUM_THREADS=1``, or from ``threadpoolctl.threadpool_limits(1, user_api="blas")`` around its fit.
 

@@ -48,7 +48,10 @@ TASKS = {
     "svm, 1 C x 2 folds, refit": ((8000,), GRID.format(head="svm", Cs=[10], cv=2)),
     "linear_probe": ((1900,), "\nfrom featx.heads import linear_probe\nlinear_probe().fit(rows, y)"),
     "transfer_report": ((2000,), "\nfeatx.transfer_report(paths, y, encoder=featx.ImageEncoder(**cached), verbose=0)"),
-    "rank_encoders": ((2000,), f"\nfeatx.rank_encoders(paths, y, [featx.ImageEncoder(name, **cached) for name in {ENCODERS}])"),
+    "rank_encoders": (
+        (2000,),
+        f"\nfeatx.rank_encoders(paths, y, [featx.ImageEncoder(name, **cached) for name in {ENCODERS}])",
+    ),
 }
 
 
