@@ -184,7 +184,12 @@ def _convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
 
 
 def _trace(network: torch.nn.Module, example: torch.Tensor) -> openvino.Model:
-    return openvino.convert_model(network, example_input=example)
+    import torch
+
+    # OpenVINO would check the trace, which takes longer than to make it: the graph's numbers are checked later.
+    with torch.no_grad():
+        traced = torch.jit.trace(network, (example,), check_trace=False, strict=False)
+    return openvino.convert_model(traced, example_input=example)
 
 
 def _export(network: torch.nn.Module, example: torch.Tensor) -> openvino.Model:
