@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector, make_column_transformer
 from sklearn.decomposition import PCA
@@ -239,7 +240,7 @@ def test_categories_that_are_no_text_in_a_column_of_objects_are_refused(encoder,
         split(make_pipeline(columns, LogisticRegression()).fit(table.assign(odd=odd), labels))
 
 
-def test_what_cannot_be_exported_has_a_reason(encoder, crops, table, labels):
+def test_what_cannot_be_exported_has_a_reason(encoder, crops, table, labels, tmp_path):
     with pytest.raises(ExportError, match="not fitted"):
         split(logistic(encoder()))
     with pytest.raises(ExportError, match="without an ImageEncoder"):
@@ -252,6 +253,12 @@ def test_what_cannot_be_exported_has_a_reason(encoder, crops, table, labels):
     twice = make_column_transformer((encoder(), "photo"), (encoder(layers=["conv1"]), "photo"))
     with pytest.raises(ExportError, match="shares its column of images"):
         split(make_pipeline(twice, LogisticRegression()).fit(table, labels))
+    for i in range(2):
+        Image.fromarray(crops[i]).save(tmp_path / f"{i}.png")
+    named = table.assign(photo=[str(tmp_path / f"{i % 2}.png") for i in range(len(table))])
+    otherwise = make_column_transformer((encoder(), "photo"), (OneHotEncoder(), ["photo"]))
+    with pytest.raises(ExportError, match="'photo' is used as images and otherwise"):
+        split(make_pipeline(otherwise, LogisticRegression()).fit(named, labels))
 
 
 @pytest.mark.filterwarnings("error:X .* feature names")
