@@ -39,8 +39,11 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(scope="session")
 def graphs(tmp_path_factory) -> Path:
-    """Converted networks, which tests share: making one takes seconds."""
-    return tmp_path_factory.mktemp("graphs")
+    """Converted networks, which tests in all processes share: making one takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
