@@ -430,6 +430,12 @@ def test_the_file_arrives_byte_for_byte_on_a_machine_that_lacks_it(weights, tmp_
     assert os.listdir(hub()) == [weights.file().name]
 
 
+def test_weights_that_are_not_here_yet_are_fetched_before_they_are_kept(weights, tmp_path):
+    published = weights.file().rename(tmp_path / "on the server")
+    fetched = replace(weights, load=lambda: published.rename(weights.file()))
+    assert (tmp_path / keep_published(fetched, tmp_path)).read_bytes() == weights.file().read_bytes()
+
+
 def test_what_the_machine_has_is_left_alone(weights, tmp_path):
     keep_published(weights, tmp_path)
     weights.file().write_bytes(b"mine")
