@@ -57,6 +57,12 @@ def own_folders(tmp_path_factory, graphs, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def short_timings(monkeypatch):
+    """Rates are measured briefly, for tests that are not about how exact they are."""
+    monkeypatch.setattr("featx.extraction._rate._SECONDS", 0.01)
+
+
 @pytest.fixture(scope="session")
 def photos() -> list[np.ndarray]:
     """Two real photos, uint8 (427, 640, 3)."""

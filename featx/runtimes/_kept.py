@@ -55,30 +55,8 @@ def write_kept(
 ) -> tuple[Path, str]:
     """Write a file, whole or not at all.
 
-    Parameters
-    ----------
-    file : Path
-        Where to write it; its folder is made.
-    magic : bytes
-        Eight bytes that say what it is.
-    header : dict
-        Anything that JSON holds.
-    content : sequence of bytes
-        Written one after the other.
-    name_by_content : bool, default=False
-        Whether to name the file ``<file>-<digest>.graph``.
-
-    Returns
-    -------
-    file : Path
-        Where it was written.
-    digest : str
-        SHA-256 of its content, in hex.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    It is `magic`, its SHA-256, the header and the content, one part after the other; with `name_by_content` it is named
+    ``<file>-<digest>.graph``. Returns where it was written, and the digest in hex. Raises OSError if it cannot be.
     """
     text = json.dumps(header).encode()
     rest = (len(text).to_bytes(8, "little"), text, *content)

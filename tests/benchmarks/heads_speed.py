@@ -13,10 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import ThreadpoolController
 
 ENCODERS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 START = """
@@ -57,10 +63,14 @@ TASKS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("other", type=Path, help="another checkout of featx")
+    parser.add_argument("other", type=Path, nargs="?", help="another checkout of featx")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--task", help="only those whose name begins so")
+    parser.add_argument("--threads", action="store_true", help="one fit, by threads of numpy's and SciPy's BLAS")
     arguments = parser.parse_args()
+    if arguments.threads:
+        compare_threads(arguments.runs)
+        return
     here = Path(__file__).parents[2]
     print(f"seconds, medians of {arguments.runs} processes; {os.cpu_count()} processors")
     print(f"  {'task':28} {'images':>7} {'other':>8} {'this':>8}  times")
@@ -79,6 +89,39 @@ def main() -> None:
                 ]
                 other, this = (statistics.median(values) for values in zip(*pairs, strict=True))
                 print(f"  {task:28} {n:7,} {other:8.2f} {this:8.2f}  {other / this:5.1f}", flush=True)
+
+
+def compare_threads(runs: int) -> None:
+    """Print milliseconds of scikit-learn's own fit, and of a rotation into the rows' space beside it."""
+    random = np.random.default_rng(0)
+    print(f"milliseconds, medians of {runs}: LogisticRegression(C=0.01), 1,280 float32 columns, 9 classes")
+    print("  rows    1 and 1  all and 1  all and all  QR of fewer rows than columns")
+    for n in (240, 1000, 1520, 8000, 30_000):
+        y = random.integers(0, 9, n)
+        X = StandardScaler().fit_transform(random.normal(size=(n, 1280)) + 0.15 * random.normal(size=(9, 1280))[y])
+        X = X.astype(np.float32)
+        fit = LogisticRegression(C=0.01, max_iter=1000).fit
+        both = ThreadpoolController().select(user_api="blas")
+        scipys = ThreadpoolController().select(
+            filepath=[path for path in (info["filepath"] for info in both.info()) if "scipy.libs" in path]
+        )
+        seconds = []
+        for limited in (both, scipys, None):
+            with limited.limit(limits=1) if limited else nullcontext():
+                seconds.append(median_seconds(partial(fit, X, y), runs))
+        with both.limit(limits=1):
+            rotation = median_seconds(partial(np.linalg.qr, X.T), runs) if n < 1280 else None
+        told = "" if rotation is None else f"{1e3 * rotation:8.0f}"
+        print(f"  {n:6,}" + "".join(f"{1e3 * value:10.0f}" for value in seconds) + told, flush=True)
+
+
+def median_seconds(function: Callable[[], object], runs: int) -> float:
+    seconds = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 def prepare(scratch: Path, n: int) -> None:

@@ -9,16 +9,9 @@ import pytest
 
 import featx
 from featx.exceptions import FeatxWarning, ImageWarning, InputError, ParameterError, UnknownNameError
-from featx.extraction import _rate
 from tests.networks import TINY, Narrow, Unconvertible, wrap
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def short_timings(monkeypatch):
-    """Rates are measured briefly: no test here is about how exact they are."""
-    monkeypatch.setattr(_rate, "_SECONDS", 0.01)
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.usefixtures("short_timings")]
 
 
 @pytest.fixture

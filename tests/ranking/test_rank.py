@@ -13,19 +13,13 @@ from sklearn.model_selection import KFold
 import featx
 from featx.evaluation import unit_of
 from featx.exceptions import FeatxWarning, ImageReadError, ImageWarning, InputError, ParameterError, UnknownNameError
-from featx.extraction import _rate
 from featx.ranking import rank_encoders
 from featx.ranking._rank import agreement, on_frontier, summarize
 from featx.scores import knn_score, lda_score
 from tests.networks import tiny_encoder
 
+pytestmark = pytest.mark.usefixtures("short_timings")
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), min_size=1, max_size=12)
-
-
-@pytest.fixture(autouse=True)
-def short_timings(monkeypatch):
-    """Rates are measured briefly: no test here is about how exact they are."""
-    monkeypatch.setattr(_rate, "_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,6 @@ def specs_of(encoder, **parameters):
 
 
 @pytest.fixture
-def own_graphs(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "fresh"))
-
-
-@pytest.fixture
 def written(monkeypatch, own_graphs):
     """The networks that were written, once for each time."""
     write, specs = _onnx._write, []

@@ -216,11 +216,6 @@ def test_a_graph_with_other_numbers_is_refused(tiny, monkeypatch):
 
 
 @pytest.fixture
-def own_graphs(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "fresh"))
-
-
-@pytest.fixture
 def conversions(monkeypatch, own_graphs):
     """How often a network was converted."""
     convert, calls = _graphs.convert, []
