@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from featx.finetune._data import Rows
 from featx.finetune._settings import TrainingSettings
 from featx.finetune._tunable import TunableNetwork
 from featx.images import Preprocess
-from featx.runtimes import check_devices, check_precision, choose
+from featx.runtimes import check_devices, check_precision, choose, folded_while_training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +228,7 @@ class TuningNet(NeuralNet):
                 255 * torch.tensor(values, device=x.device).view(3, 1, 1)
                 for values in (self.preprocess.mean, self.preprocess.std)
             )
-            x = ((x.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+            x = (x.float() - mean) / std
         reduced = precision != "float32"
         dtype = getattr(torch, precision) if reduced else torch.bfloat16
         with torch.autocast(torch.device(self.device).type, dtype, enabled=reduced):
@@ -418,6 +419,7 @@ def train_network(
         torch.random.fork_rng(generators),
         torch.backends.cudnn.flags(benchmark=False, deterministic=True),
         float32_mode("ieee", devices[0]),
+        _quickened(tunable.module, tunable.shape or (3, preprocess.size, preprocess.size)),
         bar,
     ):
         net = TuningNet(
@@ -432,6 +434,35 @@ def train_network(
         )
         train(net, train_rows, valid_rows, checkpoint)
     return history_table(net.history, objective.metric_name)
+
+
+@contextmanager
+def _quickened(module: Any, shape: tuple[int, ...]) -> Iterator[None]:
+    """Have a module compute the same in less time: channels last where it can, frozen batch norms folded.
+
+    Depthwise convolutions of 1,152 channels take a quarter of the time with channels last, on a CPU with AVX2.
+    """
+    import torch
+
+    example = torch.rand(1, *shape, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+    layout = torch.channels_last
+
+    def arrange(_module: Any, inputs: tuple[Any, ...]) -> Any:
+        return inputs[0].contiguous(memory_format=layout) if inputs[0].ndim == 4 else inputs[0]
+
+    hook = module.to(memory_format=layout).register_forward_pre_hook(arrange)
+    try:
+        try:
+            with torch.inference_mode():
+                module(example)
+        except RuntimeError:  # such as x.view(n, -1)
+            layout = torch.contiguous_format
+            module.to(memory_format=layout)
+        with folded_while_training(module, example):
+            yield
+    finally:
+        hook.remove()
+        module.to(memory_format=torch.contiguous_format)
 
 
 def train(net: TuningNet, train_rows: Rows, valid_rows: Rows | None, checkpoint: Checkpoint) -> None:

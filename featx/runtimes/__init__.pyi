@@ -1,4 +1,5 @@
 from ._choose import RUNTIMES, check_devices, check_runtime, choose
+from ._fold import folded_while_training
 from ._graphs import load_graph, write_graph
 from ._kept import graphs_folder
 from ._loading import Runtime, get_runtime
@@ -13,6 +14,7 @@ __all__ = [
     "check_precision",
     "check_runtime",
     "choose",
+    "folded_while_training",
     "get_runtime",
     "graphs_folder",
     "load_graph",

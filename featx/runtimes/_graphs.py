@@ -160,7 +160,8 @@ def convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
 def _convert(specs: Sequence[EncoderSpec]) -> openvino.Model:
     import torch
 
-    from featx.runtimes._prepare import TOLERANCE, example_batch, prepare
+    from featx.runtimes._fold import TOLERANCE
+    from featx.runtimes._prepare import example_batch, prepare
 
     network, _ = prepare(specs)
     made_with, checked_with = example_batch(specs, 2), example_batch(specs, 3)

@@ -78,7 +78,8 @@ def _write(specs: Sequence[EncoderSpec]) -> bytes:
         import_optional(module, extra="export", purpose="Writing ONNX")
     import torch
 
-    from featx.runtimes._prepare import TOLERANCE, as_published, example_batch, prepare, relative_l2
+    from featx.runtimes._fold import TOLERANCE
+    from featx.runtimes._prepare import as_published, example_batch, prepare, relative_l2
 
     name = specs[0].name
     with as_published():

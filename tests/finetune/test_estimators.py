@@ -129,6 +129,24 @@ def test_what_comes_after_the_classifier_is_refused(crops, labels):
         FineTuneClassifier(featx.Encoder.from_module(soft, preprocess=TINY), unfreeze="all").fit(crops, labels)
 
 
+class Viewing(torch.nn.Module):
+    """Views a map as rows, which needs its channels first."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolve = torch.nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.rows = torch.nn.Linear(4 * 16 * 16, 8)
+
+    def forward(self, x):
+        return self.rows(self.convolve(x).view(-1, 4 * 16 * 16))
+
+
+def test_a_network_that_needs_its_channels_first_is_tuned(crops, labels):
+    encoder = featx.Encoder.from_module(Viewing(), preprocess=TINY)
+    model = tuner(encoder, unfreeze="all", augment="flip").fit(crops, labels)
+    assert np.isfinite(model.predict_proba(crops)).all()
+
+
 def test_frozen_layers_computed_once_give_what_each_epoch_would(tiny, crops, labels):
     once, each = tuner(tiny), tuner(tiny, augment=lambda image: image)
     for model in (once, each):
