@@ -13,6 +13,8 @@ from featx.exceptions import MissingDependencyError
 from featx.images import DecodeError, PixelPath, Preprocess, load
 from featx.images._resize import resize_fast
 
+pytest.importorskip("cykooz_resizer", reason="needs pip install 'featx[fast]'")
+
 SMALL = Preprocess(size=64, resize=72)
 
 

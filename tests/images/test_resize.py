@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-import cykooz_resizer
 import numpy as np
 import pytest
 from PIL import Image
 
 from featx.images import Preprocess
 from featx.images._resize import INTERPOLATIONS, resize_exactly, resize_fast
+
+cykooz_resizer = pytest.importorskip("cykooz_resizer", reason="needs pip install 'featx[fast]'")
 
 # Of `waves` resized fast: what another release of cykooz-resizer, or other vector instructions, must give too.
 FROZEN = {"bilinear": "a58251b593fe31d8", "bicubic": "0ad6a960931d5327", "lanczos": "e39deff762cfeaa4"}

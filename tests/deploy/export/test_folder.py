@@ -72,6 +72,7 @@ def test_odd_images_have_the_same_pixels_where_featx_is_not_installed(bundle, tm
 
 @pytest.fixture(scope="module")
 def fast_bundle(tiny, photos, tmp_path_factory):
+    pytest.importorskip("cykooz_resizer", reason="needs pip install 'featx[fast]'")
     encoder = featx.ImageEncoder(tiny, decode="fast", cache=False, verbose=0)
     return featx.export_bundle(encoder, tmp_path_factory.mktemp("fast") / "bundle", sample=[photos[0], photos[1]])
 
