@@ -42,7 +42,7 @@ class Predictor:
     """Predict with a bundle that `export_bundle` wrote.
 
     Inside a bundle, ``from predictor import Predictor`` is this very class, with
-    nothing but numpy, Pillow, simplejpeg and ONNX Runtime installed. It is
+    nothing but its ``requirements.txt`` installed. It is
     pickled as its folder, which is opened again at the first prediction.
 
     Parameters
@@ -69,7 +69,7 @@ class Predictor:
     BundleError
         If a file does not match its digest, is missing, or has another format.
     MissingDependencyError
-        If ONNX Runtime is not installed.
+        If a package that the bundle needs is not installed: ONNX Runtime, or what `export_bundle` names.
 
     Examples
     --------

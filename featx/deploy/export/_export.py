@@ -57,7 +57,9 @@ def export_bundle(
 
     A bundle is a folder that predicts with numpy, Pillow, simplejpeg and ONNX Runtime alone:
     one graph from pixels to label, its preprocessing, the package that reads
-    both, and a service. No torch, no featx, no pickle.
+    both, and a service. No torch, no featx, no pickle. What is decoded ``"fast"`` needs
+    cykooz-resizer too, and a head that stays scikit-learn's needs scikit-learn: its
+    ``requirements.txt`` lists them.
 
     A column of categories keeps None, NaN and the text "nan" apart, as scikit-learn's
     encoders do, in frames and dicts alike. JSON's null, and an empty field of a form,
