@@ -23,7 +23,15 @@ from sklearn.utils import estimator_checks
 
 import featx
 from featx._image_encoder import extraction_of
-from featx.exceptions import DeviceError, InputError, ParameterError, StoreWarning, UnknownNameError, WeightsError
+from featx.exceptions import (
+    DeviceError,
+    InputError,
+    MissingDependencyError,
+    ParameterError,
+    StoreWarning,
+    UnknownNameError,
+    WeightsError,
+)
 
 
 @pytest.fixture
@@ -453,7 +461,20 @@ def test_a_precision_that_this_machine_lacks_is_no_matter_where_all_is_cached(ti
     np.testing.assert_array_equal(cached.transform(crops[:3]), rows)
 
 
+def test_the_package_that_resizes_fast_is_asked_for_unless_all_is_cached(tiny, crops, store, monkeypatch):
+    pytest.importorskip("cykooz_resizer", reason="needs pip install 'featx[fast]'")
+    fast = featx.ImageEncoder(tiny, cache=store, decode="fast")
+    rows = fast.transform(crops[:3])
+    monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
+    np.testing.assert_array_equal(fast.transform(crops[:3]), rows)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'featx\[fast\]'"):
+        fast.transform(crops[3:5])
+    with pytest.raises(MissingDependencyError, match=r"pip install 'featx\[fast\]'"):
+        fast.set_params(cache=False).transform(crops[:3])
+
+
 def test_fast_decoding_has_rows_of_its_own(tiny, photos, tmp_path, store):
+    pytest.importorskip("cykooz_resizer", reason="needs pip install 'featx[fast]'")
     path = tmp_path / "large.jpg"
     Image.fromarray(photos[0]).resize((1600, 1200)).save(path)
     exact = featx.ImageEncoder(tiny, cache=store).transform([path])

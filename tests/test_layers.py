@@ -64,6 +64,7 @@ NETWORKS = ("_efficientnet_lite_network.py", "_several_heads.py")
 OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
     "images/_jpeg.py": {"simplejpeg"},
+    "images/_resize.py": {"cykooz_resizer"},
     "_trusted_types.py": {"skops"},
     "deploy/_bundle.py": {"onnxruntime", "pandas"},
     "deploy/service/_app.py": {"fastapi", "pydantic", "starlette"},

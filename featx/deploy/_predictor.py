@@ -28,8 +28,8 @@ from ..exceptions import (
 )
 from ..images._accept import is_missing
 from ..images._decode import DecodeError
+from ..images._pixel_path import PixelPath
 from ..images._preprocess import Preprocess
-from ..images._read import to_pixels
 from ._bundle import Bundle, Engine, plain, read_bundle
 from ._columns import Columns, read_columns
 
@@ -42,7 +42,7 @@ class Predictor:
     """Predict with a bundle that `export_bundle` wrote.
 
     Inside a bundle, ``from predictor import Predictor`` is this very class, with
-    nothing but numpy, Pillow, simplejpeg and ONNX Runtime installed. It is
+    nothing but its ``requirements.txt`` installed. It is
     pickled as its folder, which is opened again at the first prediction.
 
     Parameters
@@ -69,7 +69,7 @@ class Predictor:
     BundleError
         If a file does not match its digest, is missing, or has another format.
     MissingDependencyError
-        If ONNX Runtime is not installed.
+        If a package that the bundle needs is not installed: ONNX Runtime, or what `export_bundle` names.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class Predictor:
         classes = self.manifest["classes"]
         self.classes_ = None if classes is None else np.array(classes["values"], classes["dtype"])
         self._images = [entry for entry in self.manifest["inputs"] if entry["kind"] == "image"]
-        self._preprocess = {entry["name"]: Preprocess(**entry["preprocess"]) for entry in self._images}
+        self._paths = {entry["name"]: _pixel_path(entry, self.max_pixels) for entry in self._images}
         self._opened: tuple[int, Engine] | None = self._open(bundle)
 
     @property
@@ -332,9 +332,16 @@ class Predictor:
         if is_missing(source):
             raise _Unusable(self.on_missing, f"missing ({source!r})")
         try:
-            return self._preprocess[entry["name"]](to_pixels(source, self.max_pixels, entry["at_least"]))
+            return self._paths[entry["name"]].pixels(source)
         except DecodeError as error:
             raise _Unusable(self.on_error, str(error)) from error
+
+
+def _pixel_path(entry: dict[str, Any], max_pixels: int) -> PixelPath:
+    decode = entry.get("decode")
+    if decode is None:  # only what is decoded fast has it, and had not at first
+        decode = "exact" if entry["at_least"] is None else "fast:1"
+    return PixelPath(Preprocess(**entry["preprocess"]), decode, max_pixels)
 
 
 class _Unusable(Exception):  # noqa: N818 - not yet an error: the policy may make it a NaN row

@@ -64,7 +64,7 @@ def resolve(
     """
     base = _resolve_encoder(encoder, weights, preprocess)
     check_choice("precision", precision, PRECISIONS)
-    check_choice("decode", decode, DECODES)
+    check_choice("decode", decode, tuple(DECODES))
     if base.graph is not None and precision != "float32":
         raise ParameterError(f"Got precision={precision!r} with {base.name!r}, a graph in a file. Expected 'float32'.")
     base = replace(base, precision=precision, decode=decode, executor=None if precision == "float32" else executor)

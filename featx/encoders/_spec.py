@@ -20,7 +20,7 @@ FEATURE = "feature"
 LOGITS = "logits"
 STAGES = ("early", "middle", "late", "last")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
-DECODES = ("exact", "fast")
+DECODES = {"exact": "exact", "fast": "fast:2"}  # name: what stands for its pixels in a fingerprint
 POOLINGS = ("avg", "max", "gem", "flatten")
 
 
@@ -154,7 +154,7 @@ class EncoderSpec:
             "format": FORMAT,
             "policy": POLICY,
             "preprocess": asdict(self.preprocess),
-            "decode": self.decode,
+            "decode": DECODES[self.decode],
             "architecture": self.architecture,
             "weights": self.weights,
             "layer": self.layer,

@@ -6,19 +6,10 @@ from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._files import find_images, list_images, warn_left_out
 from featx.images._image_folder import read_image_folder
 from featx.images._pillow import identify
+from featx.images._pixel_path import DIGEST_BYTES, PixelPath, load
 from featx.images._preprocess import FITS, Preprocess
 from featx.images._read import is_path, read_file, to_pixels
-from featx.images._source import (
-    DIGEST_BYTES,
-    DigestMemo,
-    PixelPath,
-    UnreadFile,
-    absolute,
-    digest_many,
-    digest_unread,
-    load,
-    read_in_parts,
-)
+from featx.images._source import DigestMemo, UnreadFile, absolute, digest_many, digest_unread, read_in_parts
 
 __all__ = [
     "BLANK",

@@ -10,8 +10,8 @@ from PIL import Image
 from featx._machine import count_threads
 from featx.images._accept import as_column, is_missing
 from featx.images._decode import MAX_PIXELS, DecodeError, open_header
+from featx.images._pixel_path import load
 from featx.images._read import is_path, read_file
-from featx.images._source import load
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,8 +1,7 @@
 """RGB pixels -> the square of uint8 pixels that an encoder takes.
 
-Pillow resizes and crops in one step, everywhere: other libraries' bicubic differs by 2 grey levels and
-by up to 1 % in the embedding. Like ``_decode.py``, this file also runs, byte for byte, where there is
-nothing but numpy, Pillow and simplejpeg.
+One step resizes and crops. Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy,
+Pillow and simplejpeg.
 """
 
 from __future__ import annotations
@@ -16,17 +15,13 @@ import numpy as np
 from PIL import Image
 
 from .._validate import check_choice, check_integer
+from ._resize import INTERPOLATIONS, Box, resize_exactly
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 FITS = ("crop", "squash", "pad")
-_INTERPOLATIONS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+_Resize = Callable[[Image.Image, tuple[int, int], str, Box], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -78,31 +73,33 @@ class Preprocess:
         if resize < size:
             raise ValueError(f"Got resize={resize} below size={size}; expected resize >= size.")
         check_choice("fit", self.fit, FITS)
-        check_choice("interpolation", self.interpolation, tuple(_INTERPOLATIONS))
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         object.__setattr__(self, "size", size)
         # Two ways to say one thing must be equal.
         object.__setattr__(self, "resize", resize if self.fit != "pad" and resize > size else None)
         object.__setattr__(self, "mean", _three("mean", self.mean, lambda mean: 0 <= mean <= 1, "in 0..1"))
         object.__setattr__(self, "std", _three("std", self.std, lambda std: 0 < std < math.inf, "above 0"))
 
-    def __call__(self, image: Image.Image) -> np.ndarray:
+    def __call__(self, image: Image.Image, resize: _Resize = resize_exactly) -> np.ndarray:
         """Resize and crop in one step.
 
         Parameters
         ----------
         image : PIL.Image.Image
             Mode RGB.
+        resize : callable, default=resize_exactly
+            `resize_exactly` or `resize_fast`.
 
         Returns
         -------
         ndarray of shape (size, size, 3), uint8
         """
-        resample = _INTERPOLATIONS[self.interpolation]
-        if self.fit == "pad":
-            return np.asarray(self._pad(image, resample))
-        return np.asarray(image.resize((self.size, self.size), resample, box=self.box(*image.size)))
+        scale = self.size / max(image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size) if self.fit == "pad" else (self.size,) * 2
+        resized = resize(image, (width, height), self.interpolation, self.box(*image.size))
+        return np.asarray(self._pad(resized) if self.fit == "pad" else resized)
 
-    def box(self, width: int, height: int) -> tuple[float, float, float, float]:
+    def box(self, width: int, height: int) -> Box:
         """Give the part of the image that is used: left, upper, right, lower, in pixels of the image."""
         if self.fit == "pad":
             return 0.0, 0.0, float(width), float(height)
@@ -111,11 +108,9 @@ class Preprocess:
         left, upper = (width - across) / 2, (height - down) / 2
         return left, upper, left + across, upper + down
 
-    def _pad(self, image: Image.Image, resample: Image.Resampling) -> Image.Image:
-        scale = self.size / max(image.size)
-        width, height = (max(1, round(side * scale)) for side in image.size)
+    def _pad(self, image: Image.Image) -> Image.Image:
         background = Image.new("RGB", (self.size, self.size), tuple(round(255 * m) for m in self.mean))
-        background.paste(image.resize((width, height), resample), ((self.size - width) // 2, (self.size - height) // 2))
+        background.paste(image, ((self.size - image.width) // 2, (self.size - image.height) // 2))
         return background
 
 

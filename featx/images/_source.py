@@ -1,8 +1,7 @@
-"""One image source (path, bytes, PIL image, uint8 array) -> its digest, and the pixels that an encoder takes."""
+"""Many image sources -> their digests: files that have not changed since they were last read are not read again."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -19,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import platformdirs
-from PIL import Image
 
 from featx.images._decode import MAX_PIXELS, DecodeError
-from featx.images._preprocess import Preprocess
-from featx.images._read import is_path, read_file, stat_file, to_pixels
+from featx.images._pixel_path import DIGEST_BYTES, digest_file, load
+from featx.images._read import read_file, stat_file
 
 # Git's "racy" rule: a file changed within the clock's grain of its hashing can keep its stat.
 _RACY_NS = 2_000_000_000
@@ -127,121 +125,19 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-DIGEST_BYTES = 16
 # The memo's transactions take 2 ms: so few and small files are sooner hashed again.
 _FEW = 8
 _SMALL = 2_000_000
 # What is read at once and held until it is encoded.
 _PART_FILES = 4096
 _PART_BYTES = 64_000_000
-# A JPEG is decoded at a fraction of its size only where this many times the pixels that are needed are left:
-# with 2, embeddings move by 2 to 3 % (relative L2), with 1 by a multiple of that.
-_SPARE = 2
 _UNKNOWN = (b"", b"")
-_FILE_TAG = b"featx:file:1\0"
-_PIXELS_TAG = b"featx:pixels:1\0"
-
-
-def digest_file(data: bytes) -> bytes:
-    """Digest of an encoded image: 16 bytes, by content alone."""
-    return hashlib.sha256(_FILE_TAG + data).digest()[:DIGEST_BYTES]
-
-
-def digest_pixels(image: Image.Image) -> bytes:
-    """Digest of RGB pixels: 16 bytes over shape and values."""
-    width, height = image.size
-    tag = _PIXELS_TAG + f"{height}x{width}\0".encode()
-    return hashlib.sha256(tag + image.tobytes()).digest()[:DIGEST_BYTES]
 
 
 def absolute(path: str | Path) -> str:
     """Make a path absolute, not normalized: it only has to name the same file every time."""
     text = os.fspath(path)
     return text if os.path.isabs(text) else os.path.join(os.getcwd(), text)
-
-
-def load(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> tuple[bytes, Image.Image]:
-    """Read one source wholly.
-
-    Parameters
-    ----------
-    source : str, Path, bytes, PIL.Image.Image or uint8 ndarray
-    max_pixels : int, default=89_000_000
-        Larger images are refused before they are decoded.
-    at_least : int, default=None
-        JPEGs may be decoded at a fraction of their size, as in `decode`.
-
-    Returns
-    -------
-    digest : bytes of length 16
-        Of exactly the content that was decoded.
-    image : PIL.Image.Image
-        RGB.
-
-    Raises
-    ------
-    DecodeError
-        With the reason why this source cannot be used.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from featx.images import load
-    >>> digest, image = load(np.zeros((4, 6), "uint8"))
-    >>> len(digest), image.size
-    (16, (6, 4))
-    """
-    data = read_file(source) if is_path(source) else source
-    image = to_pixels(data, max_pixels, at_least)
-    return digest_file(data) if isinstance(data, bytes) else digest_pixels(image), image
-
-
-@dataclass(frozen=True)
-class PixelPath:
-    """How a source becomes pixels.
-
-    Parameters
-    ----------
-    preprocess : Preprocess
-    decode : {"exact", "fast"}, default="exact"
-        ``"fast"`` decodes a JPEG at 1/2, 1/4 or 1/8 of its size where that leaves
-        twice the pixels that are needed: libjpeg's inverse cosine transform then
-        works on fewer coefficients. All else is as in ``"exact"``.
-    max_pixels : int, default=89_000_000
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from featx.images import PixelPath, Preprocess
-    >>> digest, pixels = PixelPath(Preprocess(size=8))(np.zeros((20, 30), "uint8"))
-    >>> pixels.shape
-    (8, 8, 3)
-    """
-
-    preprocess: Preprocess
-    decode: str = "exact"
-    max_pixels: int = MAX_PIXELS
-
-    def __call__(self, source: object) -> tuple[bytes, np.ndarray]:
-        """Digest and uint8 pixels (size, size, 3) of a source.
-
-        Raises
-        ------
-        DecodeError
-            With the reason why the source cannot be used.
-        """
-        digest, image = load(source, self.max_pixels, self.at_least)
-        return digest, self.preprocess(image)
-
-    def pixels(self, source: object) -> np.ndarray:
-        """Only the pixels, where the digest is known."""
-        return self.preprocess(to_pixels(source, self.max_pixels, self.at_least))
-
-    @property
-    def at_least(self) -> int | None:
-        """Pixels that a side of a JPEG keeps; None: all."""
-        needed = self.preprocess.resize or self.preprocess.size
-        return _SPARE * needed if self.decode == "fast" else None
 
 
 @dataclass(frozen=True)

@@ -356,6 +356,22 @@ def small_parts(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("cached", [True, False])
+def test_a_cold_file_is_hashed_once(tiny, files, store, monkeypatch, cached):
+    from featx.images._pixel_path import digest_file
+
+    hashed = Counter()
+
+    def counting(data: bytes) -> bytes:
+        hashed[data] += 1
+        return digest_file(data)
+
+    for name in ("_pixel_path", "_source"):
+        monkeypatch.setattr(f"featx.images.{name}.digest_file", counting)
+    featx.ImageEncoder(tiny, cache=store if cached else False).transform(files)
+    assert hashed == {Path(file).read_bytes(): 1 for file in files}
+
+
+@pytest.mark.parametrize("cached", [True, False])
 def test_a_cold_file_is_opened_once(tiny, files, store, opened, cached):
     rows = featx.ImageEncoder(tiny, cache=store if cached else False).transform(files)
     assert opened == dict.fromkeys(files, 1)

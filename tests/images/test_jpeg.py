@@ -183,11 +183,14 @@ def test_bits_that_only_fill_the_last_byte_may_be_missing():
     assert spared
 
 
-def test_a_jpeg_of_very_many_scans_is_refused():
+@pytest.mark.parametrize("odd", [0, 1], ids=["at even places", "at odd places"])
+def test_a_jpeg_of_very_many_scans_is_refused(odd):
     data = encode(Image.new("L", (16, 16)), progressive=True)
-    start, end = data.rindex(b"\xff\xda"), len(data) - 2
+    start = data.rindex(b"\xff\xda")
+    front, scan = data[:start] + bytes((start + odd) % 2), data[start:-2]
+    scan += bytes(len(scan) % 2)
     with pytest.raises(DecodeError, match="more than 100 scans"):
-        to_pixels(data[:start] + data[start:end] * 200 + END)
+        to_pixels(front + scan * 200 + END)
 
 
 @pytest.mark.parametrize("kind", [0xC3, 0xC9], ids=["lossless", "arithmetic"])

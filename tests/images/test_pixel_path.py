@@ -1,14 +1,19 @@
-"""Exact pixels are Pillow's; fast ones are near, and come of fewer coefficients."""
+"""Exact pixels are Pillow's; fast ones are near, come of fewer coefficients, and are resized in vector instructions."""
 
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from featx.exceptions import MissingDependencyError
 from featx.images import DecodeError, PixelPath, Preprocess, load
+from featx.images._resize import resize_fast
+
+pytest.importorskip("cykooz_resizer", reason="needs pip install 'featx[fast]'")
 
 SMALL = Preprocess(size=64, resize=72)
 
@@ -48,15 +53,42 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(large):
     assert load(encoded(large), at_least=601)[1].size == (1600, 1200)
 
 
+@pytest.mark.parametrize("size", [(200, 287), (40, 50)], ids=["smaller", "larger"])
+def test_a_jpeg_of_less_than_twice_the_pixels_needed_is_only_resized_fast(large, size):
+    data = encoded(large.resize(size))
+    fast = PixelPath(SMALL, "fast")(data)[1]
+    np.testing.assert_array_equal(fast, SMALL(load(data)[1], resize_fast))
+    assert 0 < np.abs(fast.astype(int) - PixelPath(SMALL)(data)[1]).max() <= 10
+
+
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_other_formats_are_decoded_exactly(large, kind):
+def test_other_formats_are_decoded_exactly_and_resized_fast(large, kind):
     data = encoded(large, kind)
-    np.testing.assert_array_equal(PixelPath(SMALL, "fast")(data)[1], PixelPath(SMALL)(data)[1])
+    image = load(data)[1]
+    for source in (data, image, np.asarray(image)):
+        np.testing.assert_array_equal(PixelPath(SMALL, "fast")(source)[1], SMALL(image, resize_fast))
 
 
-def test_a_jpeg_of_less_than_twice_the_pixels_needed_is_decoded_exactly(large):
-    data = encoded(large.resize((200, 287)))
-    np.testing.assert_array_equal(PixelPath(SMALL, "fast")(data)[1], PixelPath(SMALL)(data)[1])
+def test_grey_palette_and_transparent_images_are_what_the_policy_makes_them_then_resized_fast(large):
+    small = large.resize((300, 200))
+    transparent = small.convert("RGBA")
+    transparent.putalpha(small.convert("L"))
+    for image in (small.convert("L"), small.convert("P"), small.convert("1"), transparent):
+        data = encoded(image, "PNG")
+        np.testing.assert_array_equal(PixelPath(SMALL, "fast")(data)[1], SMALL(load(data)[1], resize_fast))
+
+
+def test_pixels_are_only_had_with_the_package_that_resizes_fast(large, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
+    with pytest.raises(MissingDependencyError, match=r"cykooz-resizer.*pip install 'featx\[fast\]'"):
+        PixelPath(SMALL, "fast")
+    for decode in ("exact", "fast:1"):
+        assert PixelPath(SMALL, decode)(encoded(large))[1].shape == (64, 64, 3)
+
+
+def test_what_was_fast_at_first_is_a_jpeg_of_a_fraction_of_its_size_resized_exactly(large):
+    data = encoded(large)
+    np.testing.assert_array_equal(PixelPath(SMALL, "fast:1")(data)[1], SMALL(load(data, at_least=144)[1]))
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -84,3 +116,13 @@ def test_a_truncated_jpeg_is_an_error_either_way(large):
     for decode in ("exact", "fast"):
         with pytest.raises(DecodeError, match=r"truncated|damaged"):
             PixelPath(SMALL, decode)(data)
+
+
+def test_a_jpeg_that_was_cut_and_closed_by_an_end_marker_is_an_error_either_way(large):
+    for progressive in (False, True):
+        data = encoded(large, progressive=progressive)
+        for share in (0.5, 0.9):
+            cut = data[: int(share * len(data))] + b"\xff\xd9"
+            for decode in ("exact", "fast"):
+                with pytest.raises(DecodeError, match="pixels are missing"):
+                    PixelPath(SMALL, decode)(cut)

@@ -17,7 +17,6 @@ from featx.deploy._columns import UNKNOWN, Columns, read_columns
 from featx.deploy.export._agreement import ask
 from featx.deploy.export._inputs import ImageInput, Parts, ValueInput, in_float32, walk
 from featx.exceptions import ExportError, FeatxError
-from featx.images import PixelPath
 
 _SIDES = (64, 120, 200, 320)
 _NUMBERS = (0.0, 1.0, -1.0, 0.5, 2.0, 10.0, 100.0)
@@ -232,7 +231,8 @@ def _image_entry(image: ImageInput, tolerant: bool) -> dict[str, Any]:
         "tensor": image.tensor,
         "absent": f"{image.tensor}_absent" if tolerant else None,
         "preprocess": asdict(spec.preprocess),
-        "at_least": PixelPath(spec.preprocess, spec.decode).at_least,
+        # A reader that knows no "decode" asks for "at_least", and must not take fast pixels for exact ones.
+        **({"at_least": None} if spec.decode == "exact" else {"decode": spec.decode}),
         "dim": image.dim,
         "encoder": {"name": spec.name, "weights": spec.weights, "license": spec.license},
         "fingerprints": [spec.fingerprint() for spec in image.specs],

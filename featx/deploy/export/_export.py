@@ -29,7 +29,7 @@ from featx.deploy.export._expected import Expected, predict, stack
 from featx.deploy.export._graph import EncoderGraph, assemble, shrink
 from featx.deploy.export._head import HeadGraph, convert_head, dump_head, find_tree, find_unproven
 from featx.deploy.export._inputs import Parts
-from featx.deploy.export._package import head_requirements, write_code, write_readme
+from featx.deploy.export._package import head_requirements, pixel_requirements, write_code, write_readme
 from featx.deploy.export._split import split
 from featx.exceptions import ExportError, FallbackWarning, FeatxError, FeatxWarning, ImageWarning, ParameterError
 from featx.extraction import decode_some
@@ -57,7 +57,9 @@ def export_bundle(
 
     A bundle is a folder that predicts with numpy, Pillow, simplejpeg and ONNX Runtime alone:
     one graph from pixels to label, its preprocessing, the package that reads
-    both, and a service. No torch, no featx, no pickle.
+    both, and a service. No torch, no featx, no pickle. What is decoded ``"fast"`` needs
+    cykooz-resizer too, and a head that stays scikit-learn's needs scikit-learn: its
+    ``requirements.txt`` lists them.
 
     A column of categories keeps None, NaN and the text "nan" apart, as scikit-learn's
     encoders do, in frames and dicts alike. JSON's null, and an empty field of a form,
@@ -259,7 +261,8 @@ def write(folder: Path, parts: Parts, built: Built, content: dict[str, Any]) -> 
     if built.kind == "sklearn":
         dump_head(parts.head, folder / HEAD)
     (folder / GRAPH).write_bytes(built.graph.SerializeToString())
-    write_code(folder, head_requirements(bool(parts.values)) if built.kind == "sklearn" else [])
+    of_head = head_requirements(bool(parts.values)) if built.kind == "sklearn" else []
+    write_code(folder, [*pixel_requirements(content), *of_head])
     write_readme(folder, content)
 
 

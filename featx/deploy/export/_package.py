@@ -19,8 +19,10 @@ COPIED = (
     "images/_decode.py",
     "images/_pillow.py",
     "images/_jpeg.py",
+    "images/_pixel_path.py",
     "images/_preprocess.py",
     "images/_read.py",
+    "images/_resize.py",
     "images/_tiff.py",
     "images/_transparency.py",
     "deploy/_bundle.py",
@@ -86,6 +88,11 @@ def write_code(folder: Path, requirements: list[str]) -> None:
     _write(folder / "page.html", (_PACKAGE / "deploy" / "service" / "page.html").read_bytes())
     _write(folder / "requirements.txt", _lines(sorted([*_REQUIREMENTS, *requirements])))
     _write(folder / "requirements-serve.txt", _lines(_REQUIREMENTS_SERVE))
+
+
+def pixel_requirements(manifest: dict[str, Any]) -> list[str]:
+    """List what turns images into pixels, beside what every bundle needs."""
+    return ["cykooz-resizer>=4.0.1"] if any(entry.get("decode") == "fast" for entry in manifest["inputs"]) else []
 
 
 def head_requirements(has_values: bool) -> list[str]:

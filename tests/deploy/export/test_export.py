@@ -131,6 +131,7 @@ def test_a_head_may_stay_scikit_learns_by_choice(model, crops, tmp_path):
 
 
 def test_layers_and_other_preprocessing_go_along(tiny, crops, places, tmp_path):
+    pytest.importorskip("cykooz_resizer", reason="needs pip install 'featx[fast]'")
     encoder = featx.ImageEncoder(
         tiny, layers=["conv1", "conv2"], preprocess="pad", decode="fast", cache=False, verbose=0
     )

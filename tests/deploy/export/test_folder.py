@@ -7,12 +7,15 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import featx
 from featx._manifest import digest_file
+from featx.deploy._predictor import _pixel_path
 from featx.deploy.export._package import COPIED, head_requirements
-from featx.images import to_pixels
+from featx.exceptions import MissingDependencyError
+from featx.images import PixelPath, Preprocess, to_pixels
 from tests.images.tiffs import Page, write_tiff
 
 PACKAGE = Path(featx.__file__).parent
@@ -65,6 +68,46 @@ def test_odd_images_have_the_same_pixels_where_featx_is_not_installed(bundle, tm
         [sys.executable, "-c", code, *files], cwd=bundle.folder, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [sha256(to_pixels(file).tobytes()).hexdigest() for file in files]
+
+
+@pytest.fixture(scope="module")
+def fast_bundle(tiny, photos, tmp_path_factory):
+    pytest.importorskip("cykooz_resizer", reason="needs pip install 'featx[fast]'")
+    encoder = featx.ImageEncoder(tiny, decode="fast", cache=False, verbose=0)
+    return featx.export_bundle(encoder, tmp_path_factory.mktemp("fast") / "bundle", sample=[photos[0], photos[1]])
+
+
+def test_a_bundle_of_a_fast_encoder_names_the_package_that_resizes(fast_bundle):
+    assert "cykooz-resizer" in (fast_bundle.folder / "requirements.txt").read_text()
+    (entry,) = fast_bundle.manifest["inputs"]
+    assert entry["decode"] == "fast"
+    assert "at_least" not in entry  # with which an older reader would resize by Pillow
+
+
+def test_fast_pixels_are_the_same_where_featx_is_not_installed(fast_bundle, photos, tmp_path):
+    (entry,) = fast_bundle.manifest["inputs"]
+    Image.fromarray(photos[0]).save(tmp_path / "photo.jpg")
+    code = (
+        "import sys; from hashlib import sha256; from predictor import Predictor; predictor = Predictor();"
+        "print(sha256(predictor._paths[predictor.manifest['inputs'][0]['name']].pixels(sys.argv[1])).hexdigest());"
+        "assert 'featx' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "photo.jpg")]
+    done = subprocess.run(command, cwd=fast_bundle.folder, capture_output=True, text=True, check=True)
+    pixels = PixelPath(Preprocess(**entry["preprocess"]), "fast").pixels(tmp_path / "photo.jpg")
+    assert done.stdout.strip() == sha256(pixels).hexdigest()
+
+
+def test_a_fast_bundle_without_the_package_that_resizes_is_an_error(fast_bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
+    with pytest.raises(MissingDependencyError, match="cykooz-resizer"):
+        featx.Predictor(fast_bundle)
+
+
+def test_a_fast_bundle_of_before_that_package_keeps_its_pixels():
+    entry = {"preprocess": {"size": 64}, "at_least": 128}
+    assert _pixel_path(entry, 1000) == PixelPath(Preprocess(size=64), "fast:1", 1000)
+    assert PixelPath(Preprocess(size=64), "fast:1").at_least == entry["at_least"]
 
 
 def test_the_readmes_command_runs(bundle, table_bundle, files, tmp_path):
