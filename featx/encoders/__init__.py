@@ -6,11 +6,12 @@ from featx.encoders._layers import list_layers
 from featx.encoders._network import NetworkSize, build_network, network_size
 from featx.encoders._registry import list_encoders, published_weights
 from featx.encoders._resolve import resolve, to_node
-from featx.encoders._spec import FEATURE, LOGITS, PRECISIONS, EncoderSpec, Weights
+from featx.encoders._spec import DECODES, FEATURE, LOGITS, PRECISIONS, EncoderSpec, Weights
 from featx.encoders._trace import list_nodes, trace
 from featx.encoders._weights import hash_file
 
 __all__ = [
+    "DECODES",
     "FEATURE",
     "LOGITS",
     "PRECISIONS",

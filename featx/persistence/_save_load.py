@@ -20,7 +20,7 @@ from featx._manifest import read_manifest, write_manifest
 from featx._rebuild import rebuild
 from featx._version import __version__
 from featx._warnings import warn
-from featx.encoders import Encoder, EncoderSpec, GraphEncoder, hash_file, published_weights
+from featx.encoders import DECODES, Encoder, EncoderSpec, GraphEncoder, hash_file, published_weights
 from featx.exceptions import FeatxWarning, ModelError, ParameterError
 from featx.persistence import _format
 from featx.persistence._format import KIND, MODEL, WEIGHTS, dump, keep_published, place_published, versions
@@ -98,7 +98,7 @@ class _Packer:
     Attributes
     ----------
     encoders : list of dict
-        Name, weights, file, fingerprints and license of each encoder of the model.
+        Name, weights, file, fingerprints, license and kind of pixels of each encoder of the model.
     notes : list of str
         The parameters that have another value in the folder.
     """
@@ -239,6 +239,8 @@ class _Packer:
             "fingerprints": [spec.fingerprint() for spec in specs],
             "license": specs[0].license,
         }
+        if isinstance(specs[0], EncoderSpec) and specs[0].decode != "exact":
+            entry["decode"] = DECODES[specs[0].decode]
         if entry not in self.encoders:
             self.encoders.append(entry)
 
@@ -268,7 +270,7 @@ def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimato
     Warns
     -----
     FeatxWarning
-        If another version of scikit-learn saved it.
+        If another version of scikit-learn saved it, or if ``decode="fast"`` gave other pixels when it was saved.
 
     Raises
     ------
@@ -295,7 +297,8 @@ def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimato
     if MODEL not in manifest["files"]:
         raise ModelError(f"{folder / KIND.file} lists no {MODEL}. Have the model saved again.")
     model = _format.load(folder / MODEL, trusted)
-    model = rebuild(model, _Unpacker(folder, manifest["files"]))
+    pixels = {entry.get("decode") for entry in manifest.get("encoders", ())}
+    model = rebuild(model, _Unpacker(folder, manifest["files"], pixels))
     saved = manifest.get("versions", {}).get("scikit-learn")
     if saved != sklearn.__version__:
         warn(
@@ -309,18 +312,30 @@ def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimato
 class _Unpacker:
     """Replace encoders by those that have the folder's files."""
 
-    def __init__(self, folder: Path, files: Collection[str]):
+    def __init__(self, folder: Path, files: Collection[str], pixels: Collection[str | None]):
         self._folder = folder
         self._files = files
+        self._pixels = pixels
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, Encoder):
             return value.with_file(Path(self._find(value.file)))
+        if isinstance(value, ImageEncoder):
+            self._check_pixels(value)
         if isinstance(value, ImageEncoder) and isinstance(value.encoder, str):
             return self._find_weights(value, value.encoder)
         if isinstance(value, TextEncoder):
             return self._find_model(value)
         return value
+
+    def _check_pixels(self, encoder: ImageEncoder) -> None:
+        """Warn where pixels are no longer those of the saved model: once, only those of "fast" were others."""
+        if encoder.decode != "exact" and DECODES[encoder.decode] not in self._pixels:
+            warn(
+                f"{self._folder} was saved when decode={encoder.decode!r} gave other pixels: embeddings differ by 2 to "
+                "3 %. Fit the model again, or check its predictions.",
+                FeatxWarning,
+            )
 
     def _find_model(self, encoder: TextEncoder) -> TextEncoder:
         if not any(name.startswith(f"{encoder.encoder}/") for name in self._files):

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,19 @@ def test_another_scikit_learn_is_one_warning(small, tmp_path):
         featx.load(tmp_path / "model")
     assert len(caught) == 1
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("saved", [{}, {"decode": "fast:1"}])
+def test_pixels_that_were_others_when_a_model_was_saved_are_warned_of(saved, tmp_path):
+    featx.save(make_pipeline(featx.ImageEncoder(tiny_encoder(), cache=False, decode="fast")), tmp_path / "model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        featx.load(tmp_path / "model")
+    (entry,) = json.loads((tmp_path / "model" / KIND.file).read_text())["encoders"]
+    del entry["decode"]
+    rewrite(tmp_path / "model", encoders=[entry | saved])
+    with pytest.warns(featx.FeatxWarning, match="when decode='fast' gave other pixels"):
+        featx.load(tmp_path / "model")
 
 
 @pytest.mark.filterwarnings("ignore::featx.FeatxWarning")  # scikit-learn goes on
