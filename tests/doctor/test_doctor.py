@@ -27,6 +27,7 @@ from featx.doctor._examine import (
     check_loading,
     check_memory,
     check_packages,
+    check_pillow,
     check_processor,
     check_weights,
     describe_exit,
@@ -85,6 +86,15 @@ def test_what_does_not_fit_or_is_missing_is_bad():
 def test_an_extra_may_be_missing_and_must_fit():
     (finding,) = check_packages(['nowhere-to-be-found>=1.5; extra == "plot"', "numpy>=99.1; extra == 'plot'"])
     assert (finding.status, finding.what) == ("warn", "numpy")
+
+
+def test_a_package_in_pillows_place_is_a_warning(tmp_path, monkeypatch):
+    assert check_pillow() == []
+    (tmp_path / "pillow_simd-12.1.1.dist-info").mkdir()
+    (tmp_path / "pillow_simd-12.1.1.dist-info" / "METADATA").write_text("Name: pillow-simd\nVersion: 12.1.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (finding,) = check_pillow()
+    assert (finding.status, finding.value.split(" takes")[0]) == ("warn", "pillow-simd 12.1.1")
 
 
 def test_a_checkout_that_is_not_installed_is_a_warning(monkeypatch):
