@@ -19,6 +19,8 @@ from PIL import Image, JpegImagePlugin
 
 from ._pillow import DecodeError
 
+REDUCED = "reduced"  # in an image's info: whether it was decoded at a fraction of its size
+
 # For Pillow's modes, simplejpeg's; and how Pillow is told of it.
 _COLORS = {"L": "GRAY", "RGB": "RGBX", "CMYK": "CMYK"}
 _PACKED = {"L": "L", "RGB": "RGBX", "CMYK": "CMYK;I"}  # ink is what light lacks
@@ -63,6 +65,7 @@ def load_jpeg(image: Image.Image, data: bytes, at_least: int | None = None) -> I
     full_size = image.size
     if at_least is not None:
         image.draft(None, (at_least, at_least))
+        image.info[REDUCED] = image.size != full_size
     if not _is_huffman(data, full_size):
         image.load()
         return image

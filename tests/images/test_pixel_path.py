@@ -58,7 +58,9 @@ def test_a_jpeg_of_less_than_twice_the_pixels_needed_is_only_resized_fast(large,
     data = encoded(large.resize(size))
     fast = PixelPath(SMALL, "fast")(data)[1]
     np.testing.assert_array_equal(fast, SMALL(load(data)[1], resize_fast))
-    assert 0 < np.abs(fast.astype(int) - PixelPath(SMALL)(data)[1]).max() <= 10
+    apart = np.abs(fast.astype(int) - PixelPath(SMALL)(data)[1])
+    assert (apart == 0).mean() > 0.98
+    assert (apart > 2).mean() < 0.02  # a row of an enlarged image at most
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
