@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -97,7 +99,7 @@ def quantize_graph(nncf: ModuleType, graph: Any, feeds: Sequence[Any], *, correc
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
     nncf.set_log_level(logging.ERROR)
-    with no_telemetry():
+    with no_telemetry(), redirect_stdout(sys.stderr):  # its progress bars would be among a command's output
         return nncf.quantize(
             graph,
             nncf.Dataset(feeds),

@@ -104,13 +104,13 @@ def test_every_kind_of_layer_gets_the_inputs_that_it_multiplies(graph, smooth):
         watched = openvino.Model(
             [opset13.result(layer.source), opset13.result(original.output(0))], exact.get_parameters(), "watched"
         )
-        inputs, got = openvino.Core().compile_model(watched, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
-            smooth[0]
-        ).values()
+        inputs, got = (
+            openvino.Core().compile_model(watched, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(smooth[0]).values()
+        )
         rows = layer.rows_of(inputs, rng)
         sums = np.einsum("ngi,goi->ngo", rows, layer.weights.reshape(rows.shape[1], -1, rows.shape[2]))
         sums = sums.reshape(len(rows), -1)
-        places = got.reshape(-1, got.shape[-1]) if got.ndim == 2 else got.transpose(0, 2, 3, 1).reshape(-1, got.shape[1])
+        places = np.moveaxis(got, 1, -1).reshape(-1, got.shape[1])
         nearest = np.abs(sums[:, None] - places[None]).max(axis=2).min(axis=1)
         assert nearest.max() < 1e-4 * np.abs(places).max()
         kinds.append(op.get_type_name())
