@@ -117,6 +117,23 @@ def test_every_kind_of_layer_gets_the_inputs_that_it_multiplies(graph, smooth):
     assert kinds == ["Convolution", "GroupConvolution", "GroupConvolution", "MatMul"]
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_mean_of_what_a_layer_gives_stays(bias):
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Conv2d(3, 6, 5, stride=5, bias=bias), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    graph = convert([featx.Encoder.from_module(layer, preprocess=TINY).spec(TINY)])
+    flat = [np.full((1, 32, 32, 3), 200 + i, np.uint8) for i in range(20)]
+    quantized = quantize_graph(nncf, graph, flat, correct_bias=False)
+    round_together(quantized, graph, flat)
+    for op in quantized.get_ops():  # without what rounds the inputs, only the weights differ
+        if op.get_type_name() == "FakeQuantize":
+            for reader in op.output(0).get_target_inputs():
+                reader.replace_source_output(op.input_value(0))
+    error = outputs(quantized, flat) - outputs(graph, flat)
+    assert np.abs(error.mean(axis=0)).max() < 1e-4
+    assert np.abs(error).max() > 1e-5  # the weights do differ
+
+
 def test_a_quantized_graph_comes_nearer_to_float32(graph, smooth):
     exact = outputs(graph, smooth)
     quantized = quantize_graph(nncf, graph, smooth, correct_bias=False)
