@@ -13,7 +13,7 @@ from .finetune import FineTuneClassifier, FineTuneRegressor
 from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
 from .images import Preprocess, check_images, read_image_folder
 from .persistence import load, save
-from .precision import compare_precisions, quantize_encoder
+from .precision import compare_precisions, precision_by_layer, quantize_encoder
 from .ranking import rank_encoders
 from .store import EmbeddingStore
 from .text import TextEncoder
@@ -49,6 +49,7 @@ __all__ = [
     "list_encoders",
     "list_layers",
     "load",
+    "precision_by_layer",
     "precompute",
     "quantize_encoder",
     "rank_encoders",

@@ -14,6 +14,7 @@ _COSTS = ["images_per_second", "bundle_mb", "frontier"]
 _EXAMPLES = """
 featx rank photos/
 featx rank photos/ --encoders efficientnet_lite0,resnet18 --layers early,late,feature
+featx rank photos/ --encoders efficientnet_lite0 --precisions float32,int8
 featx rank photos/ --budget 10min --csv ranking.csv
 """
 
@@ -38,6 +39,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="feature, early, middle, late, last or nodes; default: the network's own feature",
     )
     add_("--pooling", default="avg", metavar="NAME,NAME", help="of layers: avg, max, gem, flatten; default: avg")
+    add_(
+        "--precisions",
+        metavar="NAME,NAME",
+        help="of each encoder: float32, tf32, bfloat16, float16, int8; default: float32",
+    )
     add_("--scores", default="knn,logme,hscore,probe", metavar="NAME,NAME", help="default: %(default)s")
     add_("--cv", type=int, default=5, metavar="N", help="folds; default: %(default)s")
     add_("--budget", metavar="TIME", help="such as 10min: candidates that cannot win are dropped early")
@@ -59,6 +65,7 @@ def run(parsed: argparse.Namespace) -> None:
         _encoders(parsed),
         layers=parsed.layers.split(",") if parsed.layers else None,
         pooling=parsed.pooling.split(","),
+        precisions=parsed.precisions.split(",") if parsed.precisions else None,
         scores=parsed.scores.split(","),
         cv=parsed.cv,
         task=parsed.task,

@@ -7,40 +7,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from featx._image_encoder import ImageEncoder, extraction_of
 from featx._pipeline import image_pipeline
 from featx._validate import check_choice
 from featx.auditing import warn_of_copies
-from featx.encoders import PRECISIONS, Encoder
+from featx.encoders import Encoder
 from featx.evaluation import Folds, check_y, is_regression, make_folds
-from featx.exceptions import (
-    ConversionError,
-    DeviceError,
-    InputError,
-    MissingDependencyError,
-    NonFiniteEmbeddingError,
-    ParameterError,
-)
+from featx.exceptions import InputError, NonFiniteEmbeddingError
 from featx.extraction import decode_some, network_rate
 from featx.images import as_column
-from featx.precision._quantize import quantize_encoder
+from featx.precision._available import EVERY_PRECISION, UNAVAILABLE, in_precision
 
-_INT8 = "int8"
-_ALL = (*PRECISIONS, _INT8)
 _COLUMNS = ("cosine", "relative_l2", "relative_l2_worst", "images_per_second", "score", "score_std", "note")
 _RUNS = 5
-# Errors that concern one precision only: the comparison goes on with the others.
-_CANNOT = (
-    ConversionError,
-    DeviceError,
-    MissingDependencyError,
-    NonFiniteEmbeddingError,
-    ParameterError,
-    InputError,
-)
+_CANNOT = (*UNAVAILABLE, NonFiniteEmbeddingError)
 
 
 def compare_precisions(
@@ -48,7 +30,7 @@ def compare_precisions(
     encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
     y: Any = None,
     *,
-    precisions: Sequence[str] = _ALL,
+    precisions: Sequence[str] = EVERY_PRECISION,
     head: Any = None,
     task: str = "auto",
     cv: Any = 5,
@@ -112,7 +94,7 @@ def compare_precisions(
     0.0
     """
     for precision in precisions:
-        check_choice("precision", precision, _ALL)
+        check_choice("precision", precision, EVERY_PRECISION)
     n, folds = len(as_column(X)), []
     if y is not None:
         if len(y) != n:
@@ -156,16 +138,12 @@ class _Candidate:
     """An encoder in one precision, and its embeddings of the images."""
 
     def __init__(self, base: ImageEncoder, precision: str, X: Any):
-        self._encoder = clone(base).set_params(precision="float32" if precision == _INT8 else precision)
-        if precision == _INT8:
-            self._encoder.set_params(
-                encoder=quantize_encoder(base, X), weights="default", runtime="openvino", device="cpu"
-            )
-        extraction = extraction_of(self._encoder)
-        self._n_threads = extraction.options.n_threads
         # First, so that a precision that the device lacks fails before images are read.
+        encoder = in_precision(base, precision, X)
+        extraction = extraction_of(encoder)
+        self._n_threads = extraction.options.n_threads
         self._runtime = extraction.runtime()
-        self.embeddings = np.asarray(self._encoder.transform(X))
+        self.embeddings = np.asarray(encoder.transform(X))
 
     def rate(self, pixels: np.ndarray) -> float:
         """Measure the images per second of the network alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 from sklearn.base import clone
 
 from featx._image_encoder import ImageEncoder, extraction_of
+from featx._validate import check_choice
+from featx._warnings import warn
 from featx.encoders import (
     FEATURE,
     LOGITS,
@@ -23,9 +25,10 @@ from featx.encoders import (
     network_size,
     published_weights,
 )
-from featx.exceptions import ParameterError
+from featx.exceptions import FeatxWarning, ParameterError
 from featx.extraction import decode_some, decoding_rate, network_rate
 from featx.images import Preprocess
+from featx.precision import EVERY_PRECISION, INT8, UNAVAILABLE, in_precision
 
 _NAMED = ("encoder", "weights", "layers", "pooling")  # parts of a candidate's name without "parameter="
 _TIMED = 64  # images
@@ -91,6 +94,8 @@ class Network:
         Layers of the encoder that the user gave.
     pooling : str or None
         Pooling of the encoder that the user gave.
+    given : ImageEncoder or None
+        The encoder in float32, of which this one is the version in int8.
     """
 
     encoder: ImageEncoder
@@ -101,6 +106,12 @@ class Network:
     download: bool
     layers: tuple[str, ...] = ("feature",)
     pooling: str | None = None
+    given: ImageEncoder | None = None
+
+    @property
+    def precision(self) -> str:
+        """The precision that it runs in."""
+        return self.encoder.precision if self.given is None else INT8
 
 
 def find_networks(encoders: Any) -> list[Network]:
@@ -131,6 +142,58 @@ def find_networks(encoders: Any) -> list[Network]:
     if not encoders:
         raise ParameterError("Got no encoder. Expected one or more, or encoders='installed'.")
     return [_network(encoder) for encoder in encoders]
+
+
+def in_precisions(
+    networks: Sequence[Network], precisions: Sequence[str] | None, layers: Sequence[str] | None, images: Any
+) -> list[Network]:
+    """Multiply networks by precisions, and warn of those that do not run here.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        The networks.
+    precisions : sequence of str or None
+        Names as for `compare_precisions`. None leaves each network in its own.
+    layers : sequence of str or None
+        The layers to try; a network in int8 has its feature alone.
+    images : container of images
+        Those on which int8 is calibrated.
+
+    Returns
+    -------
+    list of Network
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such precision.
+    ParameterError
+        If no network runs in any of them.
+    """
+    if precisions is None:
+        return list(networks)
+    for precision in precisions:
+        check_choice("precision", precision, EVERY_PRECISION)
+    found = []
+    for network in networks:
+        for precision in precisions:
+            try:
+                found.append(_in_precision(network, precision, layers, images))
+            except UNAVAILABLE as error:
+                warn(f"{network.name} in {precision} is left out of the ranking: {error}", FeatxWarning)
+    if not found:
+        raise ParameterError(f"Got precisions={list(precisions)!r}. Expected one that runs here: see the warnings.")
+    return found
+
+
+def _in_precision(network: Network, precision: str, layers: Sequence[str] | None, images: Any) -> Network:
+    if precision != INT8:
+        return replace(network, encoder=in_precision(network.encoder, precision, images))
+    asked = network.layers if layers is None else layers
+    if tuple(asked) != (FEATURE,):
+        raise ParameterError(f"Got layers={list(asked)!r}. Expected layers=None: int8 has the network's feature alone.")
+    return replace(network, encoder=in_precision(network.encoder, precision, images), given=network.encoder)
 
 
 def cross(network: Network, layers: Sequence[str] | None, poolings: Sequence[str]) -> list[Candidate]:
@@ -187,7 +250,9 @@ def name_candidates(candidates: Sequence[Candidate]) -> list[str]:
 def _traits(candidate: Candidate) -> dict[str, str]:
     """Describe what may differ between candidates of one network."""
     network = candidate.network
-    others = {key: value for key, value in candidate.parameters.items() if key not in _NAMED}
+    given = network.encoder if network.given is None else network.given
+    parameters = {**given.get_params(deep=False), "precision": network.precision}
+    others = {key: value for key, value in parameters.items() if key not in _NAMED}
     return {
         "weights": network.weights,
         "layer": candidate.layer,

@@ -12,7 +12,7 @@ from scipy.stats import weightedtau
 from featx.evaluation import ScoreUnit, fold_interval
 from featx.exceptions import ParameterError
 from featx.images import as_column
-from featx.ranking._candidates import Clock, cross, distinct, find_networks, size_of
+from featx.ranking._candidates import Clock, cross, distinct, find_networks, in_precisions, size_of
 from featx.ranking._problem import PROBE, RankingProblem, check_scores
 from featx.ranking._race import Budget, Entry, Race
 
@@ -24,6 +24,7 @@ def rank_encoders(
     *,
     layers: str | Sequence[str] | None = None,
     pooling: str | Sequence[str] = "avg",
+    precisions: str | Sequence[str] | None = None,
     scores: str | Sequence[str] = ("knn", "logme", "hscore", "probe"),
     scoring: Any = None,
     groups: Any = None,
@@ -32,7 +33,7 @@ def rank_encoders(
     task: str = "auto",
     budget: Any = None,
 ) -> pd.DataFrame:
-    """Compare encoders, layers and poolings on a task: a table, best first, with what each costs.
+    """Compare encoders, layers, poolings and precisions on a task: a table, best first, with what each costs.
 
     Each image is decoded and encoded once for all layers and poolings of an encoder, and the embeddings are kept: a
     second ranking reads them from the store.
@@ -51,6 +52,10 @@ def rank_encoders(
         layers of each encoder, by default its feature.
     pooling : str or sequence of str, default="avg"
         Each layer is pooled in each of these ways: ``"avg"``, ``"max"``, ``"gem"``, ``"flatten"``.
+    precisions : str or sequence of str, default=None
+        Each encoder is tried in each of these: ``"float32"``, ``"tf32"``, ``"bfloat16"``, ``"float16"``, ``"int8"``,
+        which is calibrated on some of `X` and has the feature alone. What does not run on this machine is left out, and
+        a warning reports that. None uses the precision of each encoder.
     scores : str or sequence of str, default=("knn", "logme", "hscore", "probe")
         The scores to compute, also ``"lda"``, ``"leep"`` and ``"nce"``; see `featx.transfer`. ``"probe"`` is the
         cross-validated score of `estimator`, by which candidates are ordered. Without it the first score orders them.
@@ -82,7 +87,7 @@ def rank_encoders(
         One row per candidate, best first:
 
         - ``name``: distinct from all others; it includes the parameters of `ImageEncoder` in which candidates differ
-        - ``encoder``, ``weights``, ``layer``, ``pooling``
+        - ``encoder``, ``weights``, ``precision``, ``layer``, ``pooling``
         - the scores; ``probe``, and ``probe_low`` to ``probe_high``, its 95 % interval (Student's t over folds,
           corrected for their overlap: Nadeau & Bengio 2003)
         - ``top1``: ImageNet top-1 accuracy in percent, a score that needs no data
@@ -99,7 +104,7 @@ def rank_encoders(
     Raises
     ------
     UnknownNameError
-        If there is no such score, encoder, layer, pooling or task.
+        If there is no such score, encoder, layer, pooling, precision or task.
     InputError
         If labels are missing, there is one class, or a class has fewer images than there are folds.
     ImageReadError
@@ -123,7 +128,9 @@ def rank_encoders(
     race = Race(problem, names, groups, cv)
     layers = None if layers is None else _as_names("layers", layers)
     poolings = _as_names("pooling", pooling)
-    candidates = [candidate for network in find_networks(encoders) for candidate in cross(network, layers, poolings)]
+    precisions = None if precisions is None else _as_names("precisions", precisions)
+    networks = in_precisions(find_networks(encoders), precisions, layers, problem.images)
+    candidates = [candidate for network in networks for candidate in cross(network, layers, poolings)]
     race.run(distinct(candidates), limit)
     return _make_table(race, PROBE if PROBE in names else names[0])
 
@@ -167,6 +174,7 @@ def _row(entry: Entry, race: Race, rate: float) -> dict[str, Any]:
         "name": entry.name,
         "encoder": network.name,
         "weights": network.weights,
+        "precision": network.precision,
         "layer": candidate.layer,
         "pooling": candidate.pooling or "",
         **{name: entry.scores[name] for name in race.scores},

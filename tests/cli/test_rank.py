@@ -35,6 +35,18 @@ def test_layers_are_listed_best_first_and_in_a_file(folder, capsys):
     assert table["probe"].is_monotonic_decreasing
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_precisions_are_listed_side_by_side(folder, capsys):
+    pytest.importorskip("nncf", reason="needs pip install 'featx[quantize]'")
+    arguments = ["--encoders", "efficientnet_lite0", "--precisions", "float32,int8", "--cv", "2"]
+    assert main(["rank", "photos", *arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)  # NNCF's progress is not among it
+    assert {row["name"] for row in document["ranking"]} == {
+        "efficientnet_lite0 precision=float32",
+        "efficientnet_lite0 precision=int8",
+    }
+
+
 def test_json_is_one_document(folder, capsys):
     assert main(["rank", "photos", "--encoders", "efficientnet_lite0", "--cv", "2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -69,6 +81,7 @@ def test_unreadable_images_are_left_out(folder, capsys):
     [
         (["--scores", "knn,luck"], "Unknown score 'luck'"),
         (["--layers", "nowhere"], "Unknown layer 'nowhere'"),
+        (["--precisions", "float31"], "Did you mean 'float32'"),
         (["--budget", "soon"], "Got budget='soon'"),
         (["--cv", "9"], "6 images of class"),
         (["--csv", "nowhere/table.csv"], "there is no folder"),

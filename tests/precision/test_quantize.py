@@ -39,7 +39,7 @@ def test_the_default_encoder_in_int8_is_near_float32_smaller_and_not_the_same(ph
     exact, int8 = (featx.ImageEncoder(encoder).transform(crops) for encoder in ("efficientnet_lite0", small))
     assert int8.shape == exact.shape
     cosine = (exact * int8).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(int8, axis=1)
-    assert np.median(cosine) > 0.97
+    assert np.median(cosine) > 0.995  # 0.986 with the nearest integers for weights
     assert cosine.max() < 0.99999
     assert small.file.stat().st_size < 5e6  # 13.6 MB in float32
 

@@ -106,6 +106,37 @@ def test_candidates_that_differ_in_preprocess_have_two_names(shades, tiny, caplo
     assert message == f"round=1 of=1 images=60 candidates: {tiny.name} preprocess=default, {padded}"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_precisions_are_candidates(shades, tiny):
+    pytest.importorskip("nncf", reason="needs pip install 'featx[quantize]'")
+    images, y = shades
+    table = rank_encoders(images, y, [tiny], precisions=["float32", "int8"], cv=3).set_index("precision")
+    assert set(table["name"]) == {f"{tiny.name} precision=float32", f"{tiny.name} precision=int8"}
+    assert set(table["encoder"]) == {tiny.name}
+    assert (table["images_per_second"] > 0).all()
+    alone = rank_encoders(images, y, [tiny], cv=3)
+    assert table.loc["float32", "probe"] == alone.loc[0, "probe"]
+    small = featx.quantize_encoder(tiny, images)
+    assert table.loc["int8", "probe"] == rank_encoders(images, y, [small], cv=3).loc[0, "probe"]
+    assert table.loc["int8", "logme"] != table.loc["float32", "logme"]
+
+
+def test_a_precision_that_does_not_run_here_is_left_out_with_a_warning(shades, tiny):
+    images, y = shades
+    encoder = featx.ImageEncoder(tiny, device="cpu", runtime="torch")
+    with pytest.warns(FeatxWarning, match="in float16 is left out of the ranking: Got precision='float16'") as caught:
+        table = rank_encoders(images, y, [encoder], precisions=["float32", "float16", "bfloat16"], cv=3)
+    assert set(table["precision"]) == {"float32", "bfloat16"}
+    assert [w.filename for w in caught] == [__file__]
+    with pytest.warns(FeatxWarning), pytest.raises(ParameterError, match="Expected one that runs here"):
+        rank_encoders(images, y, [encoder], precisions="float16", cv=3)
+    with pytest.warns(FeatxWarning, match="int8 has the network's feature alone"):
+        table = rank_encoders(images, y, [encoder], layers="conv1", precisions=["float32", "int8"], cv=3)
+    assert set(table["precision"]) == {"float32"}
+    with pytest.raises(UnknownNameError, match="Did you mean 'int8'"):
+        rank_encoders(images, y, [encoder], precisions="int9", cv=3)
+
+
 @pytest.mark.parametrize("kind", [np.array, list, lambda y: y.astype(float), lambda y: pd.Series(y, dtype="Int64")])
 def test_whole_numbers_are_predicted_with_one_warning(shades, tiny, kind):
     images, _ = shades
