@@ -6,9 +6,9 @@ import csv
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from featx._atomic import atomic_file
 from featx._warnings import warn
@@ -90,6 +90,31 @@ def write_csv(table: pd.DataFrame, file: Path | IO[str]) -> None:
     returns = any("\r" in str(value) for name in texts for value in texts[name])
     quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     table.to_csv(file, index=False, errors="surrogateescape", lineterminator="\n", quoting=quoting)
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: Path | IO[str]) -> None:
+    """Write dicts as CSV as `write_csv` does, without pandas; None is an empty field.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        A row each; what is not among `columns` is left out.
+    columns : sequence of str
+        Their names, in order.
+    file : Path or text file
+        A text file keeps its encoding.
+    """
+    returns = any("\r" in str(row[name]) for row in rows for name in columns)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    opened = (
+        file.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+        if isinstance(file, Path)
+        else nullcontext(file)
+    )
+    with opened as output:
+        writer = csv.DictWriter(output, columns, extrasaction="ignore", lineterminator="\n", quoting=quoting)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def find_files(paths: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.cli._command import add_command, add_json, add_paths, note, print_json
-from featx.cli._files import apply_to_readable, find_files, replacing, write_csv
+from featx.cli._files import apply_to_readable, find_files, replacing, write_rows
 
 _COLUMNS = ["image", "label", "probability", "error"]
 _EXAMPLES = """
@@ -39,17 +39,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     with replacing(parsed.output) if parsed.output else nullcontext() as file:
-        import pandas as pd
-
         rows = _predict(parsed.model, find_files(parsed.paths))
-        # object: pandas' str cannot hold a path that is not UTF-8
-        table = pd.DataFrame(rows, columns=_COLUMNS, dtype=object)
         if file:
-            write_csv(table, file)
+            write_rows(rows, _COLUMNS, file)
     if parsed.json:
         print_json(rows)
     elif not parsed.output:
-        write_csv(table, sys.stdout)
+        write_rows(rows, _COLUMNS, sys.stdout)
     bad = sum(bool(row["error"]) for row in rows)
     if bad or parsed.output:
         note(f"{len(rows):,} images, {bad:,} unreadable" + (f": {parsed.output}" if parsed.output else ""))

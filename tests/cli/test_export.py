@@ -3,14 +3,20 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import featx
 from featx.cli import main
-from tests.cli.processes import featx_command
+from tests.cli.processes import environment, featx_command
 from tests.test_pipeline import photo_folder
+
+
+# What a bundle's predictions do without, and would take longer to import than to predict.
+HEAVY = "import sys; print([name for name in ('torch', 'sklearn', 'scipy', 'pandas') if name in sys.modules])"
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,10 @@ def test_a_model_becomes_a_bundle_that_predicts_the_same(images, capsys):
     assert [row["label"] for row in answers[0]] == [row["label"] for row in answers[1]]
     for ours, theirs in zip(*answers, strict=True):
         assert float(ours["probability"]) == pytest.approx(float(theirs["probability"]), abs=1e-4)
+    with_modules = f"from featx.cli import main; main(['predict', 'bundle', 'photos', '-o', 'labels.csv']); {HEAVY}"
+    done = subprocess.run([sys.executable, "-c", with_modules], capture_output=True, text=True, env=environment())
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    assert Path("labels.csv").read_text().count("\n") == 13
 
 
 def test_a_smaller_bundle_tells_how_far_it_agrees(images, capsys):
