@@ -49,9 +49,9 @@ class ImageEncoder(ColumnEncoder):
         sharp photo by 3 to 5 % (relative L2), that of a small crop blown up to the network's size by 10 % and at worst
         by 40 %. `compare_precisions` measures each on your images.
     decode : {"exact", "fast"}, default="exact"
-        The pixels are Pillow's; ``"fast"`` has the package cykooz-resizer resize (``pip install 'featx[fast]'``) and
-        decodes large JPEGs at a fraction of their size: twice as fast at 500 x 375, 2 to 3 times at 1600 x 1200, 2 to 5
-        times at 4000 x 3000, for 2 to 3 % in the embedding (relative L2), and 5 to 7 % for images below 100 pixels.
+        The pixels are Pillow's; ``"fast"`` has the package cykooz-resizer resize (``pip install 'featx[fast]'``), for
+        0.2 to 0.5 % in the embedding (relative L2), and decodes large JPEGs at a fraction of their size, for 2 to 3 %:
+        1.5 times as fast at 500 x 375, 2 to 3 times at 1600 x 1200, 2 to 5 times at 4000 x 3000.
     runtime : {"auto", "openvino", "torch"}, default="auto"
         What runs the network: ``"auto"`` is torch on CUDA and OpenVINO on the CPU.
     device : str or list of str, default="auto"
