@@ -29,9 +29,13 @@ def main() -> None:
     parser.add_argument("--weights", default="default")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--batches", type=int, nargs="+", help="only featx's runtime, with batches of so many images")
     arguments = parser.parse_args()
     specs = resolve(arguments.encoder, weights=arguments.weights)
     runtime = get_runtime(specs, "openvino")
+    if arguments.batches:
+        compare_batches(runtime, specs[0].preprocess.size, arguments)
+        return
     rates: dict[str, list[float]] = {"featx": [], "benchmark_app": [], "matrix": []}
     with tempfile.TemporaryDirectory() as scratch:
         graph = Path(scratch, "graph.xml")
@@ -45,9 +49,19 @@ def main() -> None:
     report(arguments.encoder, {name: statistics.median(values) for name, values in rates.items()})
 
 
-def ours(runtime, size: int, seconds: float) -> float:
+def compare_batches(runtime, size: int, arguments: argparse.Namespace) -> None:
+    rates: dict[int, list[float]] = {n: [] for n in arguments.batches}
+    for _ in range(1 + arguments.runs):
+        for n, values in rates.items():
+            values.append(ours(runtime, size, arguments.seconds, n))
+    for n, values in rates.items():
+        print(f"{arguments.encoder}, batches of {n:3}: {statistics.median(values[1:]):7.1f} images/s")
+
+
+def ours(runtime, size: int, seconds: float, n_images: int | None = None) -> float:
     """Images/s, a thread a processor."""
-    batch = np.random.default_rng(0).integers(0, 256, (runtime.batch_size, size, size, 3), dtype=np.uint8)
+    n_images = n_images or runtime.batch_size
+    batch = np.random.default_rng(0).integers(0, 256, (n_images, size, size, 3), dtype=np.uint8)
     end = time.perf_counter() + seconds
 
     def work(_):
