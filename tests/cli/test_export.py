@@ -14,7 +14,6 @@ from featx.cli import main
 from tests.cli.processes import environment, featx_command
 from tests.test_pipeline import photo_folder
 
-
 # What a bundle's predictions do without, and would take longer to import than to predict.
 HEAVY = "import sys; print([name for name in ('torch', 'sklearn', 'scipy', 'pandas') if name in sys.modules])"
 
