@@ -134,10 +134,14 @@ def test_no_function_of_the_file_is_called(state, tmp_path, capsys):
 
 
 def test_torch_forgets_what_featx_took_for_inert(state, tmp_path):
-    before = torch.serialization.get_safe_globals()
+    before = set(torch.serialization.get_safe_globals())
     torch.save({"args": argparse.Namespace(), "model": state}, tmp_path / "w.pth")
     read_state_dict(tmp_path / "w.pth")
-    assert torch.serialization.get_safe_globals() == before
+    left = set(torch.serialization.get_safe_globals())
+    assert before <= left
+    assert all(
+        added.__module__.startswith("torch.") for added in left - before
+    )  # torch adds its own when it imports more
 
 
 def test_errors_have_no_escape_codes_and_name_the_function(tmp_path, state):
