@@ -85,7 +85,7 @@ def add_encoder(command: argparse.ArgumentParser) -> None:
     add("--pooling", metavar="NAME", help="avg, max, gem or flatten; with --layers")
     add("--preprocess", metavar="NAME", help="crop, squash or pad")
     add("--precision", metavar="NAME", help="float32, tf32, bfloat16 or float16")
-    add("--decode", metavar="NAME", help="exact, or fast: half the time for slightly other pixels")
+    add("--decode", metavar="NAME", help="exact, or fast: sooner, with slightly other pixels")
     add("--device", metavar="NAME", help="auto, cpu, cuda, or several: cuda:0,cuda:1")
     add("--batch-size", type=int, metavar="N", help="images in a batch")
     add_cache(group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -86,9 +86,7 @@ def write_csv(table: pd.DataFrame, file: Path | IO[str]) -> None:
         A text file keeps its encoding.
     """
     texts = table.select_dtypes(exclude="number")
-    # With such line ends the csv module quotes no carriage return by itself, and readers take it for a line's end.
-    returns = any("\r" in str(value) for name in texts for value in texts[name])
-    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    quoting = _quoting(value for name in texts for value in texts[name])
     table.to_csv(file, index=False, errors="surrogateescape", lineterminator="\n", quoting=quoting)
 
 
@@ -104,8 +102,7 @@ def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: 
     file : Path or text file
         A text file keeps its encoding.
     """
-    returns = any("\r" in str(row[name]) for row in rows for name in columns)
-    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    quoting = _quoting(row[name] for row in rows for name in columns)
     opened = (
         file.open("w", encoding="utf-8", errors="surrogateescape", newline="")
         if isinstance(file, Path)
@@ -115,6 +112,11 @@ def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: 
         writer = csv.DictWriter(output, columns, extrasaction="ignore", lineterminator="\n", quoting=quoting)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _quoting(values: Iterable[Any]) -> Literal[0, 2]:
+    # With "\n" as line ends the csv module quotes no carriage return by itself, and readers take it for a line's end.
+    return csv.QUOTE_NONNUMERIC if any("\r" in str(value) for value in values) else csv.QUOTE_MINIMAL
 
 
 def find_files(paths: Sequence[str]) -> list[str]:

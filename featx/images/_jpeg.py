@@ -19,7 +19,8 @@ from PIL import Image, JpegImagePlugin
 
 from ._pillow import DecodeError
 
-REDUCED = "reduced"  # in an image's info: whether it was decoded at a fraction of its size
+# Among an image's info: whether it was decoded at a fraction of its size. No file can have such a key in its text.
+REDUCED = object()
 
 # For Pillow's modes, simplejpeg's; and how Pillow is told of it.
 _COLORS = {"L": "GRAY", "RGB": "RGBX", "CMYK": "CMYK"}

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from featx.exceptions import MissingDependencyError
 from featx.images import DecodeError, PixelPath, Preprocess, load
@@ -69,6 +70,13 @@ def test_other_formats_are_decoded_exactly_and_resized_fast(large, kind):
     image = load(data)[1]
     for source in (data, image, np.asarray(image)):
         np.testing.assert_array_equal(PixelPath(SMALL, "fast")(source)[1], SMALL(image, resize_fast))
+
+
+def test_no_text_in_a_file_changes_how_it_is_resized(large):
+    text = PngInfo()
+    text.add_text("reduced", "True")
+    plain, named = (encoded(large, "PNG", pnginfo=info) for info in (None, text))
+    np.testing.assert_array_equal(*(PixelPath(SMALL, "fast")(data)[1] for data in (plain, named)))
 
 
 def test_grey_palette_and_transparent_images_are_what_the_policy_makes_them_then_resized_fast(large):
