@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from inspect import signature
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ class ColumnEncoder(TransformerMixin, BaseEstimator):
         n = self._count_outputs()
         width = len(str(n - 1))
         return np.array([f"{names[0]}_{i:0{width}}" for i in range(n)], dtype=object)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A model that an older version saved lacks the parameters that there were not.
+        parameters = signature(type(self)).parameters.values()
+        missing = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in state}
+        super().__setstate__(missing | state)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

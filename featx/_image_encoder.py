@@ -14,7 +14,7 @@ from featx._machine import count_threads
 from featx._validate import check_integer
 from featx.encoders import Encoder, EncoderSpec, resolve
 from featx.extraction import Extraction, Options
-from featx.images import MAX_PIXELS, Preprocess, as_column
+from featx.images import MAX_PIXELS, Doors, ImageColumn, Preprocess, open_column
 from featx.store import Store
 
 
@@ -72,6 +72,13 @@ class ImageEncoder(ColumnEncoder):
         or more, those that are missing not counted.
     on_missing : {"raise", "nan"}, default="raise"
         The same for None, NaN and "".
+    root : str, Path or None, default=None
+        The folder, or the URL of one, below which relative paths lie; None is the present folder.
+    strings : {"path", "base64"}, default="path"
+        What texts are, unless they are ``data:`` URIs.
+    allow_http : bool or list of str, default=False
+        Whether URLs of http and https are read: of all hosts with public addresses, or of these hosts alone, whatever
+        their addresses. An image has 60 seconds and 100 MB; redirections to other schemes are not followed.
     max_pixels : int, default=89_000_000
         Larger images are refused before they are decoded. It guards memory and
         time, not the result: a row that is in the cache is given whatever its
@@ -88,9 +95,12 @@ class ImageEncoder(ColumnEncoder):
 
     Notes
     -----
-    Images may be a list, a tuple, a numpy array, a pandas or polars Series or
-    a frame of one column, of paths, bytes, PIL images or uint8 arrays. A
-    single image and a bare str are refused: pass ``[image]``.
+    Images may be a list, a tuple, a numpy or pyarrow array, a pandas, polars or daft Series, a column of a dataset of
+    Hugging Face, or a frame of one column. A cell is a path, bytes, a PIL image, a uint8 array or tensor, an open
+    binary file, a ``data:`` URI, a dict of ``bytes`` and ``path`` as Hugging Face stores images, or a URL: ``file://``,
+    ``s3://``, ``gs://``, ``az://``, ``hf://`` and ``memory://`` are read by fsspec (``pip install 'featx[remote]'``)
+    as that is configured. Where a store tells an ETag or a version, an object that has not changed is not read again.
+    A single image and a bare str are refused: pass ``[image]``.
 
     Examples
     --------
@@ -119,6 +129,9 @@ class ImageEncoder(ColumnEncoder):
         cache: bool | str | Path | Store = True,
         on_error: str = "raise",
         on_missing: str = "raise",
+        root: str | Path | None = None,
+        strings: str = "path",
+        allow_http: bool | Sequence[str] = False,
         max_pixels: int = MAX_PIXELS,
         n_jobs: int | None = -1,
         verbose: int = 1,
@@ -136,6 +149,9 @@ class ImageEncoder(ColumnEncoder):
         self.cache = cache
         self.on_error = on_error
         self.on_missing = on_missing
+        self.root = root
+        self.strings = strings
+        self.allow_http = allow_http
         self.max_pixels = max_pixels
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -163,7 +179,7 @@ class ImageEncoder(ColumnEncoder):
         """
         refuse_tensors(y=y)
         extraction_of(self)
-        self._remember(as_column(X).name)
+        self._remember(column_of(self, X).name)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -190,7 +206,7 @@ class ImageEncoder(ColumnEncoder):
             As in `fit`.
         """
         extraction = extraction_of(self)
-        return extraction.embed(as_column(X))
+        return extraction.embed(column_of(self, X))
 
     def _count_outputs(self) -> int:
         return sum(extraction_of(self).dims())
@@ -235,3 +251,16 @@ def extraction_of(encoder: ImageEncoder) -> Extraction:
         If a parameter has a value that is not accepted.
     """
     return Extraction(encoder._specs(), encoder._store(), encoder._options())
+
+
+def column_of(encoder: ImageEncoder, X: Any) -> ImageColumn:
+    """Read images as an ImageEncoder reads them: below its root, from where it may.
+
+    Raises
+    ------
+    InputError
+        If X is no container of images.
+    ParameterError
+        If a parameter has a value that is not accepted.
+    """
+    return open_column(X, Doors(encoder.root, encoder.strings, encoder.allow_http))

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx.encoders import FEATURE, Encoder, EncoderSpec, published_weights
 from featx.exceptions import ParameterError
-from featx.images import as_column
 from featx.store import Store
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def embed_layers(
     # Two names may be one node.
     specs = list(dict.fromkeys(named.values()))
     extraction = replace(extraction_of(encoder), specs=tuple(specs))
-    rows = extraction.embed(as_column(X))
+    rows = extraction.embed(column_of(encoder, X))
     ends = np.cumsum(extraction.dims())
     parts = dict(zip(specs, np.split(rows, ends[:-1], axis=1), strict=True))
     return {key: parts[spec] for key, spec in named.items()}

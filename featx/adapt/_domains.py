@@ -218,7 +218,7 @@ def _embed(domain: str, X: Any, encoder: ImageEncoder, notes: list[str]) -> tupl
         tolerant = clone(encoder).set_params(on_error="nan", on_missing="nan").set_output(transform="default")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ImageWarning)  # repeated below, with the domain's name
-            Z, why = np.asarray(tolerant.transform(list(as_column(X).sources))), "featx.check_images says why."
+            Z, why = np.asarray(tolerant.transform(X)), "featx.check_images says why."
     good = np.isfinite(Z).all(axis=1)
     if not len(Z):
         raise InputError(f"Got no rows in the {domain}. Expected images or embeddings.")

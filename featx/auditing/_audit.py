@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 from sklearn.base import clone
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx._machine import count_threads
 from featx._precompute import as_image_encoder
 from featx.auditing._duplicates import group_alike, merge_groups
@@ -31,7 +31,7 @@ from featx.auditing._similarity import (
 from featx.encoders import Encoder
 from featx.evaluation import is_regression
 from featx.exceptions import InputError
-from featx.images import BLANK, DecodeError, as_column, is_missing, load, note_on
+from featx.images import BLANK, DecodeError, is_missing, load, note_on
 
 _FENCE = 3.0
 _FEW = 20
@@ -112,14 +112,14 @@ def audit(
     >>> len(audited.clean())
     2
     """
-    column = as_column(X)
+    used = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
+    column = column_of(used, X)
     n = len(column)
     if n == 0:
         raise InputError("Got no images. Expected at least one.")
     labels = _check_labels(y, n)
     regression = is_regression([] if y is None else y, task, n_folds=cv)
     given = _check_groups(groups, n)
-    used = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
     extraction_of(used)  # refuses wrong parameters before images are read
     found = scan(column.sources, used.max_pixels, used.n_jobs)
     ok = np.array([not error for error in found.errors])

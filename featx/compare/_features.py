@@ -222,4 +222,4 @@ def _embed(column: ImageColumn, encoder: ImageEncoder) -> np.ndarray:
     tolerant = clone(encoder).set_params(on_error="nan", on_missing="nan")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)  # one warning for all feature sets comes later
-        return np.asarray(tolerant.set_output(transform="default").transform(list(column.sources)))
+        return np.asarray(tolerant.set_output(transform="default").transform(column))

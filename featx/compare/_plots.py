@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from featx.auditing import Audit, audit
 from featx.compare._report import Section, Tile
-from featx.images import DecodeError, ImageColumn, load
+from featx.images import DecodeError, ImageColumn, StoredImage, is_path, load
 from featx.pages import thumbnail
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class Predicted:
 def name_of(images: ImageColumn, row: int) -> str:
     """Name an image: its file, or its label in X."""
     source = images.sources[row]
-    return Path(source).name if isinstance(source, str | Path) else f"image {images.label(row)}"
+    return (
+        Path(str(source)).name if is_path(source) or isinstance(source, StoredImage) else f"image {images.label(row)}"
+    )
 
 
 def confusion_section(found: Predicted) -> list[Section]:

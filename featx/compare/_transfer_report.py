@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
-from featx._image_encoder import ImageEncoder
+from featx._image_encoder import ImageEncoder, column_of
 from featx._pipeline import image_pipeline
 from featx._precompute import as_image_encoder
 from featx.auditing import warn_of_copies
@@ -50,7 +50,7 @@ from featx.encoders import Encoder
 from featx.evaluation import ScoreUnit, check_y, is_regression, unit_of
 from featx.exceptions import InputError
 from featx.extraction import progress_bar
-from featx.images import ImageColumn, as_column
+from featx.images import ImageColumn
 from featx.pages import figure
 
 if TYPE_CHECKING:
@@ -267,12 +267,14 @@ def transfer_report(
     >>> list(report.summary.index)
     ['color', 'pretrained']
     """
-    feature_sets, column, cv = check_feature_sets(feature_sets, extra_feature_sets), as_column(X), check_cv(cv)
+    feature_sets, cv = check_feature_sets(feature_sets, extra_feature_sets), check_cv(cv)
+    image_encoder = as_image_encoder(encoder)
+    column = column_of(image_encoder, X)
     fitting = None if head is None else image_pipeline(head)[-1]
     regression = is_regression(y, task, head=fitting, n_folds=cv)
     problem = _read_problem(y, regression, groups, scoring, len(column))
     head = _default_head(problem) if head is None else head
-    shared, image_encoder, notes = make_head(head), as_image_encoder(encoder), []
+    shared, notes = make_head(head), []
     if RANDOM in feature_sets and not has_untrained(image_encoder):
         feature_sets = check_feature_sets([name for name in feature_sets if name != RANDOM], extra_feature_sets)
         notes.append("The feature set 'random' is left out: a featx.Encoder has no untrained network.")

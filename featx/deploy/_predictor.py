@@ -26,7 +26,7 @@ from ..exceptions import (
     are_the_rule,
     list_rows,
 )
-from ..images._accept import is_missing
+from ..images._cell import is_missing
 from ..images._decode import DecodeError
 from ..images._pixel_path import PixelPath
 from ..images._preprocess import Preprocess

@@ -22,14 +22,14 @@ from featx.extraction._table import Table, encode_missing
 from featx.images import (
     DIGEST_BYTES,
     MAX_PIXELS,
+    Cells,
     DigestMemo,
     ImageColumn,
     PixelPath,
     UnreadFile,
-    absolute,
     digest_unread,
     is_missing,
-    is_path,
+    name_of_file,
     read_in_parts,
 )
 from featx.store import Store
@@ -76,6 +76,8 @@ def _in_notebook() -> bool:
 
 
 _DIGESTED_AT_ONCE = 4096
+# Cells that are made when they are asked for, which may be large.
+_MADE_AT_ONCE = 256
 _BATCHES_AHEAD = 2
 
 logger = logging.getLogger("featx")
@@ -261,28 +263,27 @@ class _Call:
     def _parts(self) -> Iterator[_Part]:
         """Digest the rows that need no reading, then the files, as many at a time as memory should hold."""
         memo, max_pixels = DigestMemo(), self._extraction.options.max_pixels
-        present = []
-        for i, source in enumerate(self._column.sources):
-            if is_missing(source):
-                self.failures.add_missing(i)
-            else:
-                present.append(i)
         digests: dict[int, bytes] = {}
         unread: list[UnreadFile] = []
-        for start in range(0, len(present), _DIGESTED_AT_ONCE):
-            some = {i: self._column.sources[i] for i in present[start : start + _DIGESTED_AT_ONCE]}
+        sources, present = self._column.sources, 0
+        size = _MADE_AT_ONCE if isinstance(sources, Cells) else _DIGESTED_AT_ONCE
+        for start in range(0, len(sources), size):
+            some = dict(enumerate(sources[start : start + size], start))
+            for i in [i for i, source in some.items() if is_missing(source)]:
+                self.failures.add_missing(i, some.pop(i))
+            present += len(some)
             found, reasons, files = digest_unread(some, memo=memo, pool=self._pool, max_pixels=max_pixels)
             digests |= found
             unread += files
-            self._add_errors(reasons, start + len(some))
+            self._add_errors(reasons, present)
         if digests:
             yield _make_part(digests, {}, len(unread))
-        done = len(present) - len(unread)
+        done = present - len(unread)
         for contents, digests, reasons in read_in_parts(unread, memo=memo, pool=self._pool):
             done += len(digests) + len(reasons)
             self._add_errors(reasons, done)
             if digests:
-                yield _make_part(digests, contents, len(present) - done)
+                yield _make_part(digests, contents, present - done)
 
     def _add_errors(self, reasons: Mapping[int, str], seen: int) -> None:
         for position, reason in reasons.items():
@@ -336,12 +337,14 @@ class _Call:
         options, spec = self._extraction.options, self._extraction.spec
         batch_size = min(options.batch_size or runtime.batch_size, -(-len(images) // options.n_threads))
         positions = part.positions[table.first[images]].tolist()
-        sources = [
-            (part.contents[i], None) if i in part.contents else (self._column.sources[i], key)
-            for i, key in zip(positions, table.keys_of(images), strict=True)
-        ]
+        keys = table.keys_of(images)
+
+        def source_of(j: int) -> tuple[Any, bytes | None]:
+            i = positions[j]
+            return (part.contents[i], None) if i in part.contents else (self._column.sources[i], keys[j])
+
         return encode_ahead(
-            sources,
+            Cells(len(images), source_of),
             partial(runtime.run, alone=batch_size == len(images)),
             path=PixelPath(spec.preprocess, spec.decode, options.max_pixels),
             batch_size=batch_size,
@@ -358,7 +361,7 @@ class _Call:
                 self.failures.add_error(position, reason)
             if reason is CHANGED:
                 sources = [self._column.sources[i] for i in positions]
-                DigestMemo().forget([absolute(source) for source in sources if is_path(source)])
+                DigestMemo().forget([name for source in sources if (name := name_of_file(source))])
         if batch.rows is None:
             return []
         encoded, rows = images[batch.positions], batch.rows

@@ -60,8 +60,8 @@ class Failures:
     def add_error(self, position: int, reason: str) -> None:
         self._errors[position] = reason
 
-    def add_missing(self, position: int) -> None:
-        self._missing[position] = f"missing ({self._column.sources[position]!r})"
+    def add_missing(self, position: int, cell: Any) -> None:
+        self._missing[position] = f"missing ({cell!r})"
 
     def add_non_finite(self, position: int) -> None:
         self._non_finite[position] = _NON_FINITE

@@ -11,7 +11,7 @@ import numpy as np
 
 from featx._machine import count_processors
 from featx.encoders import EncoderSpec
-from featx.images import DecodeError, PixelPath, as_column, is_missing
+from featx.images import DecodeError, PixelPath, is_missing, open_column
 
 if TYPE_CHECKING:
     from featx.runtimes import Runtime
@@ -87,7 +87,7 @@ def network_rate(runtime: Runtime, pixels: np.ndarray, n_threads: int) -> float:
 
 def _reader(spec: EncoderSpec, images: Any, n: int) -> tuple[Callable[[Any], np.ndarray | None], list[Any]]:
     """Make a function that reads one source, and choose up to n sources."""
-    column = as_column(images)
+    column = open_column(images)
     chosen = np.unique(np.linspace(0, len(column) - 1, n).round().astype(int)) if len(column) else []
     pixel_path = PixelPath(spec.preprocess, spec.decode)
 

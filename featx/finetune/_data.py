@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx._precompute import embed_layers
 from featx.encoders import FEATURE, EncoderSpec
 from featx.exceptions import InputError, ParameterError, TrainingError, UnknownNameError
 from featx.extraction import Failures, Options
-from featx.images import DecodeError, ImageColumn, PixelPath, as_column, is_missing
+from featx.images import DecodeError, ImageColumn, PixelPath, is_missing
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +78,7 @@ def read_inputs(
     """
     found: np.ndarray | None
     if node is None:
-        column = as_column(images)
+        column = column_of(encoder, images)
         extraction = extraction_of(encoder)
         values, good = read_pixels(column, extraction.spec, extraction.options)
         found = _embed(column, encoder, good) if embeddings else None
@@ -137,7 +137,7 @@ def read_pixels(column: ImageColumn, spec: EncoderSpec, options: Options) -> tup
     def read(i: int) -> None:
         source = column.sources[i]
         if is_missing(source):
-            failures.add_missing(i)
+            failures.add_missing(i, source)
             return
         try:
             pixels[i] = path(source)[1]

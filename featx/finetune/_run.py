@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx._machine import available_memory
 from featx.encoders import Encoder, EncoderSpec, to_node
 from featx.exceptions import ImageReadError, InputError
@@ -21,7 +21,6 @@ from featx.finetune._data import Inputs, Rows, make_augment, read_inputs
 from featx.finetune._settings import TrainingSettings
 from featx.finetune._targets import Targets
 from featx.finetune._tunable import TunableNetwork, draw_weights, keep_outputs, make_tunable, set_weights, unwrap
-from featx.images import as_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +158,7 @@ def checkpoint_of(
     described = settings.identity()
     described |= {"fingerprint": extraction.spec.fingerprint(), "shares": [task.share for task in tasks]}
     arrays = [array for task in tasks for array in (task.targets.values, task.targets.weights)]
-    columns = [as_column(task.images) for task in tasks]
+    columns = [column_of(encoder, task.images) for task in tasks]
     key = training_key(columns, arrays, described, extraction.options.max_pixels)
     return open_checkpoint(checkpoint_dir, key)
 

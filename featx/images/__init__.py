@@ -1,15 +1,27 @@
 """Image sources -> bytes -> uint8 pixels; knows no encoders and no store."""
 
-from featx.images._accept import ImageColumn, as_column, is_missing
+from featx.images._accept import Cells, ImageColumn, as_column
+from featx.images._cell import StoredImage, is_missing, is_path, open_cell
 from featx.images._check import BLANK, check_images, note_on
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
+from featx.images._doors import Doors, open_column
 from featx.images._files import find_images, list_images, warn_left_out
 from featx.images._image_folder import read_image_folder
 from featx.images._pillow import identify
 from featx.images._pixel_path import DIGEST_BYTES, PixelPath, load
 from featx.images._preprocess import FITS, Preprocess
-from featx.images._read import is_path, read_file, to_pixels
-from featx.images._source import DigestMemo, UnreadFile, absolute, digest_many, digest_unread, read_in_parts
+from featx.images._read import read_file, to_pixels
+from featx.images._source import (
+    DigestMemo,
+    FileState,
+    KeptImage,
+    UnreadFile,
+    absolute,
+    digest_many,
+    digest_unread,
+    name_of_file,
+    read_in_parts,
+)
 
 __all__ = [
     "BLANK",
@@ -17,11 +29,16 @@ __all__ = [
     "FITS",
     "MAX_PIXELS",
     "POLICY",
+    "Cells",
     "DecodeError",
     "DigestMemo",
+    "Doors",
+    "FileState",
     "ImageColumn",
+    "KeptImage",
     "PixelPath",
     "Preprocess",
+    "StoredImage",
     "UnreadFile",
     "absolute",
     "as_column",
@@ -34,7 +51,10 @@ __all__ = [
     "is_path",
     "list_images",
     "load",
+    "name_of_file",
     "note_on",
+    "open_cell",
+    "open_column",
     "open_header",
     "read_file",
     "read_image_folder",

@@ -1,12 +1,12 @@
-"""The containers of images that are accepted -> a list of sources, with index labels and a name.
+"""The containers of images that are accepted -> one cell a row, with index labels and a name.
 
 Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,10 @@ import numpy as np
 from PIL import Image
 
 from ..exceptions import InputError
+from ._cell import StoredImage, is_tensor
 from ._decode import conversion_hint
 
 _CHANNELS = (1, 3, 4)
-
-
-def is_tensor(source: object) -> bool:
-    """Whether it is a torch tensor, or of a subclass."""
-    return any(kind.__module__ == "torch" and kind.__name__ == "Tensor" for kind in type(source).__mro__)
 
 
 def arrays_of(images: Any) -> list[np.ndarray]:
@@ -86,10 +82,40 @@ def _to_numpy(tensor: Any) -> np.ndarray:
 
 
 _EXPECTED = (
-    "Expected a list, tuple, numpy array, pandas or polars Series, or a frame of one column, "
+    "Expected a list, tuple, numpy or pyarrow array, pandas or polars Series, or a frame of one column, "
     "holding paths, bytes, PIL images or uint8 arrays"
 )
 _ONE_IMAGE = "One image? Pass it in a list: [image]."
+
+
+class Cells(Sequence[Any]):
+    """Rows that are made when they are asked for: those of a column that is not a list.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    get : callable
+        Returns the cell of a row.
+
+    Examples
+    --------
+    >>> from featx.images import Cells
+    >>> list(Cells(3, str))
+    ['0', '1', '2']
+    """
+
+    def __init__(self, n: int, get: Callable[[int], Any]):
+        self._n = n
+        self._get = get
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self._get(i) for i in range(*row.indices(self._n))]
+        return self._get(range(self._n)[row])
 
 
 @dataclass(frozen=True)
@@ -99,7 +125,7 @@ class ImageColumn:
     Attributes
     ----------
     sources : sequence
-        One source a row; None, NaN or "" where it is missing.
+        One cell a row; `is_missing` says which are missing. It may be a `Cells`.
     index : sequence or None
         The index labels of a pandas input.
     name : str or None
@@ -123,7 +149,8 @@ def as_column(images: Any) -> ImageColumn:
 
     Parameters
     ----------
-    images : list, tuple, ndarray, torch tensor, pandas or polars Series, or one-column frame
+    images : list, tuple, ndarray, torch tensor, pandas, polars or daft Series, pyarrow array, column of a dataset of
+    Hugging Face, one-column frame, or ImageColumn
         Arrays may be of object or str, of shape (n,) or (n, 1), or uint8 of
         shape (N, H, W) or (N, H, W, 1 | 3 | 4). torch tensors are uint8 of shape
         (N, 1 | 3 | 4, H, W); (N, H, W[, 1 | 3 | 4]) where that alone is possible.
@@ -143,7 +170,9 @@ def as_column(images: Any) -> ImageColumn:
     >>> len(as_column(["a.jpg", "b.jpg"]))
     2
     """
-    if isinstance(images, str | bytes | Path | Image.Image):
+    if isinstance(images, ImageColumn):
+        return images
+    if isinstance(images, str | bytes | bytearray | memoryview | Path | Image.Image | StoredImage):
         raise InputError(f"Got a single {type(images).__name__}. {_EXPECTED}. {_ONE_IMAGE}")
     if isinstance(images, np.ndarray):
         return ImageColumn(_array_sources(images))
@@ -152,48 +181,104 @@ def as_column(images: Any) -> ImageColumn:
     library = _library(images)
     if library and len(getattr(images, "shape", ())) == 2:
         return _frame_column(images)
-    if library == "pandas" and hasattr(images, "to_numpy"):
+    if library in _COLUMNS_OF:
         index = images if type(images).__name__.endswith("Index") else getattr(images, "index", None)
-        return ImageColumn(list(images), index, _name(images))
-    if library == "polars" and hasattr(images, "to_list"):
-        return ImageColumn(images.to_list(), None, _name(images))
+        cells = _COLUMNS_OF[library](images)
+        if cells is not None:
+            return ImageColumn(cells, index if library == "pandas" else None, _name(images, library))
     if isinstance(images, list | tuple):
         return ImageColumn(images)
+    if isinstance(images, Mapping) and {"bytes", "path"} & set(images):
+        raise InputError(f"Got a single dict with the keys {', '.join(map(repr, images))}. {_ONE_IMAGE}")
     if hasattr(images, "__array__"):
         return ImageColumn(_array_sources(np.asarray(images)))
     raise InputError(f"Got a {type(images).__name__}. {_EXPECTED}.")
 
 
+def _pandas_cells(series: Any) -> Sequence[Any] | None:
+    if not hasattr(series, "to_numpy"):
+        return None
+    array = getattr(series, "array", series)
+    if type(getattr(series, "dtype", None)).__name__ == "ArrowDtype":
+        return _arrow_cells(array.__arrow_array__())
+    return list(series)
+
+
+def _polars_cells(series: Any) -> Sequence[Any] | None:
+    if not hasattr(series, "to_list"):
+        return None
+    # Lists of its own would be a second copy of what may be gigabytes.
+    return Cells(len(series), lambda i: _plain(series[i])) if _holds_images(str(series.dtype)) else series.to_list()
+
+
+def _arrow_cells(array: Any) -> Sequence[Any] | None:
+    if not hasattr(array, "to_pylist"):
+        return None
+    storage = getattr(array, "storage", array) if hasattr(array.type, "storage_type") else array
+    if not _holds_images(str(storage.type)):
+        return storage.to_pylist()
+    return Cells(len(storage), lambda i: storage[i].as_py())
+
+
+def _daft_cells(series: Any) -> Sequence[Any] | None:
+    return series.to_pylist() if hasattr(series, "to_pylist") else None
+
+
+def _dataset_cells(column: Any) -> Sequence[Any] | None:
+    """Read a column of a dataset as it is stored: what it decodes has another digest and takes longer."""
+    if not (hasattr(column, "source") and hasattr(column, "__getitem__") and hasattr(column, "__len__")):
+        return None
+    source, name, feature = column.source, column.column_name, column.features
+    if type(feature).__name__ == "Image" and feature.decode and feature.mode is None and hasattr(source, "cast_column"):
+        source = source.select_columns([name]).with_format(None).cast_column(name, type(feature)(decode=False))
+        column = source[name]
+        if getattr(source, "_indices", None) is None:
+            return _arrow_cells(source.data.column(name))
+    return Cells(len(column), lambda i: column[i])
+
+
+_COLUMNS_OF: dict[str, Callable[[Any], Sequence[Any] | None]] = {
+    "pandas": _pandas_cells,
+    "polars": _polars_cells,
+    "pyarrow": _arrow_cells,
+    "daft": _daft_cells,
+    "datasets": _dataset_cells,
+}
+
+
+def _holds_images(dtype: str) -> bool:
+    """Whether it is binary or nested, by the name that Arrow or polars gives the type."""
+    return dtype.casefold().startswith(("binary", "large_binary", "fixed_size_binary", "struct", "list", "large_list"))
+
+
+def _plain(cell: Any) -> Any:
+    # A cell of a list column is a Series by itself.
+    return cell.to_list() if hasattr(cell, "to_list") else cell
+
+
 def _library(images: object) -> str | None:
     # A subclass of theirs, as of a user's own, keeps its index and its name.
     roots = (kind.__module__.partition(".")[0] for kind in type(images).__mro__)
-    return next((root for root in roots if root in ("pandas", "polars")), None)
-
-
-def is_missing(source: object) -> bool:
-    """Whether a row is None, NaN, pandas' NA or NaT, or ""."""
-    if isinstance(source, str):
-        return source == ""
-    if source is None:
-        return True
-    if isinstance(source, float | np.floating):
-        return bool(np.isnan(source))
-    return type(source).__name__ in ("NAType", "NaTType")
+    return next((root for root in roots if root in _COLUMNS_OF), None)
 
 
 def _frame_column(frame: Any) -> ImageColumn:
-    if len(frame.columns) != 1:
+    names = list(getattr(frame, "column_names", frame.columns))  # pyarrow's columns are the data
+    if len(names) != 1:
         raise InputError(
-            f"Got a frame of {len(frame.columns)} columns ({', '.join(map(str, list(frame.columns)[:5]))}). "
+            f"Got a frame of {len(names)} columns ({', '.join(map(str, names[:5]))}). "
             "Expected one column of images: choose it, as frame['photo'] or in a ColumnTransformer."
         )
-    name = frame.columns[0]
+    name = names[0]
     column = frame.iloc[:, 0] if hasattr(frame, "iloc") else frame[name]
-    return as_column(column)
+    return replace(as_column(column), name=None if name == "" else str(name))
 
 
-def _name(series: Any) -> str | None:
+def _name(series: Any, library: str) -> str | None:
+    if library == "datasets":
+        return str(series.column_name)
     name = getattr(series, "name", None)
+    name = name() if callable(name) else name  # daft's is a method
     return None if name is None or name == "" else str(name)
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from featx._machine import count_threads
-from featx.images._accept import as_column, is_missing
+from featx.images._cell import is_missing
 from featx.images._decode import MAX_PIXELS, DecodeError, open_header
+from featx.images._doors import open_column
 from featx.images._pixel_path import load
-from featx.images._read import is_path, read_file
+from featx.images._read import read_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ def check_images(X: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | None = -
     """
     import pandas as pd
 
-    column = as_column(X)
+    column = open_column(X)
     with ThreadPoolExecutor(count_threads(n_jobs)) as pool:
         records = list(pool.map(lambda source: _check(source, max_pixels), column.sources))
     columns = ["ok", "error", "format", "mode", "width", "height", "digest", "note"]
@@ -63,7 +64,7 @@ def _check(source: Any, max_pixels: int) -> tuple:
         return False, f"missing ({source!r})", None, None, None, None, None, ""
     header = (None, None, None, None)
     try:
-        data = read_file(source) if is_path(source) else source
+        data = read_cell(source)
         image = open_header(data) if isinstance(data, bytes) else None
         if image is not None:
             header = (image.format, image.mode, *image.size)

@@ -1,4 +1,4 @@
-"""One image source (path, bytes, PIL image, uint8 array) -> its digest, and the pixels that an encoder takes.
+"""One cell (a path, bytes, a PIL image, a uint8 array, ...) -> its digest, and the pixels that an encoder takes.
 
 Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
@@ -13,7 +13,7 @@ from PIL import Image
 
 from ._decode import MAX_PIXELS
 from ._preprocess import Preprocess
-from ._read import is_path, read_file, to_pixels
+from ._read import read_cell, to_pixels
 from ._resize import import_resizer, resize_exactly, resize_fast
 
 DIGEST_BYTES = 16
@@ -43,7 +43,8 @@ def load(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = No
 
     Parameters
     ----------
-    source : str, Path, bytes, PIL.Image.Image or uint8 ndarray
+    source : object
+        A cell, as for `open_cell`.
     max_pixels : int, default=89_000_000
         Larger images are refused before they are decoded.
     at_least : int, default=None
@@ -69,7 +70,7 @@ def load(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = No
     >>> len(digest), image.size
     (16, (6, 4))
     """
-    data = read_file(source) if is_path(source) else source
+    data = read_cell(source)
     image = to_pixels(data, max_pixels, at_least)
     return digest_file(data) if isinstance(data, bytes) else digest_pixels(image), image
 

@@ -1,4 +1,4 @@
-"""One image source (path, bytes, PIL image, uint8 array) -> its bytes, and its RGB pixels.
+"""One cell (a path, bytes, a PIL image, a uint8 array, ...) -> its bytes, and its RGB pixels.
 
 Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
 """
@@ -9,21 +9,30 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
 from PIL import Image
 
 from ..exceptions import InputError
-from ._accept import array_of, is_tensor
+from ._accept import array_of
+from ._cell import StoredImage, is_path, open_cell
 from ._decode import MAX_PIXELS, DecodeError, decode, from_array, from_pil
 
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
 
 
-def is_path(source: object) -> TypeGuard[str | Path]:
-    """Whether a source is the path of a file."""
-    return isinstance(source, str | Path)
+def read_cell(cell: object) -> object:
+    """Read what a cell holds: encoded bytes, or pixels as they are (a PIL image, an array, a tensor).
+
+    Raises
+    ------
+    DecodeError
+        With the reason why it cannot be read.
+    """
+    source = open_cell(cell)
+    if is_path(source):
+        return read_file(source)
+    return source.read() if isinstance(source, StoredImage) else source
 
 
 def to_pixels(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Image.Image:
@@ -31,8 +40,8 @@ def to_pixels(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None
 
     Parameters
     ----------
-    source : str, Path, bytes, PIL.Image.Image, uint8 ndarray or uint8 torch tensor
-        A tensor's channels come first.
+    source : object
+        A cell, as for `open_cell`. A tensor's channels come first.
     max_pixels : int, default=89_000_000
         Larger images are refused before they are decoded.
     at_least : int, default=None
@@ -55,20 +64,17 @@ def to_pixels(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None
     >>> to_pixels(np.zeros((4, 6), "uint8")).size
     (6, 4)
     """
-    if is_path(source):
-        source = read_file(source)
+    source = read_cell(source)
     if isinstance(source, bytes):
         return decode(source, max_pixels, at_least)
     if isinstance(source, Image.Image):
         return from_pil(source, max_pixels)
     if isinstance(source, np.ndarray):
         return from_array(source, max_pixels)
-    if is_tensor(source):
-        try:
-            return from_array(array_of(source), max_pixels)
-        except InputError as error:
-            raise DecodeError(str(error).removeprefix("Got ").rstrip(".")) from error
-    raise DecodeError(f"a {type(source).__name__}; expected a path, bytes, a PIL image, a uint8 array or tensor")
+    try:
+        return from_array(array_of(source), max_pixels)
+    except InputError as error:
+        raise DecodeError(str(error).removeprefix("Got ").rstrip(".")) from error
 
 
 def read_file(path: str | Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Many image sources -> their digests: files that have not changed since they were last read are not read again."""
+"""Many cells -> their digests: files that have not changed since they were last read are not read again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import re
 import sqlite3
 import struct
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import closing, suppress
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
+from featx.images._cell import StoredImage, is_path, open_cell
 from featx.images._decode import MAX_PIXELS, DecodeError
 from featx.images._pixel_path import DIGEST_BYTES, digest_file, load
 from featx.images._read import read_file, stat_file
@@ -34,6 +36,53 @@ def pack_stat(status: os.stat_result) -> bytes:
     mask = 2**64 - 1
     fields = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
     return struct.pack("<5Q", *(value & mask for value in fields))
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What tells whether a file is still the one that was read.
+
+    Attributes
+    ----------
+    packed : bytes
+        Equal as long as the content is; empty where nothing tells.
+    size : int
+        In bytes.
+    changed : int
+        When it last changed, in nanoseconds of the clock; 0 where `packed` names the content, as an ETag does.
+    """
+
+    packed: bytes
+    size: int
+    changed: int = 0
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileState:
+        """Read a file's stat."""
+        return cls(pack_stat(status), status.st_size, max(status.st_mtime_ns, status.st_ctime_ns))
+
+
+class KeptImage(StoredImage):
+    """An image that is read when it is needed, and of which it is known whether it is still the same."""
+
+    # Whether it is read over a network: by more threads, while others are encoded.
+    is_remote = False
+    # Whether `fetch` tells the state, so that nothing has to be asked before.
+    tells_its_state = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Distinct from the names, and from the absolute paths, of all others."""
+
+    @classmethod
+    @abstractmethod
+    def states(cls, images: Sequence[Any]) -> list[FileState | str]:
+        """Find the state of each image, or the reason why it cannot be used, together."""
+
+    def fetch(self) -> tuple[bytes, FileState | None]:
+        """Read it, and find the state that exactly this content has, where that is told."""
+        return self.read(), None
 
 
 class DigestMemo:
@@ -76,20 +125,20 @@ class DigestMemo:
         paths = [path for path in paths if _is_utf8(path)]
         return (self._attempt(read) or {}) if paths and os.path.exists(self.file) else {}
 
-    def record(self, entries: Iterable[tuple[str, os.stat_result, bytes]], since: int | None = None) -> None:
-        """Remember digests of files whose stat was taken before they were read.
+    def record(self, entries: Iterable[tuple[str, FileState, bytes]], since: int | None = None) -> None:
+        """Remember digests of files whose state was found before they were read.
 
         Parameters
         ----------
-        entries : iterable of (path, stat, digest)
+        entries : iterable of (path, state, digest)
         since : int or None, default=None
             Nanoseconds of the clock before the first stat; None is now.
         """
         latest = (time.time_ns() if since is None else since) - _RACY_NS
         rows = [
-            (path, pack_stat(status), digest)
-            for path, status, digest in entries
-            if max(status.st_mtime_ns, status.st_ctime_ns) < latest and _is_utf8(path)
+            (path, state.packed, digest)
+            for path, state, digest in entries
+            if state.packed and state.changed < latest and _is_utf8(path)
         ]
         if not rows:
             return
@@ -131,7 +180,9 @@ _SMALL = 2_000_000
 # What is read at once and held until it is encoded.
 _PART_FILES = 4096
 _PART_BYTES = 64_000_000
-_UNKNOWN = (b"", b"")
+# Threads that wait for a network.
+_READERS = 16
+_TOLD_LATER = FileState(b"", 1_000_000)
 
 
 def absolute(path: str | Path) -> str:
@@ -147,19 +198,26 @@ class UnreadFile:
     Attributes
     ----------
     position : int
-        The source's.
-    path : str
-        From the root.
-    status : os.stat_result
-        Taken before it is read.
+        The cell's.
+    name : str
+        Its path from the root, or the name of a `KeptImage`.
+    state : FileState
+        Found before it is read.
     since : int
         Nanoseconds of the clock before that.
+    image : KeptImage or None
+        What reads it; None for a path.
     """
 
     position: int
-    path: str
-    status: os.stat_result
+    name: str
+    state: FileState
     since: int
+    image: KeptImage | None = None
+
+    def fetch(self) -> tuple[bytes, FileState | None]:
+        """Read it, or raise `DecodeError`; the state is None unless the content comes with it."""
+        return (read_file(self.name), None) if self.image is None else self.image.fetch()
 
 
 def digest_unread(
@@ -170,7 +228,7 @@ def digest_unread(
     Parameters
     ----------
     sources : mapping of int to object
-        Position -> a path, bytes, a PIL image, an array or a tensor.
+        Position -> a cell, as for `open_cell`.
     memo : DigestMemo
         What is known of files already.
     pool : concurrent.futures.Executor
@@ -190,25 +248,38 @@ def digest_unread(
     since = time.time_ns()
     digests: dict[int, bytes] = {}
     reasons: dict[int, str] = {}
-    files, others = [], []
-    for i, source in sources.items():
-        if not isinstance(source, str | Path):
-            others.append(i)
-            continue
+    files: list[UnreadFile] = []
+    others, kept = [], {}
+    for i, cell in sources.items():
         try:
-            status = stat_file(source)
-            files.append((i, absolute(source), status))
+            path = cell if isinstance(cell, str | Path) and is_path(cell) else _path_in(cell)
+            if isinstance(path, KeptImage):
+                kept[i] = path
+            elif path is None:
+                others.append(i)
+            else:
+                state = FileState.of(stat_file(path))
+                files.append(UnreadFile(i, absolute(path), state, since))
         except DecodeError as error:
             reasons[i] = str(error)
-    worth_it = _worth_it([status for _, _, status in files])
-    known = memo.lookup([path for _, path, _ in files]) if worth_it else {}
-    unread = []
-    for i, path, status in files:
-        state, digest = known.get(path, _UNKNOWN)
-        if state == pack_stat(status):
-            digests[i] = digest
+    known = memo.lookup([image.name for image in kept.values()])
+    # There is nothing to compare a new one with, if its content will tell.
+    fresh = {i for i, image in kept.items() if image.tells_its_state and image.name not in known}
+    files += [UnreadFile(i, kept[i].name, _TOLD_LATER, since, kept[i]) for i in fresh]
+    for i, found in _states({i: image for i, image in kept.items() if i not in fresh}).items():
+        if isinstance(found, str):
+            reasons[i] = found
         else:
-            unread.append(UnreadFile(i, path, status, since))
+            files.append(UnreadFile(i, kept[i].name, found, since, kept[i]))
+    if _worth_it(files):
+        known |= memo.lookup([file.name for file in files if file.image is None])
+    unread = []
+    for file in files:
+        packed, digest = known.get(file.name, (b"", b""))
+        if packed and packed == file.state.packed:
+            digests[file.position] = digest
+        else:
+            unread.append(file)
     for i, result in zip(others, pool.map(lambda i: _hash_source(sources[i], max_pixels), others), strict=True):
         if isinstance(result, str):
             reasons[i] = result
@@ -221,6 +292,8 @@ def read_in_parts(
     files: Sequence[UnreadFile], *, memo: DigestMemo, pool: Executor
 ) -> Iterator[tuple[dict[int, bytes], dict[int, bytes], dict[int, str]]]:
     """Read files and digest them, each once, and as many at a time as memory should hold.
+
+    Where some come over a network, the next ones are read while these are used.
 
     Parameters
     ----------
@@ -240,24 +313,64 @@ def read_in_parts(
     reasons : dict of int to str
         Position -> why a file cannot be used.
     """
+    with ExitStack() as stack:
+        ahead = 0
+        if any(file.image is not None and file.image.is_remote for file in files):
+            ahead, pool = 1, stack.enter_context(ThreadPoolExecutor(_READERS, thread_name_prefix="featx-reader"))
+        waiting: list[tuple[Sequence[UnreadFile], list[Future[_Read]]]] = []
+        stack.callback(lambda: [future.cancel() for _, futures in waiting for future in futures])
+        for part in _parts(files):
+            waiting.append((part, [pool.submit(_read_and_hash, file) for file in part]))
+            if len(waiting) > ahead:
+                yield _finish(*waiting.pop(0), memo, worth_it=_worth_it(files))
+        while waiting:
+            yield _finish(*waiting.pop(0), memo, worth_it=_worth_it(files))
+
+
+def _parts(files: Sequence[UnreadFile]) -> Iterator[Sequence[UnreadFile]]:
     start = 0
     while start < len(files):
         end, size = start, 0
         while end < len(files) and end - start < _PART_FILES and (size == 0 or size < _PART_BYTES):
-            size += files[end].status.st_size
+            size += files[end].state.size
             end += 1
-        part = files[start:end]
-        contents, digests, reasons = {}, {}, {}
-        for file, (content, digest) in zip(part, pool.map(_read_and_hash, part), strict=True):
-            if isinstance(digest, str):
-                reasons[file.position] = digest
-            else:
-                contents[file.position], digests[file.position] = content, digest
-        if _worth_it([file.status for file in files]):
-            fresh = [(file.path, file.status, digests[file.position]) for file in part if file.position in digests]
-            memo.record(fresh, part[0].since)
-        yield contents, digests, reasons
+        yield files[start:end]
         start = end
+
+
+def _finish(
+    part: Sequence[UnreadFile],
+    futures: Sequence[Future[_Read]],
+    memo: DigestMemo,
+    *,
+    worth_it: bool,
+) -> tuple[dict[int, bytes], dict[int, bytes], dict[int, str]]:
+    contents, digests, reasons = {}, {}, {}
+    states: dict[int, FileState] = {}
+    for file, future in zip(part, futures, strict=True):
+        read = future.result()
+        if read.reason:
+            reasons[file.position] = read.reason
+        else:
+            contents[file.position], digests[file.position] = read.content, read.digest
+            states[file.position] = read.state or file.state
+    if worth_it:
+        # Over a network nothing else tells that a file did not change between its state and its content.
+        unsure = {
+            file.position: file.image
+            for file in part
+            if file.image is not None and file.image.is_remote and not file.image.tells_its_state
+        }
+        again = _states({i: image for i, image in unsure.items() if i in states})
+        memo.record(
+            [
+                (file.name, states[i], digests[i])
+                for file in part
+                if (i := file.position) in states and again.get(i, states[i]) == states[i]
+            ],
+            part[0].since,
+        )
+    return contents, digests, reasons
 
 
 def digest_many(
@@ -285,24 +398,63 @@ def digest_many(
     return np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES), dict(sorted(reasons.items()))
 
 
-def _worth_it(statuses: Sequence[os.stat_result]) -> bool:
+def _path_in(cell: object) -> str | Path | KeptImage | None:
+    """Find the path, or the `KeptImage`, that a cell holds; None where it holds what is in memory."""
+    if isinstance(cell, KeptImage):
+        return cell
+    if not isinstance(cell, Mapping):
+        return None
+    source = open_cell(cell)
+    return source if isinstance(source, str | Path) and is_path(source) else None
+
+
+def name_of_file(cell: object) -> str | None:
+    """Name the file of a cell as `DigestMemo` does; None where it holds what is in memory."""
+    path = cell if isinstance(cell, str | Path) and is_path(cell) else _path_in(cell)
+    if path is None or isinstance(path, KeptImage):
+        return None if path is None else path.name
+    return absolute(path)
+
+
+def _states(images: Mapping[int, KeptImage]) -> dict[int, FileState | str]:
+    kinds: dict[type[KeptImage], list[int]] = {}
+    for i, image in images.items():
+        kinds.setdefault(type(image), []).append(i)
+    return {
+        i: state
+        for kind, positions in kinds.items()
+        for i, state in zip(positions, kind.states([images[i] for i in positions]), strict=True)
+    }
+
+
+def _worth_it(files: Sequence[UnreadFile]) -> bool:
     """Whether a transaction of the memo takes less time than to read and hash these files."""
-    return len(statuses) > _FEW or sum(status.st_size for status in statuses) > _SMALL
+    is_remote = any(file.image is not None and file.image.is_remote for file in files)
+    return is_remote or len(files) > _FEW or sum(file.state.size for file in files) > _SMALL
 
 
-def _read_and_hash(file: UnreadFile) -> tuple[bytes, bytes | str]:
+@dataclass(frozen=True)
+class _Read:
+    content: bytes = b""
+    digest: bytes = b""
+    state: FileState | None = None
+    reason: str = ""
+
+
+def _read_and_hash(file: UnreadFile) -> _Read:
     try:
-        content = read_file(file.path)
+        content, state = file.fetch()
     except DecodeError as error:
-        return b"", str(error)
-    return content, digest_file(content)
+        return _Read(reason=str(error))
+    return _Read(content, digest_file(content), state) if content else _Read(reason="the file is empty (0 bytes)")
 
 
 def _hash_source(source: object, max_pixels: int) -> bytes | str:
     """Digest a source in memory, without decoding encoded bytes; a str is a reason."""
-    if isinstance(source, bytes):
-        return digest_file(source) if source else "empty bytes (0 bytes)"
     try:
+        source = open_cell(source)
+        if isinstance(source, bytes):
+            return digest_file(source) if source else "empty bytes (0 bytes)"
         return load(source, max_pixels)[0]
     except DecodeError as error:
         return str(error)

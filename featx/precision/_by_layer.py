@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx._validate import check_choice
 from featx.encoders import Encoder
 from featx.exceptions import InputError, ParameterError
@@ -78,10 +78,11 @@ def precision_by_layer(
     stem.conv                     0.0095         0.0281
     """
     check_choice("precision", precision, _EMULATED)
-    specs = extraction_of(encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)).specs
+    with_parameters = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
+    specs = extraction_of(with_parameters).specs
     if specs[0].graph is not None:
         raise ParameterError(f"Got {specs[0].name!r}, an OpenVINO graph. Expected an encoder with a torch module.")
-    pixels = decode_some(specs[0], X, _IMAGES)
+    pixels = decode_some(specs[0], column_of(with_parameters, X), _IMAGES)
     if not pixels:
         raise InputError("Got no readable image. Expected at least one, better 8.")
     import torch

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import cross_val_score
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx._pipeline import image_pipeline
 from featx._validate import check_choice
 from featx.auditing import warn_of_copies
@@ -105,7 +105,7 @@ def compare_precisions(
         y = check_y(y, n, regression)
         folds = make_folds(y, cv, groups, regression=regression)
     base = encoder if isinstance(encoder, ImageEncoder) else ImageEncoder(encoder)
-    pixels = decode_some(extraction_of(base).spec, X)
+    pixels = decode_some(extraction_of(base).spec, column_of(base, X))
     if not pixels:
         raise InputError("Got no readable image. Expected at least one, better a few hundred.")
     reference = _Candidate(base, "float32", X)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx._optional import import_optional
 from featx._process import no_telemetry
 from featx.encoders import Encoder, GraphEncoder
@@ -75,7 +75,7 @@ def quantize_encoder(
     nncf = import_nncf("quantize_encoder")
     from featx.runtimes import graphs_folder, load_graph, write_graph
 
-    pixels = decode_some(specs[0], images, _CALIBRATION)
+    pixels = decode_some(specs[0], column_of(with_parameters, images), _CALIBRATION)
     if len(pixels) < _FEWEST:
         raise InputError(f"Got {len(pixels)} readable images. Expected at least {_FEWEST}, better {_CALIBRATION}.")
     graph, feeds = load_graph(specs), [image[None] for image in pixels]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx._validate import check_choice
 from featx._warnings import warn
 from featx.encoders import (
@@ -27,7 +27,7 @@ from featx.encoders import (
 )
 from featx.exceptions import FeatxWarning, ParameterError
 from featx.extraction import decode_some, decoding_rate, network_rate
-from featx.images import Preprocess
+from featx.images import ImageColumn, Preprocess
 from featx.precision import EVERY_PRECISION, INT8, UNAVAILABLE, in_precision
 
 _NAMED = ("encoder", "weights", "layers", "pooling")  # parts of a candidate's name without "parameter="
@@ -348,20 +348,21 @@ class Clock:
 
     def images_per_second(self, candidate: Candidate) -> float:
         """Compute the rate of decoding and encoding together, 1 / (1/decode + 1/encode), from separate timings."""
-        extraction = extraction_of(candidate.encoder())
+        encoder = candidate.encoder()
+        extraction, column = extraction_of(encoder), column_of(encoder, self.images)
         n_threads = extraction.options.n_threads
-        pixels, decoding = self._decode(extraction.specs, n_threads)
+        pixels, decoding = self._decode(extraction.specs, column, n_threads)
         if not len(pixels):
             return float("nan")
         runtime = extraction.runtime()
         runtime.run(pixels[:1])
         return 1 / (1 / decoding + 1 / network_rate(runtime, pixels, n_threads))
 
-    def _decode(self, specs: Sequence[EncoderSpec], n_threads: int) -> tuple[np.ndarray, float]:
+    def _decode(self, specs: Sequence[EncoderSpec], column: ImageColumn, n_threads: int) -> tuple[np.ndarray, float]:
         """Decode some images and time it, once for all networks with the same preprocessing."""
         key = (specs[0].preprocess, specs[0].decode)
         if key not in self._decoded:
-            some = decode_some(specs[0], self.images, _TIMED)
-            rate = decoding_rate(specs[0], self.images, n_threads, _TIMED) if some else float("nan")
+            some = decode_some(specs[0], column, _TIMED)
+            rate = decoding_rate(specs[0], column, n_threads, _TIMED) if some else float("nan")
             self._decoded[key] = (np.stack(some) if some else np.empty(0), rate)
         return self._decoded[key]

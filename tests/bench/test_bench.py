@@ -14,7 +14,7 @@ from PIL import Image
 from featx import check_images
 from featx.bench import BenchResult, EncoderBench, _measure, format_table, images_per_second, run_bench, write_photos
 from featx.exceptions import InputError, ParameterError, UnknownNameError
-from featx.images import DigestMemo
+from featx.images import DigestMemo, FileState
 
 
 def make_result(
@@ -95,7 +95,7 @@ def test_every_part_has_a_rate_and_the_parts_are_faster_than_the_whole(bench):
 
 def test_the_whole_hashes_every_file_again(bench, files):
     memo, later = DigestMemo(), time.time_ns() + 10**10
-    memo.record([(path, os.stat(path), b"remembered here.") for path in files], since=later)
+    memo.record([(path, FileState.of(os.stat(path)), b"remembered here.") for path in files], since=later)
     assert set(memo.lookup(files)) == set(files)
     bench.whole()
     assert b"remembered here." not in {digest for _, digest in memo.lookup(files).values()}

@@ -22,7 +22,7 @@ def test_no_bad_rows_settle_in_silence():
 def test_rows_are_listed_in_order_whatever_the_order_they_failed_in():
     collected = failures(9)
     collected.add_error(7, "late")
-    collected.add_missing(2)
+    collected.add_missing(2, None)
     collected.add_error(0, "early")
     assert collected.positions() == [0, 2, 7]
     with pytest.raises(ImageReadError) as raised:
@@ -47,7 +47,7 @@ def test_missing_rows_and_rows_that_become_nan_never_stop_it():
     missing = failures(1000)
     tolerant = failures(1000, on_error="nan")
     for i in range(500):
-        missing.add_missing(i)
+        missing.add_missing(i, None)
         tolerant.add_error(i, "no such file")
     missing.stop_if_the_rule(1000)
     tolerant.stop_if_the_rule(1000)

@@ -148,4 +148,4 @@ def test_a_subclass_of_a_series_or_a_frame_keeps_its_labels_and_its_name():
 
 
 def test_bytes_in_a_polars_column_are_sources():
-    assert as_column(pl.Series("photo", [b"one", None])).sources == [b"one", None]
+    assert list(as_column(pl.Series("photo", [b"one", None])).sources) == [b"one", None]

@@ -16,6 +16,7 @@ COPIED = (
     "_validate.py",
     "exceptions.py",
     "images/_accept.py",
+    "images/_cell.py",
     "images/_decode.py",
     "images/_pillow.py",
     "images/_jpeg.py",
