@@ -15,7 +15,7 @@ from featx._validate import check_integer
 from featx.auditing._label_issues import LabelIssues
 from featx.auditing._similarity import Calibration
 from featx.exceptions import describe
-from featx.images import StoredImage, is_path
+from featx.images import location_of
 from featx.pages import thumbnail, write_page
 
 _TEMPLATE = Path(__file__).with_name("audit.html")
@@ -248,10 +248,4 @@ def _outlier_lines(row: pd.Series) -> list[str]:
 def _name(index: Any, row: pd.Series) -> str:
     """Name an image by its path, or by its index if it has none."""
     source = row["image"]
-    return (
-        str(source)
-        if is_path(source) or isinstance(source, StoredImage)
-        else f"row {index}"
-        if row["ok"]
-        else f"row {index}: {describe(source)}"
-    )
+    return location_of(source) or (f"row {index}" if row["ok"] else f"row {index}: {describe(source)}")

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from featx.auditing import Audit, audit
 from featx.compare._report import Section, Tile
-from featx.images import DecodeError, ImageColumn, StoredImage, is_path, load
+from featx.images import DecodeError, ImageColumn, load, location_of
 from featx.pages import thumbnail
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ class Predicted:
 
 def name_of(images: ImageColumn, row: int) -> str:
     """Name an image: its file, or its label in X."""
-    source = images.sources[row]
-    return (
-        Path(str(source)).name if is_path(source) or isinstance(source, StoredImage) else f"image {images.label(row)}"
-    )
+    location = location_of(images.sources[row])
+    return Path(location).name if location else f"image {images.label(row)}"
 
 
 def confusion_section(found: Predicted) -> list[Section]:

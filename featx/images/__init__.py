@@ -1,7 +1,7 @@
 """Image sources -> bytes -> uint8 pixels; knows no encoders and no store."""
 
 from featx.images._accept import Cells, ImageColumn, as_column
-from featx.images._cell import StoredImage, is_missing, is_path, open_cell
+from featx.images._cell import StoredImage, is_missing, is_path, location_of, open_cell
 from featx.images._check import BLANK, check_images, note_on
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._doors import Doors, open_column
@@ -51,6 +51,7 @@ __all__ = [
     "is_path",
     "list_images",
     "load",
+    "location_of",
     "name_of_file",
     "note_on",
     "open_cell",

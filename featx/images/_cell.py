@@ -35,6 +35,9 @@ class StoredImage(ABC):
     def read(self) -> bytes:
         """Read it, or raise `DecodeError` with the reason."""
 
+    def __repr__(self) -> str:
+        return repr(str(self))
+
 
 def is_missing(cell: object) -> bool:
     """Whether a cell holds nothing: None, NaN, pandas' NA or NaT, "", or a dict whose values are all None.
@@ -64,6 +67,13 @@ def is_tensor(source: object) -> bool:
 def is_path(cell: object) -> TypeGuard[str | Path]:
     """Whether a cell is the path of a file, and not a ``data:`` URI."""
     return isinstance(cell, Path) or (isinstance(cell, str) and not is_data_uri(cell))
+
+
+def location_of(cell: object) -> str | None:
+    """Tell the path or the URL of an image; None of one that is in memory."""
+    if isinstance(cell, Mapping) and is_missing(cell.get("bytes")):
+        return location_of(cell.get("path"))
+    return str(cell) if is_path(cell) or isinstance(cell, StoredImage) else None
 
 
 def is_data_uri(text: str) -> bool:

@@ -97,7 +97,7 @@ class Doors:
         return RefusedImage(url, f"URLs of {scheme}:// are not read; those of {known} are, or pass the image's bytes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RefusedImage(KeptImage):
     """An image that is not read, with the reason."""
 

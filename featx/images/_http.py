@@ -31,7 +31,7 @@ _HEADERS = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity", "User-
 _LATER = frozenset({429, 500, 502, 503, 504})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HttpImage(KeptImage):
     """An image of a web server.
 
@@ -149,7 +149,9 @@ def _request(parts: SplitResult, method: str, hosts: Sequence[str], deadline: fl
             with connection.getresponse() as response:
                 if response.status in _LATER:
                     raise _TryAgain(f"HTTP {response.status} {response.reason}")
-                content = _read(response, deadline) if method == "GET" and response.status == 200 else b""
+                content = _read(response) if method == "GET" and response.status == 200 else b""
+                if _left(deadline) <= _SHORTEST:  # what was cut off looks like an end
+                    raise _too_long()
                 return _Answer(response.status, response.headers, content)
     except DecodeError:
         raise
@@ -157,7 +159,7 @@ def _request(parts: SplitResult, method: str, hosts: Sequence[str], deadline: fl
         raise DecodeError(f"the certificate of {host} is not trusted: {error.verify_message}") from error
     except (OSError, http.client.HTTPException) as error:
         if _left(deadline) <= _SHORTEST:
-            raise DecodeError(f"took longer than {MAX_SECONDS:g} s") from error
+            raise _too_long() from error
         raise _TryAgain(f"the server broke off: {error or type(error).__name__}") from error
     finally:
         watch.cancel()
@@ -169,6 +171,10 @@ _SHORTEST = 0.001
 
 def _left(deadline: float) -> float:
     return max(deadline - time.monotonic(), _SHORTEST)
+
+
+def _too_long() -> DecodeError:
+    return DecodeError(f"took longer than {MAX_SECONDS:g} s")
 
 
 def _shut(connected: socket.socket) -> None:
@@ -203,7 +209,7 @@ def _address_of(host: str, port: int, hosts: Sequence[str]) -> tuple[str, int]:
     return addresses[0], port
 
 
-def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+def _read(response: http.client.HTTPResponse) -> bytes:
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         raise DecodeError(f"Content-Encoding {encoding}, which was not asked for")
@@ -213,8 +219,6 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
         content += chunk
         if len(content) > MAX_BYTES:
             raise DecodeError(f"more than {MAX_BYTES:,} bytes")
-        if _left(deadline) <= _SHORTEST:
-            raise DecodeError(f"took longer than {MAX_SECONDS:g} s")
     if told is not None and len(content) != told:
         raise _TryAgain(f"the server broke off after {len(content):,} of {told:,} bytes")
     return bytes(content)

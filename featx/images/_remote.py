@@ -19,7 +19,7 @@ _LISTED_FROM = 20
 _THREADS = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RemoteImage(KeptImage):
     """An image of an object store.
 
