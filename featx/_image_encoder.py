@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
 from featx._machine import count_threads
-from featx._validate import check_integer
+from featx._validate import check_choice, check_integer
 from featx.encoders import Encoder, EncoderSpec, resolve
-from featx.extraction import Extraction, Options
+from featx.extraction import COMBINATIONS, Extraction, Options, embed_rows, most_images
 from featx.images import MAX_PIXELS, Doors, ImageColumn, Preprocess, open_column
 from featx.store import Store
 
@@ -72,6 +73,10 @@ class ImageEncoder(ColumnEncoder):
         or more, those that are missing not counted.
     on_missing : {"raise", "nan"}, default="raise"
         The same for None, NaN and "".
+    combine : {"mean", "max", "first", "concat"}, default=None
+        What becomes of cells that hold several images, as lists: the mean or the maximum of their embeddings, or the
+        first one, of those that can be used; or all side by side, as many as `fit` saw in a row, NaN for those that
+        are missing. Each image is a row of the store. None refuses lists.
     root : str, Path or None, default=None
         The folder, or the URL of one, below which relative paths lie; None is the present folder.
     strings : {"path", "base64"}, default="path"
@@ -92,6 +97,8 @@ class ImageEncoder(ColumnEncoder):
     ----------
     feature_names_in_ : ndarray of shape (1,)
         The column's name, if `fit` was given a named one.
+    n_images_ : int
+        The most images that `fit` saw in a row, with ``combine="concat"``.
 
     Notes
     -----
@@ -129,6 +136,7 @@ class ImageEncoder(ColumnEncoder):
         cache: bool | str | Path | Store = True,
         on_error: str = "raise",
         on_missing: str = "raise",
+        combine: str | None = None,
         root: str | Path | None = None,
         strings: str = "path",
         allow_http: bool | Sequence[str] = False,
@@ -149,6 +157,7 @@ class ImageEncoder(ColumnEncoder):
         self.cache = cache
         self.on_error = on_error
         self.on_missing = on_missing
+        self.combine = combine
         self.root = root
         self.strings = strings
         self.allow_http = allow_http
@@ -179,7 +188,10 @@ class ImageEncoder(ColumnEncoder):
         """
         refuse_tensors(y=y)
         extraction_of(self)
-        self._remember(column_of(self, X).name)
+        column = column_of(self, X)
+        self._remember(column.name)
+        if self.combine == "concat":
+            self.n_images_ = max(1, most_images(column))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -204,12 +216,29 @@ class ImageEncoder(ColumnEncoder):
             If the network gives NaN or infinite numbers, whatever the policies say; the others are stored by then.
         InputError, ParameterError
             As in `fit`.
+        NotFittedError
+            If images of a row are put side by side, and how many is not known.
         """
         extraction = extraction_of(self)
-        return extraction.embed(column_of(self, X))
+        return embed_rows(extraction.embed, column_of(self, X), self.combine, self._n_images())
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.combine != "concat" or hasattr(self, "n_images_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = self.combine == "concat"
+        return tags
+
+    def _n_images(self) -> int | None:
+        """Count the images that every row has side by side; None where they become one."""
+        if self.combine != "concat":
+            return None
+        check_is_fitted(self)
+        return self.n_images_
 
     def _count_outputs(self) -> int:
-        return sum(extraction_of(self).dims())
+        return sum(extraction_of(self).dims()) * (self._n_images() or 1)
 
     def _specs(self) -> tuple[EncoderSpec, ...]:
         from featx.runtimes import check_runtime, choose
@@ -230,6 +259,7 @@ class ImageEncoder(ColumnEncoder):
 
     def _options(self) -> Options:
         self._check_policies("on_error", "on_missing")
+        check_choice("combine", self.combine, (*COMBINATIONS, None))
         return Options(
             runtime=self.runtime,
             device=self.device,

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx.encoders import FEATURE, Encoder, EncoderSpec, published_weights
 from featx.exceptions import ParameterError
+from featx.extraction import embed_rows
 from featx.store import Store
 
 if TYPE_CHECKING:
@@ -140,11 +141,15 @@ def embed_layers(
     {('feature', None): (2, 1280), ('blocks.4', 'avg'): (2, 40), ('blocks.4', 'max'): (2, 40)}
     """
     encoder = as_image_encoder(encoder)
+    if encoder.combine == "concat":
+        raise ParameterError(
+            "Got combine='concat'. Expected one embedding a row for each layer: 'mean', 'max', 'first'."
+        )
     named = specs_of_layers(encoder, layers, pooling)
     # Two names may be one node.
     specs = list(dict.fromkeys(named.values()))
     extraction = replace(extraction_of(encoder), specs=tuple(specs))
-    rows = extraction.embed(column_of(encoder, X))
+    rows = embed_rows(extraction.embed, column_of(encoder, X), encoder.combine)
     ends = np.cumsum(extraction.dims())
     parts = dict(zip(specs, np.split(rows, ends[:-1], axis=1), strict=True))
     return {key: parts[spec] for key, spec in named.items()}

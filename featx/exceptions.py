@@ -29,13 +29,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Of a row, or of one of its images.
+Position = int | tuple[int, int]
 _SHOWN_ROWS = 5
 _SHOWN_CHARACTERS = 300
 
@@ -124,7 +126,7 @@ class NonFiniteEmbeddingError(FeatxError, ArithmeticError):
     ['h']
     """
 
-    def __init__(self, encoder: str, precision: str, rows: Sequence[tuple[int, Any, Any, str]], n_rows: int):
+    def __init__(self, encoder: str, precision: str, rows: Sequence[tuple[Position, Any, Any, str]], n_rows: int):
         self.encoder = encoder
         self.precision = precision
         self.rows = list(rows)
@@ -182,7 +184,7 @@ class ImageReadError(FeatxError, ValueError):
     Parameters
     ----------
     rows : sequence of (position, index label, source, reason)
-        The bad rows, in order.
+        The bad rows, in order. A position is a row, or a row and which of its images it is.
     n_images : int
         How many images were given.
     n_stored : int or None
@@ -193,7 +195,8 @@ class ImageReadError(FeatxError, ValueError):
     Attributes
     ----------
     table : pandas.DataFrame
-        Columns position, index, source, reason; a row for each bad image.
+        Columns position, index, source, reason; a row for each bad image. Where rows hold several images, the column
+        image counts those of a row, from 0; it is missing for a row that holds none.
 
     Examples
     --------
@@ -205,7 +208,7 @@ class ImageReadError(FeatxError, ValueError):
 
     def __init__(
         self,
-        rows: Sequence[tuple[int, Any, Any, str]],
+        rows: Sequence[tuple[Position, Any, Any, str]],
         n_images: int,
         n_stored: int | None,
         stopped_after: int | None = None,
@@ -235,8 +238,8 @@ class ImageReadError(FeatxError, ValueError):
 
     def _stopped_message(self, n_bad: int) -> str:
         position, _, source, reason = self.rows[0]
-        example = f"row {position}: {reason}"
-        if isinstance(source, str | Path):
+        example = f"{title(position)}: {reason}"
+        if isinstance(source, str | Path) and not str(source).startswith("data:"):
             example += f" ({Path(source).absolute()})"
         return (
             f"Stopped after {self.stopped_after:,} of {self.n_images:,} images: {n_bad:,} of them are unreadable, "
@@ -271,31 +274,51 @@ def are_the_rule(n_bad: int, n_seen: int) -> bool:
     return 2 * n_bad > n_seen if n_seen >= most else n_bad == n_seen >= few
 
 
-def list_rows(rows: Sequence[tuple[int, Any, Any, str]]) -> list[str]:
+def list_rows(rows: Sequence[tuple[Position, Any, Any, str]]) -> list[str]:
     """Format the first bad rows as indented lines, ``row 31: 'a.jpg': reason``."""
-    lines = [f"  row {position}: {describe(source)}: {reason}" for position, _, source, reason in rows[:_SHOWN_ROWS]]
+    lines = [f"  {title(position)}: {describe(source)}: {reason}" for position, _, source, reason in rows[:_SHOWN_ROWS]]
     if len(rows) > _SHOWN_ROWS:
         lines.append(f"  ... and {len(rows) - _SHOWN_ROWS:,} more")
     return lines
 
 
+def title(position: Position) -> str:
+    """Name a row, or one of its images.
+
+    Examples
+    --------
+    >>> from featx.exceptions import title
+    >>> title(31), title((31, 2))
+    ('row 31', 'row 31, image 2')
+    """
+    return f"row {position[0]}, image {position[1]}" if isinstance(position, tuple) else f"row {position}"
+
+
 def describe(source: Any) -> str:
     """Name an image source in a few words, never its content."""
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         return f"<{len(source):,} bytes>"
+    if isinstance(source, Mapping) and {"bytes", "path", "data"} & set(source):
+        return f"<dict of {', '.join(map(str, source))}>"[:_SHOWN_CHARACTERS]
+    if isinstance(source, list | tuple):
+        return f"<{type(source).__name__} of {len(source):,}>"
     if getattr(source, "shape", ()) and hasattr(source, "dtype"):
         return f"<array {source.shape} {source.dtype}>"
     if hasattr(source, "mode") and hasattr(source, "size"):
         return f"<PIL image {source.size} {source.mode}>"
-    text = repr(str(source) if isinstance(source, str | Path) else source)
+    text = repr(str(source)[:_SHOWN_CHARACTERS] if isinstance(source, str | Path) else source)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
-def _as_table(rows: Sequence[tuple[int, Any, Any, str]]) -> pd.DataFrame:
+def _as_table(rows: Sequence[tuple[Position, Any, Any, str]]) -> pd.DataFrame:
     import pandas as pd
 
     # object: pandas' str cannot hold a path that is not UTF-8
     table = pd.DataFrame(rows, columns=["position", "index", "source", "reason"], dtype=object)
+    if any(isinstance(position, tuple) for position in table["position"]):
+        places = [position if isinstance(position, tuple) else (position, None) for position in table["position"]]
+        table["position"] = [row for row, _ in places]
+        table.insert(1, "image", pd.array([image for _, image in places], dtype="Int64"))
     return table.astype({"position": "int64"})
 
 

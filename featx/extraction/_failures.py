@@ -118,15 +118,16 @@ class Failures:
             raise ImageReadError(self._rows(self._errors), n, None, stopped_after=n)
         if len(self):
             rows = self._rows(self._errors | self._missing)
+            became = "became NaN rows" if self._column.places is None else "cannot be used in their rows"
             warn_once(
-                "\n".join([f"{len(rows):,} of {n:,} images became NaN rows:", *list_rows(rows)]),
+                "\n".join([f"{len(rows):,} of {n:,} images {became}:", *list_rows(rows)]),
                 ImageWarning,
                 {self._name(source, reason) for _, _, source, reason in rows},
             )
 
-    def _rows(self, reasons: dict[int, str]) -> list[tuple[int, Any, Any, str]]:
+    def _rows(self, reasons: dict[int, str]) -> list[tuple[Any, Any, Any, str]]:
         column = self._column
-        return [(i, column.label(i), column.sources[i], reasons[i]) for i in sorted(reasons)]
+        return [(column.place(i), column.label(i), column.sources[i], reasons[i]) for i in sorted(reasons)]
 
     def _name(self, source: Any, reason: str) -> tuple:
         """Identify a bad row across calls; missing ones are known only by their number."""

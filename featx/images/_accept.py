@@ -130,18 +130,29 @@ class ImageColumn:
         The index labels of a pandas input.
     name : str or None
         The column's name.
+    places : sequence of (row, image or None), or None
+        Where rows hold several images: the row of each cell, and which of its images it is; None where it has none.
     """
 
     sources: Sequence[Any]
     index: Sequence[Any] | None = None
     name: str | None = None
+    places: Sequence[tuple[int, int | None]] | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
 
+    def place(self, position: int) -> Any:
+        """Name where a cell is: its position, or its row and which image of it it is."""
+        if self.places is None:
+            return position
+        row, image = self.places[position]
+        return row if image is None else (row, image)
+
     def label(self, position: int) -> Any:
-        """Index label of a row; its position where there is no index."""
-        return position if self.index is None else self.index[position]
+        """Index label of a cell's row; the row's position where there is no index."""
+        row = position if self.places is None else self.places[position][0]
+        return row if self.index is None else self.index[row]
 
 
 def as_column(images: Any) -> ImageColumn:

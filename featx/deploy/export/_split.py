@@ -52,6 +52,11 @@ def split(model: Any) -> Parts:
     encoders = [part for part in parts if isinstance(part, ImageEncoder)]
     if not encoders:
         raise ExportError(f"Got a {type(model).__name__} without an ImageEncoder. Expected a pipeline of images.")
+    if several := next((encoder for encoder in encoders if encoder.combine is not None), None):
+        raise ExportError(
+            f"Got an ImageEncoder with combine={several.combine!r}. Expected one image a row: a bundle embeds no "
+            "lists. Keep the model with featx.save(model, folder)."
+        )
     _check_libraries(parts)
     _check_order(parts)
     tables = _tables(parts)
