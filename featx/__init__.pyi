@@ -11,7 +11,7 @@ from .encoders import Encoder, list_encoders, list_layers
 from .exceptions import FeatxError, FeatxWarning, ImageErrors, ImageReadError, NonFiniteEmbeddingError
 from .finetune import FineTuneClassifier, FineTuneRegressor
 from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
-from .images import Preprocess, check_images, read_image_folder
+from .images import Preprocess, attach_images, check_images, read_image_folder, read_image_table
 from .persistence import load, save
 from .precision import compare_precisions, precision_by_layer, quantize_encoder
 from .ranking import rank_encoders
@@ -40,6 +40,7 @@ __all__ = [
     "TransferReport",
     "__version__",
     "adaptation_report",
+    "attach_images",
     "audit",
     "check_images",
     "compare_precisions",
@@ -54,6 +55,7 @@ __all__ = [
     "quantize_encoder",
     "rank_encoders",
     "read_image_folder",
+    "read_image_table",
     "save",
     "transfer_report",
 ]

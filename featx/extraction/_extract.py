@@ -25,6 +25,7 @@ from featx.images import (
     Cells,
     DigestMemo,
     ImageColumn,
+    KeptImage,
     PixelPath,
     UnreadFile,
     digest_unread,
@@ -309,7 +310,15 @@ class _Call:
             lambda images: self._encode_chunk(part, table, images),
             self._bar,
             check=lambda: self.failures.stop_if_the_rule(self._seen),
+            order=lambda images: self._in_reading_order(part, table, images),
         )
+
+    def _in_reading_order(self, part: _Part, table: Table, images: np.ndarray) -> np.ndarray:
+        if isinstance(self._column.sources, Cells):
+            return images
+        cells = [self._column.sources[i] for i in part.positions[table.first[images]].tolist()]
+        orders = [cell.order if isinstance(cell, KeptImage) else () for cell in cells]
+        return images[sorted(range(len(images)), key=orders.__getitem__)] if any(orders) else images
 
     def _encode_chunk(self, part: _Part, table: Table, images: np.ndarray) -> int:
         """Encode these distinct images, and store what was done even if interrupted."""

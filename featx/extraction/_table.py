@@ -169,7 +169,11 @@ class Table:
 
 
 def encode_missing(
-    table: Table, encode: Callable[[np.ndarray], int], bar: Any, check: Callable[[], None] = lambda: None
+    table: Table,
+    encode: Callable[[np.ndarray], int],
+    bar: Any,
+    check: Callable[[], None] = lambda: None,
+    order: Callable[[np.ndarray], np.ndarray] = lambda missing: missing,
 ) -> int:
     """Encode the images that a table lacks, in chunks of about two seconds, each under the store's lock.
 
@@ -185,13 +189,15 @@ def encode_missing(
         Counts images that another process was quicker with.
     check : callable
         Called after each chunk; it may raise.
+    order : callable
+        Puts positions of distinct images into the order in which they are best read.
 
     Returns
     -------
     int
         How many images this process encoded.
     """
-    missing = np.flatnonzero(~table.known)
+    missing = order(np.flatnonzero(~table.known))
     start, size, encoded = 0, _FIRST_CHUNK, 0
     while start < len(missing):
         chunk = missing[start : start + size]

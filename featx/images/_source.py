@@ -80,6 +80,11 @@ class KeptImage(StoredImage):
     def states(cls, images: Sequence[Any]) -> list[FileState | str]:
         """Find the state of each image, or the reason why it cannot be used, together."""
 
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Compares as the images are best read, where that matters; else empty."""
+        return ()
+
     def fetch(self) -> tuple[bytes, FileState | None]:
         """Read it, and find the state that exactly this content has, where that is told."""
         return self.read(), None
@@ -319,6 +324,7 @@ def read_in_parts(
             ahead, pool = 1, stack.enter_context(ThreadPoolExecutor(_READERS, thread_name_prefix="featx-reader"))
         waiting: list[tuple[Sequence[UnreadFile], list[Future[_Read]]]] = []
         stack.callback(lambda: [future.cancel() for _, futures in waiting for future in futures])
+        files = sorted(files, key=lambda file: () if file.image is None else file.image.order)
         for part in _parts(files):
             waiting.append((part, [pool.submit(_read_and_hash, file) for file in part]))
             if len(waiting) > ahead:

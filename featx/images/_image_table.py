@@ -1,0 +1,270 @@
+"""Tables of images (CSV, Parquet, tar archives, datasets) -> the frame that a folder of images gives."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featx._optional import import_optional
+from featx.exceptions import InputError, ParameterError, UnknownNameError
+from featx.images._accept import as_column
+from featx.images._archive import TarImage, list_parquet, list_tar
+from featx.images._cell import is_missing
+from featx.images._doors import Doors
+from featx.images._files import SUFFIXES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IMAGE, LABEL, SPLIT = "image", "label", "split"
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_PARQUET = (".parquet", ".pq")
+
+
+def read_image_table(
+    table: Any,
+    *,
+    image: str | None = None,
+    label: str | None = None,
+    root: str | Path | None = None,
+) -> pd.DataFrame:
+    r"""Read a table with a column of images, as `read_image_folder` reads a folder.
+
+    Parameters
+    ----------
+    table : str, Path, sequence of them, dataset or frame
+        A file of comma- or tab-separated values (``.csv``, ``.tsv``), of Parquet, or a tar archive in the form of
+        WebDataset, or several of one kind, also as a pattern: ``"shard-*.tar"``. Or a dataset of Hugging Face, or a
+        dict of them by split, or a frame of pandas or polars. Images in Parquet, in archives and in datasets stay
+        where they are, and are read when they are needed.
+    image : str, default=None
+        The column of images: paths, URLs, bytes, or dicts of bytes and path. None is ``"image"``; in an archive the
+        one member of each sample that has an image's suffix, such as ``"jpg"``.
+    label : str, default=None
+        The column of labels; in an archive a member, such as ``"cls"``, or a key of its ``json``. None: no labels.
+    root : str or Path, default=None
+        Below which relative paths lie; None is the folder of the file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns image, label if there is one, split if there are splits, then all others, under their names.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column.
+    InputError
+        If the file cannot be read, or holds two columns that would have one name.
+    MissingDependencyError
+        If a package that reads the format is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import featx
+    >>> file = Path(tempfile.mkdtemp()) / "products.csv"
+    >>> _ = file.write_text("sku,photo,price\n1,a.jpg,9.5\n2,b.jpg,3\n")
+    >>> products = featx.read_image_table(file, image="photo", label="price")
+    >>> products["label"].tolist(), [Path(path).name for path in products["image"]]
+    ([9.5, 3.0], ['a.jpg', 'b.jpg'])
+    """
+    frame, name = _read(table, image, label)
+    for wanted in (name, label):
+        if wanted is not None and wanted not in frame.columns:
+            raise UnknownNameError("column", wanted, list(map(str, frame.columns)))
+    if label == name:
+        raise ParameterError(f"Got image={name!r} and label={label!r}. Expected two columns.")
+    names = {name: IMAGE} | ({} if label is None else {label: LABEL})
+    for old, new in names.items():
+        if new != old and new in frame.columns and new not in names:
+            raise InputError(f"Got a column {new!r} beside {old!r}, which would be named so. Rename or drop it first.")
+    first = [column for column in (name, label, SPLIT) if column in frame.columns]
+    rest = [column for column in frame.columns if column not in first]
+    frame = frame[[*first, *rest]].rename(columns=names)
+    doors = Doors(root=_folder_of(table) if root is None else root, allow_http=True)
+    frame[IMAGE] = _objects(_located(cell, doors) for cell in frame[IMAGE])
+    return frame
+
+
+def _read(table: Any, image: str | None, label: str | None) -> tuple[pd.DataFrame, str]:
+    """Read a table, and tell which of its columns has the images."""
+    import pandas as pd
+
+    name = IMAGE if image is None else image
+    if isinstance(table, pd.DataFrame):
+        return table.copy(), name
+    if hasattr(table, "to_pandas") and hasattr(table, "get_column"):  # polars
+        return table.drop(name, strict=False).to_pandas().assign(**_column(table, name)), name
+    if isinstance(table, Mapping):
+        parts = [_read(part, image, label)[0].assign(**{SPLIT: split}) for split, part in table.items()]
+        return pd.concat(parts, ignore_index=True), name
+    if type(table).__module__.partition(".")[0] == "datasets":
+        return _read_dataset(table, name), name
+    files = _files(table)
+    kinds = {_suffix(file) for file in files}
+    if len(kinds) > 1:
+        raise InputError(f"Got files of several kinds: {', '.join(sorted(kinds))}. Expected one kind.")
+    kind = kinds.pop()
+    if kind == ".tar":
+        return _read_archives(files, image, label)
+    if kind in _PARQUET:
+        return pd.concat([_read_parquet(file, name) for file in files], ignore_index=True), name
+    if kind in _SEPARATORS:
+        return pd.concat([_read_csv(file, _SEPARATORS[kind]) for file in files], ignore_index=True), name
+    known = ", ".join([*_SEPARATORS, *_PARQUET, ".tar"])
+    raise InputError(f"Got {files[0]}. Expected a file that ends in {known}, a dataset or a frame.")
+
+
+def _files(table: Any) -> list[str]:
+    if isinstance(table, str | Path):
+        file = os.path.expanduser(table)
+        if "://" in file or os.path.isfile(file):
+            return [file]
+        found = sorted(glob.glob(file))
+    elif isinstance(table, Sequence) and all(isinstance(file, str | Path) for file in table):
+        found = [os.path.expanduser(file) for file in table]
+    else:
+        raise InputError(f"Got a {type(table).__name__}. Expected a file, several, a dataset or a frame.")
+    if missing := [file for file in found or [table] if not os.path.isfile(file)]:
+        raise InputError(f"Got {missing[0]}, which is no file. Expected a table of images.")
+    return found
+
+
+def _suffix(file: str) -> str:
+    suffixes = [suffix.lower() for suffix in Path(file).suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSIONS and len(suffixes) > 1 and suffixes[-2] in _SEPARATORS:
+        return suffixes[-2]
+    return suffixes[-1] if suffixes else ""
+
+
+def _folder_of(table: Any) -> str | None:
+    file = table if isinstance(table, str | Path) else table[0] if isinstance(table, list | tuple) and table else None
+    if not isinstance(file, str | Path):
+        return None
+    return (
+        str(file).rpartition("/")[0]
+        if "://" in str(file)
+        else os.path.dirname(os.path.abspath(os.path.expanduser(file)))
+    )
+
+
+def _located(cell: Any, doors: Doors) -> Any:
+    """Find where a path leads, as text where it can be one: URLs stay URLs."""
+    found = doors.open(cell)
+    return str(found) if isinstance(cell, str) and not isinstance(found, str) else found
+
+
+def _objects(cells: Iterable[Any]) -> Any:
+    import numpy as np
+
+    cells = list(cells)
+    column: np.ndarray = np.empty(len(cells), object)
+    column[:] = cells
+    return column
+
+
+def _column(table: Any, name: str) -> dict[str, Any]:
+    return {name: _objects(as_column(table[name]).sources)} if name in table.columns else {}
+
+
+def _read_csv(file: str, separator: str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(file, sep=separator)
+    except (ValueError, OSError) as error:  # empty, not UTF-8, rows of different lengths
+        raise InputError(f"Got {file}, which cannot be read as a table: {error}") from error
+
+
+def _read_parquet(file: str, name: str) -> pd.DataFrame:
+    parquet = import_optional("pyarrow.parquet", extra="cli", purpose="Reading Parquet")
+    try:
+        with parquet.ParquetFile(file) as opened:
+            schema = opened.schema_arrow
+            names = [column for column in schema.names if column != name or not _is_image(schema.field(column).type)]
+            frame = opened.read(columns=names).to_pandas(ignore_metadata=True)
+    except (ValueError, OSError) as error:
+        raise InputError(f"Got {file}, which cannot be read as Parquet: {error}") from error
+    if name in schema.names and name not in names:
+        frame[name] = _objects(list_parquet(os.path.abspath(file), name))
+    return frame
+
+
+def _is_image(kind: Any) -> bool:
+    return str(kind).startswith(("binary", "large_binary", "struct"))
+
+
+def _read_dataset(dataset: Any, name: str) -> pd.DataFrame:
+    if not hasattr(dataset, "select_columns") or not hasattr(dataset, "__len__"):
+        raise InputError(f"Got a {type(dataset).__name__}. Expected a dataset that has a length, not a stream.")
+    others = [column for column in dataset.column_names if column != name]
+    frame = dataset.select_columns(others).with_format(None).to_pandas()
+    for column in others:
+        feature = dataset.features[column]
+        if hasattr(feature, "int2str"):  # a class's number
+            frame[column] = [None if code is None or code < 0 else feature.int2str(int(code)) for code in frame[column]]
+    if name in dataset.column_names:
+        frame[name] = _objects(_scalars(dataset, name))
+    return frame
+
+
+def _scalars(dataset: Any, name: str) -> list[Any]:
+    """List a column's cells where they are, on disk: Arrow's scalars are references."""
+    column = as_column(dataset[name])
+    arrow = dataset.data.column(name)
+    plain = getattr(dataset, "_indices", None) is None and type(dataset.features[name]).__name__ == "Image"
+    if not plain or dataset.features[name].mode is not None:
+        return list(column.sources)
+    return [cell if cell.is_valid and not is_missing(_known(cell)) else None for cell in arrow]
+
+
+def _known(cell: Any) -> dict[str, Any]:
+    """Tell which fields of a struct have values, without making them."""
+    return {key: True if cell[key].is_valid else None for key in cell}
+
+
+def _read_archives(files: Sequence[str], image: str | None, label: str | None) -> tuple[pd.DataFrame, str]:
+    """Read archives whose files are grouped by their names up to the first dot."""
+    import pandas as pd
+
+    rows = []
+    for file in files:
+        samples: dict[str, dict[str, TarImage]] = {}
+        for member in list_tar(os.path.abspath(file)):
+            folder, _, base = member.member.rpartition("/")
+            key, _, suffix = base.partition(".")
+            samples.setdefault(f"{folder}/{key}" if folder else key, {})[suffix.lower()] = member
+        rows += [_read_sample(key, members, image, label) for key, members in samples.items()]
+    return pd.DataFrame(rows), IMAGE if image is None else image
+
+
+def _read_sample(key: str, members: Mapping[str, TarImage], image: str | None, label: str | None) -> dict[str, Any]:
+    images = [suffix for suffix in members if f".{suffix.rpartition('.')[2]}" in SUFFIXES]
+    if image is None and len(images) > 1:
+        raise InputError(
+            f"Got a sample {key!r} with the images {', '.join(images)}. Expected one: choose it by image=."
+        )
+    chosen = image if image is not None else images[0] if images else None
+    row: dict[str, Any] = {"key": key, IMAGE if image is None else image: members.get(chosen) if chosen else None}
+    for suffix, member in members.items():
+        if suffix == "json":
+            row |= _read_json(member)
+        elif suffix in ("cls", "cls2", "txt", "text", "caption", "index", "id") or suffix == label:
+            text = member.read().decode("utf-8", "replace").strip()
+            row[suffix] = int(text) if text.lstrip("-").isdecimal() and suffix != "txt" else text
+    return row
+
+
+def _read_json(member: TarImage) -> dict[str, Any]:
+    try:
+        content = json.loads(member.read())
+    except ValueError as error:
+        raise InputError(f"Got {member}, which is no JSON: {error}") from error
+    return content if isinstance(content, dict) else {"json": content}
