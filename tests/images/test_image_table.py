@@ -168,6 +168,7 @@ def test_a_second_encoder_reads_them_again_in_their_order(data, tiny, store, tmp
     monkeypatch.setattr(_extract, "encode_ahead", noting)
     rows = featx.ImageEncoder(tiny, layers="conv1", cache=store).transform(table["image"])
     assert read == list(range(12))
+    monkeypatch.undo()
     encoder = featx.ImageEncoder(tiny, layers="conv1", cache=False)
     np.testing.assert_array_equal(rows, encoder.transform([data[i] for i in table.index]))
 
