@@ -1,0 +1,96 @@
+"""Cells of other kinds beside paths: a warm call of each, in a new process, and what a stream of them holds in memory."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.benchmarks.photos import write_distinct
+
+# Cells are made, or the table is read, before the clock starts: what is timed is the call.
+CALL = """
+import resource, sys, time
+import featx
+from featx._image_encoder import extraction_of
+kind, folder, store = sys.argv[1:]
+paths = open(folder + "/paths.txt").read().split("\\n")
+if kind == "paths":
+    X = paths
+elif kind == "bytes":
+    X = [{"bytes": open(path, "rb").read(), "path": None} for path in paths]
+elif kind == "arrow":
+    import pyarrow.parquet as pq
+    X = pq.read_table(folder + "/photos.parquet")["image"]
+elif kind == "polars":
+    import polars as pl
+    X = pl.read_parquet(folder + "/photos.parquet")["image"]
+else:
+    X = featx.read_image_table(folder + "/photos." + kind)["image"]
+encoder = featx.ImageEncoder(cache=store, verbose=0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.perf_counter()
+rows = encoder.transform(X)
+seconds = time.perf_counter() - started
+more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 - rows.nbytes
+print(seconds, more / 1e6, float(abs(rows.astype("f8")).sum()))
+"""
+KINDS = ("paths", "bytes", "arrow", "polars", "parquet", "tar")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--cold", action="store_true", help="encode them: what a stream of cells holds in memory")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = write_distinct(Path(scratch), arguments.images)
+        Path(scratch, "paths.txt").write_text("\n".join(paths))
+        write_others(Path(scratch), paths)
+        bytes_an_image = sum(Path(path).stat().st_size for path in paths) / len(paths)
+        print(f"{arguments.images:,} images of {bytes_an_image / 1000:.1f} kB")
+        if arguments.cold:
+            for kind in KINDS:
+                seconds, more, _ = call(kind, scratch, Path(scratch, f"store-{kind}"))
+                print(f"{kind:8} cold {len(paths) / seconds:6.0f} images/s, {more:6.0f} MB more, without the output")
+            return
+        call("paths", scratch, Path(scratch, "store"))
+        for kind in KINDS:  # remembers what it can
+            call(kind, scratch, Path(scratch, "store"))
+        found = {kind: [call(kind, scratch, Path(scratch, "store")) for _ in range(arguments.runs)] for kind in KINDS}
+        base = statistics.median(seconds for seconds, _, _ in found["paths"])
+        for kind, runs in found.items():
+            seconds = statistics.median(seconds for seconds, _, _ in runs)
+            assert len({total for _, _, total in runs + found["paths"]}) == 1
+            print(f"{kind:8} warm {seconds:6.3f} s, {seconds / base:5.2f}x paths")
+
+
+def write_others(folder: Path, paths: list[str]) -> None:
+    import tarfile
+
+    schema = pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()})})
+    with pq.ParquetWriter(folder / "photos.parquet", schema) as writer:
+        for start in range(0, len(paths), 5000):
+            cells = [{"bytes": Path(path).read_bytes(), "path": None} for path in paths[start : start + 5000]]
+            writer.write_table(pa.table({"image": cells}, schema), row_group_size=5000)
+    with tarfile.open(folder / "photos.tar", "w") as archive:
+        for i, path in enumerate(paths):
+            archive.add(path, f"{i:06}.jpg")
+
+
+def call(kind: str, folder: str, store: Path) -> tuple[float, float, float]:
+    command = [sys.executable, "-c", CALL, kind, folder, str(store)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    seconds, more, total = map(float, output)
+    return seconds, more, total
+
+
+if __name__ == "__main__":
+    main()
