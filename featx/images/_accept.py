@@ -228,7 +228,7 @@ def _arrow_cells(array: Any) -> Sequence[Any] | None:
     storage = getattr(array, "storage", array) if hasattr(array.type, "storage_type") else array
     if not _holds_images(str(storage.type)):
         return storage.to_pylist()
-    return Cells(len(storage), lambda i: storage[i].as_py())
+    return Cells(len(storage), lambda i: storage[i] if storage[i].is_valid else None)
 
 
 def _daft_cells(series: Any) -> Sequence[Any] | None:

@@ -54,8 +54,10 @@ def is_missing(cell: object) -> bool:
         return True
     if isinstance(cell, float | np.floating):
         return bool(np.isnan(cell))
+    if getattr(cell, "is_valid", True) is False:  # pyarrow's scalars
+        return True
     if isinstance(cell, Mapping):
-        return len(cell) > 0 and all(value is None for value in cell.values())
+        return len(cell) > 0 and all(value is None or not getattr(value, "is_valid", True) for value in cell.values())
     return type(cell).__name__ in ("NAType", "NaTType")
 
 

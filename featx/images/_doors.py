@@ -66,6 +66,8 @@ class Doors:
             return f"data:;base64,{cell}" if self.strings == "base64" else self._locate(cell)
         if isinstance(cell, Path):
             return self._locate(cell)
+        if hasattr(cell, "as_py"):  # pyarrow's scalars: bytes are left where they are
+            return cell if _has_bytes(cell) else self.open(cell.as_py())
         if isinstance(cell, Mapping) and is_missing(cell.get("bytes")):
             path = cell.get("path")
             return self._locate(path) if isinstance(path, str | Path) and path != "" else cell
@@ -150,6 +152,11 @@ def open_column(images: Any, doors: Doors = Doors()) -> ImageColumn:
         cells = column.sources
         return replace(column, sources=Cells(len(cells), lambda i: doors.open(cells[i])))
     return replace(column, sources=[doors.open(cell) for cell in column.sources])
+
+
+def _has_bytes(scalar: Any) -> bool:
+    data: Any = scalar.get("bytes") if isinstance(scalar, Mapping) else scalar
+    return data is not None and data.is_valid and "binary" in str(data.type)
 
 
 def _join(root: str, path: str | Path) -> str:

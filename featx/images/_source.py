@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import platformdirs
 
-from featx.images._cell import StoredImage, is_path, open_cell
+from featx.images._cell import StoredImage, is_missing, is_path, open_cell
 from featx.images._decode import MAX_PIXELS, DecodeError
 from featx.images._pixel_path import DIGEST_BYTES, digest_file, load
 from featx.images._read import read_file, stat_file
@@ -185,6 +186,7 @@ _SMALL = 2_000_000
 # What is read at once and held until it is encoded.
 _PART_FILES = 4096
 _PART_BYTES = 64_000_000
+_A_TASK = 32
 # Threads that wait for a network.
 _READERS = 16
 _TOLD_LATER = FileState(b"", 1_000_000)
@@ -285,7 +287,10 @@ def digest_unread(
             digests[file.position] = digest
         else:
             unread.append(file)
-    for i, result in zip(others, pool.map(lambda i: _hash_source(sources[i], max_pixels), others), strict=True):
+    # Many a task: to hand one over takes as long as to hash a small image.
+    batches = [others[start : start + _A_TASK] for start in range(0, len(others), _A_TASK)]
+    hashed = pool.map(lambda batch: [_hash_source(sources[i], max_pixels) for i in batch], batches)
+    for i, result in zip(others, chain.from_iterable(hashed), strict=True):
         if isinstance(result, str):
             reasons[i] = result
         else:
@@ -408,7 +413,7 @@ def _path_in(cell: object) -> str | Path | KeptImage | None:
     """Find the path, or the `KeptImage`, that a cell holds; None where it holds what is in memory."""
     if isinstance(cell, KeptImage):
         return cell
-    if not isinstance(cell, Mapping):
+    if not isinstance(cell, Mapping) or (hasattr(cell, "as_py") and not is_missing(cell.get("bytes"))):
         return None
     source = open_cell(cell)
     return source if isinstance(source, str | Path) and is_path(source) else None

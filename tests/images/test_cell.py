@@ -15,7 +15,7 @@ from PIL import Image
 
 import featx
 from featx.exceptions import ImageReadError, InputError
-from featx.images import DecodeError, Preprocess, as_column, is_missing, load, open_cell
+from featx.images import DecodeError, Preprocess, as_column, is_missing, load, open_cell, open_column
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +146,7 @@ def dataset(pngs):
 def test_a_column_of_a_dataset_is_read_as_it_is_stored(dataset, pngs, tiny):
     column = as_column(dataset["photo"])
     assert column.name == "photo"
-    assert [None if cell is None else cell["bytes"] for cell in column.sources] == [*pngs, None]
+    assert [None if cell is None else cell["bytes"].as_py() for cell in column.sources] == [*pngs, None]
 
 
 def test_a_shuffled_dataset_keeps_its_order(dataset, pngs):
@@ -280,3 +280,14 @@ def test_a_bundle_reads_the_same_cells(pngs, tmp_path):
         cell = make(pngs[0], tmp_path / "a.png")
         np.testing.assert_array_equal(path.pixels(cell), expected)
         close(cell)
+
+
+def test_scalars_of_pyarrow_are_left_where_they_are_unless_they_are_paths(pngs):
+    column = open_column(pa.array([{"bytes": pngs[0], "path": None}, {"bytes": None, "path": "a.jpg"}, None]))
+    first, second, third = column.sources
+    assert isinstance(first, pa.StructScalar)
+    assert (second, third) == ("a.jpg", None)
+    assert list(open_column([pa.scalar("a.jpg"), pa.scalar(["a.jpg", "b.jpg"])]).sources) == [
+        "a.jpg",
+        ["a.jpg", "b.jpg"],
+    ]
