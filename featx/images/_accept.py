@@ -218,17 +218,39 @@ def _pandas_cells(series: Any) -> Sequence[Any] | None:
 def _polars_cells(series: Any) -> Sequence[Any] | None:
     if not hasattr(series, "to_list"):
         return None
-    # Lists of its own would be a second copy of what may be gigabytes.
-    return Cells(len(series), lambda i: _plain(series[i])) if _holds_images(str(series.dtype)) else series.to_list()
+    if not _holds_images(str(series.dtype)):
+        return series.to_list()
+    try:
+        return _arrow_cells(series.to_arrow())
+    except ImportError:  # pyarrow is optional there
+        return Cells(len(series), lambda i: _plain(series[i]))
 
 
 def _arrow_cells(array: Any) -> Sequence[Any] | None:
+    """Give a view of each row's bytes: lists of Arrow's own would be a second copy of what may be gigabytes."""
     if not hasattr(array, "to_pylist"):
         return None
     storage = getattr(array, "storage", array) if hasattr(array.type, "storage_type") else array
-    if not _holds_images(str(storage.type)):
+    kind = str(storage.type)
+    if not _holds_images(kind):
         return storage.to_pylist()
-    return Cells(len(storage), lambda i: storage[i] if storage[i].is_valid else None)
+    data = _bytes_of(storage, kind)
+    if data is None:
+        return Cells(len(storage), lambda i: storage[i].as_py())
+    is_there = np.asarray(data.is_valid())
+    return Cells(len(storage), lambda i: memoryview(data[i].as_buffer()) if is_there[i] else storage[i].as_py())
+
+
+def _bytes_of(storage: Any, kind: str) -> Any:
+    if "binary" in kind.partition("<")[0]:
+        return storage
+    if not kind.startswith("struct") or not any(
+        field.name == "bytes" and "binary" in str(field.type) for field in storage.type
+    ):
+        return None
+    import pyarrow.compute
+
+    return pyarrow.compute.struct_field(storage, "bytes")
 
 
 def _daft_cells(series: Any) -> Sequence[Any] | None:

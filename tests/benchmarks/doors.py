@@ -1,4 +1,4 @@
-"""Cells of other kinds beside paths: a warm call of each in a new process, and what a stream of them holds in memory."""
+"""Cells of other kinds beside paths: warm calls of each in a new process, and what a stream of them holds in memory."""
 
 from __future__ import annotations
 
