@@ -16,6 +16,7 @@ from .persistence import load, save
 from .precision import compare_precisions, precision_by_layer, quantize_encoder
 from .ranking import rank_encoders
 from .store import EmbeddingStore
+from .table import TableEncoder, tabular_pipeline
 from .text import TextEncoder
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Predictor",
     "Preprocess",
     "PrototypeClassifier",
+    "TableEncoder",
     "TextEncoder",
     "TransferReport",
     "__version__",
@@ -55,5 +57,6 @@ __all__ = [
     "rank_encoders",
     "read_image_folder",
     "save",
+    "tabular_pipeline",
     "transfer_report",
 ]

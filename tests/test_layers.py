@@ -28,6 +28,7 @@ FLOORS = {
     "compare": 9,
     "precision": 9,
     "auditing": 8,
+    "table": 8,
     "_pipeline": 7,
     "_precompute": 7,
     "persistence": 7,
