@@ -169,7 +169,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         embeddings = {name: _embed(encoders[name], X[[name]]) for name in names}
         reductions = {name: self._reduction(rows) for name, rows in embeddings.items()}
         reduced = {name: reductions[name].fit_transform(rows) for name, rows in embeddings.items()}
-        self.weights_ = self._weigh(table, embeddings, reduced, reductions, y, groups)
+        self.weights_ = self._weigh(table, embeddings, reduced, y, groups)
         parts = [] if table is None else [table]
         self.images_ = {}
         for name, rows in embeddings.items():
@@ -260,7 +260,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         table: np.ndarray | None,
         embeddings: dict[str, np.ndarray],
         reduced: dict[str, np.ndarray],
-        reductions: dict[str, ColumnTransformer],
         y: Any,
         groups: Any,
     ) -> dict[str, float]:
@@ -276,8 +275,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if estimator is None:
             estimator = Ridge() if regression else LogisticRegression(max_iter=1000)
         if groups is None:
-            scaled = [reduced[name] / (_spread(reductions[name], reduced[name]) or 1) for name in names]
-            folds = apart(np.hstack(scaled), self.random_state)
+            folds = apart(np.hstack([rows / _spread(rows) for rows in reduced.values()]), self.random_state)
         else:
             folds = by_groups(check_groups(groups, n))
         # That a photo is missing is a fact of the table: it has no weight.
@@ -289,20 +287,21 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _fold(self, rows: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reduce a fold's embeddings by what its training rows show, to total variance 1 there."""
-        reduction = self._reduction(rows[train])
-        output = reduction.fit_transform(rows[train])
-        of_embedding = _weighted(reduction, output, 1.0).output_indices_["embedding"]
-        inside, outside = (reduction.transform(rows[part])[:, of_embedding] for part in (train, test))
-        return inside, outside
+        embedding = self._embedding(rows[train])
+        inside = _as_array(embedding.fit_transform(rows[train]))
+        spread = _spread(inside)
+        return inside / spread, _as_array(embedding.transform(rows[test])) / spread
 
     def _reduction(self, rows: np.ndarray) -> ColumnTransformer:
-        """Make a new reduction of embeddings: of those that are missing the mean, and an indicator of them."""
-        imputer = SimpleImputer(keep_empty_features=True)
-        embedding = Pipeline([("imputer", imputer), ("reduction", self._reducer(rows))])
-        entries: list[Any] = [("embedding", embedding, list(range(rows.shape[1])))]
+        """Make a new reduction of embeddings, and an indicator of those that are missing if there are some."""
+        entries: list[Any] = [("embedding", self._embedding(rows), list(range(rows.shape[1])))]
         if np.isnan(rows[:, 0]).any():
             entries.append(("missing", MissingIndicator(features="all"), [0]))
         return ColumnTransformer(entries)
+
+    def _embedding(self, rows: np.ndarray) -> Pipeline:
+        """Make a new reduction of embeddings: those that are missing become the mean first."""
+        return Pipeline([("imputer", SimpleImputer(keep_empty_features=True)), ("reduction", self._reducer(rows))])
 
     def _reducer(self, rows: np.ndarray) -> Any:
         if self.reduce is None:
@@ -325,15 +324,15 @@ def vectorizer() -> Pipeline:
     )
 
 
-def _spread(features: ColumnTransformer, output: np.ndarray) -> float:
-    """Return the standard deviation of all components together."""
-    return float(np.sqrt(output[:, features.output_indices_["embedding"]].var(axis=0).sum()))
+def _spread(reduced: np.ndarray) -> float:
+    """Return the standard deviation of all components together, 1 where they do not vary."""
+    return float(np.sqrt(reduced.var(axis=0).sum())) or 1.0
 
 
 def _weighted(features: ColumnTransformer, output: np.ndarray, weight: float) -> ColumnTransformer:
     """Have a fitted reduction multiply the embedding, not the indicator, so that it varies as much as `weight`."""
-    spread = _spread(features, output)
-    features.transformer_weights = {"embedding": weight / spread if spread > 0 else 0.0}
+    spread = _spread(output[:, features.output_indices_["embedding"]])
+    features.transformer_weights = {"embedding": weight / spread}
     return features
 
 

@@ -176,5 +176,6 @@ def _smallest_within_error(scores: np.ndarray) -> int:
     means = scores.mean(axis=0)
     best = int(means.argmax())
     short = scores[:, [best]] - scores
-    error = short.std(axis=0, ddof=1) / np.sqrt(len(scores))
+    # A second clustering tests the same rows again.
+    error = short.std(axis=0, ddof=1) / np.sqrt(min(len(scores), _N_FOLDS))
     return int(np.flatnonzero(short.mean(axis=0) <= error)[0])
