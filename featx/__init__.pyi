@@ -4,7 +4,7 @@ from ._precompute import precompute
 from ._version import __version__
 from .adapt import AdaptationReport, adaptation_report
 from .auditing import Audit, OODDetector, audit
-from .compare import TransferReport, transfer_report
+from .compare import ColumnReport, TransferReport, compare_columns, transfer_report
 from .deploy import Predictor
 from .deploy.export import export_bundle
 from .encoders import Encoder, list_encoders, list_layers
@@ -22,6 +22,7 @@ from .text import TextEncoder
 __all__ = [
     "AdaptationReport",
     "Audit",
+    "ColumnReport",
     "EmbeddingNormalizer",
     "EmbeddingStore",
     "Encoder",
@@ -44,6 +45,7 @@ __all__ = [
     "adaptation_report",
     "audit",
     "check_images",
+    "compare_columns",
     "compare_precisions",
     "export_bundle",
     "image_pipeline",

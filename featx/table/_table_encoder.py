@@ -15,7 +15,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from featx._image_encoder import ImageEncoder
 from featx._optional import import_optional
@@ -38,9 +38,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     ----------
     image : str or list of str
         The columns of images.
-    encoder : ImageEncoder, default=None
+    encoder : ImageEncoder or another transformer of images, default=None
         What embeds them. None is ``ImageEncoder(on_missing="nan")``: a photo may be missing, but one that cannot be
-        read is an error.
+        read is an error. A supervised one, whose ``fit_transform(X, y)`` hides a row's own label from its embedding,
+        is given y, and the groups if it takes some.
     table : transformer, default=None
         What makes numbers of the other columns. None is skrub's ``TableVectorizer()``, then an imputer with an
         indicator of what was missing, and a StandardScaler.
@@ -62,7 +63,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     weights_ : dict of str to float
         The weight of each image column.
     images_ : dict of str to Pipeline
-        For each image column encoder and reduction, fitted.
+        For each image column the steps ``encoder`` and ``features``, fitted.
     table_ : transformer or None
         The fitted transformer of the other columns; None where there are none.
     feature_names_in_ : ndarray of str
@@ -97,7 +98,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self,
         image: str | Sequence[str],
         *,
-        encoder: ImageEncoder | None = None,
+        encoder: Any = None,
         table: Any = None,
         reduce: Any = COMPONENTS,
         weight: float | str = "auto",
@@ -165,8 +166,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if others:
             self.table_ = vectorizer() if self.table is None else clone(self.table)
             table = _as_array(self.table_.fit_transform(X[others], y))
-        encoders = {name: clone(encoder).fit(X[[name]]) for name in names}
-        embeddings = {name: _embed(encoders[name], X[[name]]) for name in names}
+        encoders = {name: clone(encoder) for name in names}
+        given = {"groups": groups} if groups is not None and has_fit_parameter(encoder, "groups") else {}
+        embeddings = {name: _embed(encoders[name].fit_transform, X[[name]], y, **given) for name in names}
         reductions = {name: self._reduction(rows) for name, rows in embeddings.items()}
         reduced = {name: reductions[name].fit_transform(rows) for name, rows in embeddings.items()}
         self.weights_ = self._weigh(table, embeddings, reduced, y, groups)
@@ -204,7 +206,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         others = self.feature_names_in_[len(names) :].tolist()
         parts = [] if self.table_ is None else [_as_array(self.table_.transform(X[others]))]
         for name, pipeline in self.images_.items():
-            parts.append(pipeline["features"].transform(_embed(pipeline["encoder"], X[[name]])))
+            parts.append(pipeline["features"].transform(_embed(pipeline["encoder"].transform, X[[name]])))
         return np.hstack(parts)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -243,8 +245,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return tags
 
     def _check_parameters(self, y: Any) -> None:
-        if self.encoder is not None and not isinstance(self.encoder, ImageEncoder):
-            raise ParameterError(f"Got encoder={self.encoder!r}. Expected a featx.ImageEncoder, or None.")
+        if self.encoder is not None and (not hasattr(self.encoder, "transform") or isinstance(self.encoder, type)):
+            raise ParameterError(f"Got encoder={self.encoder!r}. Expected a transformer: featx.ImageEncoder(...).")
         if self.reduce is not None and not hasattr(self.reduce, "fit_transform"):
             check_integer("reduce", self.reduce)
         if isinstance(self.weight, str):
@@ -357,9 +359,9 @@ def _as_array(rows: Any) -> np.ndarray:
     return np.asarray(rows, dtype=np.float64)
 
 
-def _embed(encoder: ImageEncoder, column: Any) -> np.ndarray:
+def _embed(method: Any, *given: Any, **metadata: Any) -> np.ndarray:
     with config_context(transform_output="default"):
-        return np.asarray(encoder.transform(column))
+        return np.asarray(method(*given, **metadata))
 
 
 def _check_logarithm(estimator: Any, y: np.ndarray) -> None:
