@@ -25,6 +25,7 @@ from featx.compare._decision import (
     paired_gain,
     sample_interval,
 )
+from featx.compare._features import BOTH, TABLE
 from featx.compare._folds import Fold, check_cv, fix_cv, nested_folds
 from featx.compare._learn import Outcome, Problem, examine, fit_quietly
 from featx.compare._report import Report, Section, Table
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from featx._image_encoder import ImageEncoder
 
-TABLE, IMAGE, BOTH, AWARE = "table only", "image only", "both", "both, target-aware"
+IMAGE, AWARE = "image only", "both, target-aware"
 
 
 class ColumnReport(Report):
