@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from scipy.special import softmax
+from sklearn.base import clone, is_classifier
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -139,7 +140,7 @@ def _joined(
 
 
 def _has_one_class(estimator: Any, y: np.ndarray) -> bool:
-    return getattr(estimator, "_estimator_type", None) == "classifier" and len(np.unique(y)) < 2
+    return is_classifier(estimator) and len(np.unique(y)) < 2
 
 
 def _ignores_scale(estimator: Any, features: Callable[[float], Iterator[np.ndarray]], y: np.ndarray) -> bool:
@@ -155,12 +156,10 @@ def _ignores_scale(estimator: Any, features: Callable[[float], Iterator[np.ndarr
 def _score(estimator: Any, train: np.ndarray, test: np.ndarray, y: np.ndarray, truth: np.ndarray) -> float:
     """Return minus the loss on test rows: log loss, or squared errors of numbers as the regressor sees them."""
     model = clone(estimator).fit(train, y)
-    if hasattr(model, "predict_proba"):
+    if is_classifier(model):
         column = np.searchsorted(model.classes_, truth).clip(max=len(model.classes_) - 1)
-        own = model.predict_proba(test)[np.arange(len(truth)), column]
+        own = _probabilities(model, test)[np.arange(len(truth)), column]
         return float(np.log(np.where(model.classes_[column] == truth, own, 0).clip(_LEAST)).mean())
-    if hasattr(model, "classes_"):
-        return float((model.predict(test) == truth).mean())
     if isinstance(model, TransformedTargetRegressor):  # in logarithms, say: errors of dollars are those of a few
         change = model.transformer_.transform
         predicted = model.regressor_.predict(test).reshape(len(test), -1)
@@ -169,6 +168,16 @@ def _score(estimator: Any, train: np.ndarray, test: np.ndarray, y: np.ndarray, t
     else:
         predicted, truth, y = (part.reshape(len(part), -1) for part in (np.asarray(model.predict(test)), truth, y))
     return -float((((predicted - truth) / np.maximum(y.std(axis=0), np.finfo(float).tiny)) ** 2).mean())
+
+
+def _probabilities(model: Any, rows: np.ndarray) -> np.ndarray:
+    """Return probabilities; of decision values the softmax, for accuracy by itself is too coarse to choose by."""
+    if hasattr(model, "predict_proba"):
+        return model.predict_proba(rows)
+    if not hasattr(model, "decision_function"):
+        return (model.predict(rows)[:, None] == model.classes_).astype(float)
+    scores = model.decision_function(rows)
+    return softmax(scores if scores.ndim > 1 else np.column_stack([np.zeros_like(scores), scores]), axis=1)
 
 
 def _smallest_within_error(scores: np.ndarray) -> int:
