@@ -4,7 +4,7 @@ from ._precompute import precompute
 from ._version import __version__
 from .adapt import AdaptationReport, adaptation_report
 from .auditing import Audit, OODDetector, audit
-from .compare import TransferReport, transfer_report
+from .compare import ColumnReport, TransferReport, compare_columns, transfer_report
 from .deploy import Predictor
 from .deploy.export import export_bundle
 from .encoders import Encoder, list_encoders, list_layers
@@ -16,11 +16,13 @@ from .persistence import load, save
 from .precision import compare_precisions, precision_by_layer, quantize_encoder
 from .ranking import rank_encoders
 from .store import EmbeddingStore
+from .table import TableEncoder, tabular_pipeline
 from .text import TextEncoder
 
 __all__ = [
     "AdaptationReport",
     "Audit",
+    "ColumnReport",
     "EmbeddingNormalizer",
     "EmbeddingStore",
     "Encoder",
@@ -36,6 +38,7 @@ __all__ = [
     "Predictor",
     "Preprocess",
     "PrototypeClassifier",
+    "TableEncoder",
     "TextEncoder",
     "TransferReport",
     "__version__",
@@ -43,6 +46,7 @@ __all__ = [
     "attach_images",
     "audit",
     "check_images",
+    "compare_columns",
     "compare_precisions",
     "export_bundle",
     "image_pipeline",
@@ -57,5 +61,6 @@ __all__ = [
     "read_image_folder",
     "read_image_table",
     "save",
+    "tabular_pipeline",
     "transfer_report",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from featx._image_encoder import ImageEncoder
@@ -92,12 +93,20 @@ def image_pipeline(
 
         steps.insert(1, ("imputer", SimpleImputer(keep_empty_features=True)))
     pipeline = Pipeline(steps)
-    _request_weights(pipeline)
+    request_metadata(pipeline)
     return pipeline
 
 
-def _request_weights(pipeline: Pipeline) -> None:
-    """Let every step that takes sample weights ask for them, for when metadata routing is enabled."""
+def request_metadata(pipeline: Pipeline, names: Sequence[str] = ("sample_weight",)) -> None:
+    """Let every step that takes sample weights ask for them, for when metadata routing is enabled.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Its steps are changed, but for what they already ask for, or refuse.
+    names : sequence of str, default=("sample_weight",)
+        What steps may be given: ``"groups"`` too.
+    """
     from sklearn import config_context
     from sklearn.base import BaseEstimator
 
@@ -107,9 +116,9 @@ def _request_weights(pipeline: Pipeline) -> None:
                 continue
             # What it takes itself; the steps of a step are among the parameters too.
             takes = step._get_metadata_request()
-            for method in ("fit", "partial_fit", "score"):
-                if getattr(takes, method).requests.get("sample_weight", False) is None:  # not chosen by the user
-                    getattr(step, f"set_{method}_request")(sample_weight=True)
+            for method, name in product(("fit", "partial_fit", "score"), names):
+                if getattr(takes, method).requests.get(name, False) is None:  # not chosen by the user
+                    getattr(step, f"set_{method}_request")(**{name: True})
                     _own_by_name(step)
 
 

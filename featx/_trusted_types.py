@@ -96,6 +96,24 @@ FUNCTIONS = (
     ),
 )
 TRUSTED = (*TYPES, *FUNCTIONS)
+# Of skrub's TableVectorizer, which a model may hold, a bundle not: it chooses columns by these functions alone.
+OF_TABLES = (
+    *_names("skrub._apply_to_each_col", "ApplyToEachCol"),
+    *_names("skrub._check_input", "CheckInputDataFrame"),
+    *_names("skrub._clean_categories", "CleanCategories"),
+    *_names("skrub._clean_null_strings", "CleanNullStrings"),
+    *_names("skrub._dataframe._common", "is_any_date is_categorical is_numeric"),
+    *_names("skrub._datetime_encoder", "DatetimeEncoder"),
+    *_names("skrub._drop_uninformative", "DropUninformative"),
+    *_names("skrub._duration_to_float", "DurationToFloat"),
+    *_names("skrub._string_encoder", "StringEncoder"),
+    *_names("skrub._table_vectorizer", "PassThrough ShortReprDict TableVectorizer _created_by_predicate"),
+    *_names("skrub._to_datetime", "ToDatetime"),
+    *_names("skrub._to_float", "ToFloat"),
+    *_names("skrub._to_str", "ToStr"),
+    *_names("skrub.selectors._base", "All And Cols Filter Sub"),
+    "skrub.selectors._selectors._cardinality_below",
+)
 
 
 def import_skops() -> ModuleType:

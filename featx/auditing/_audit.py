@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 from featx._image_encoder import ImageEncoder, column_of, extraction_of
 from featx._machine import count_threads
@@ -32,6 +33,7 @@ from featx.encoders import Encoder
 from featx.evaluation import is_regression
 from featx.exceptions import InputError
 from featx.images import BLANK, DecodeError, is_missing, load, note_on
+from featx.table import images_of
 
 _FENCE = 3.0
 _FEW = 20
@@ -45,7 +47,7 @@ def audit(
     *,
     groups: Any = None,
     task: str = "auto",
-    encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
+    encoder: str | Encoder | ImageEncoder | Pipeline = "efficientnet_lite0",
     cv: int = 5,
     verbose: int = 1,
 ) -> Audit:
@@ -55,8 +57,8 @@ def audit(
 
     Parameters
     ----------
-    X : container of images
-        n images, as for `ImageEncoder`.
+    X : container of images, or frame
+        n images, as for `ImageEncoder`; a frame is for a pipeline that picks the column by name.
     y : array of shape (n,), default=None
         Classes; None and NaN mark images without a label. Numbers to predict are not checked, since all methods here
         are for classes, and a note says so. Copies with different numbers are still reported as a conflict.
@@ -67,8 +69,9 @@ def audit(
         What y holds. With ``"auto"``, text, bools and categories are classes, and numbers with fractions are numbers to
         predict. So are whole numbers if most of them occur in fewer rows than there are folds, and a warning reports
         that.
-    encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
-        The encoder whose embeddings are used to find wrong labels and outliers; they are kept in its store.
+    encoder : str, Encoder, ImageEncoder or Pipeline, default="efficientnet_lite0"
+        The encoder whose embeddings are used to find wrong labels and outliers; they are kept in its store. Of a
+        pipeline, such as `tabular_pipeline`'s, its encoder.
     cv : int, default=5
         Number of folds in which labels are checked; no group is on both sides of a fold.
     verbose : int, default=1
@@ -112,6 +115,7 @@ def audit(
     >>> len(audited.clean())
     2
     """
+    X, encoder = images_of(X, encoder)
     used = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
     column = column_of(used, X)
     n = len(column)

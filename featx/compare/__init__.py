@@ -1,5 +1,6 @@
 """Does transfer help: folds, feature sets, paired learning curves, a decision, and the base class of reports."""
 
+from featx.compare._columns_report import ColumnReport, compare_columns
 from featx.compare._decision import (
     HELPS,
     HURTS,
@@ -22,6 +23,7 @@ __all__ = [
     "HURTS",
     "UNDECIDED",
     "UNKNOWN",
+    "ColumnReport",
     "Decision",
     "Difference",
     "FeatureSet",
@@ -34,6 +36,7 @@ __all__ = [
     "TransferReport",
     "check_cv",
     "choose_candidate",
+    "compare_columns",
     "decide",
     "fix_cv",
     "keep_rows",

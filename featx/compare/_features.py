@@ -21,6 +21,8 @@ from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNa
 from featx.images import DecodeError, ImageColumn, Preprocess, load
 
 PRETRAINED, RANDOM = "pretrained", "random"
+# Of a table with a column of images.
+TABLE, BOTH = "table only", "both"
 _PIXELS = Preprocess(size=32, fit="squash")
 _SHAPE = Preprocess(size=64, fit="squash")
 _BINS = 6
@@ -77,7 +79,7 @@ def check_feature_sets(names: Sequence[str], extra: Mapping[str, Any] | None) ->
                 "feature set", name, FEATURE_SETS, "Pass an estimator of the images as extra_feature_sets."
             )
     for name, estimator in (extra or {}).items():
-        if name in FEATURE_SETS:
+        if name in (*FEATURE_SETS, TABLE, BOTH):
             raise ParameterError(f"Got extra_feature_sets with {name!r}, a feature set already. Expected another name.")
         if not hasattr(estimator, "fit") or isinstance(estimator, type):
             raise ParameterError(

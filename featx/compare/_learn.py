@@ -89,11 +89,11 @@ def choose_candidate(
     return head.candidates[int(np.nan_to_num(scores, nan=-np.inf).argmax())]
 
 
-def fit_quietly(estimator: Any, Z: Any, y: np.ndarray) -> Any:
+def fit_quietly(estimator: Any, Z: Any, y: np.ndarray, **metadata: Any) -> Any:
     """Fit a clone without a warning that lbfgs stopped early, which it does at weak regularization."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return clone(estimator).fit(Z, y)
+        return clone(estimator).fit(Z, y, **metadata)
 
 
 @dataclass
@@ -193,13 +193,14 @@ def learn(features: FeatureSet, problem: Problem, folds: Sequence[Fold], size: i
             chosen = choose_candidate(features.head, Z, y[train], groups, problem.regression, problem.scoring)
         prepare = clone(features.head.prepare)
         fitted = fit_quietly(chosen, prepare.fit_transform(Z), y[train])
-        _test(fitted, prepare.transform(features.take(fold.test)), y[fold.test], problem, outcome)
+        examine(fitted, prepare.transform(features.take(fold.test)), y[fold.test], problem, outcome)
         tick()
     features.seconds += time.perf_counter() - started
     return outcome
 
 
-def _test(fitted: Any, Z: Any, y: np.ndarray, problem: Problem, outcome: Outcome) -> None:
+def examine(fitted: Any, Z: Any, y: np.ndarray, problem: Problem, outcome: Outcome) -> None:
+    """Add to an outcome what a fitted estimator predicts of one fold's test rows, and how well."""
     predicted = np.asarray(fitted.predict(Z))
     if problem.scoring is not None:
         scores = np.array([check_scoring(fitted, problem.scoring)(fitted, Z, y)], float)

@@ -19,7 +19,7 @@ from featx.compare._decision import (
     paired_gain,
     sample_interval,
 )
-from featx.compare._features import PRETRAINED
+from featx.compare._features import BOTH, PRETRAINED, TABLE
 from featx.compare._learn import Outcome
 from featx.evaluation import ScoreUnit
 
@@ -35,10 +35,11 @@ _ACCENT = "#1c1c1a"
 
 
 def decide_transfer(outcomes: Outcomes, held_out: HeldOut) -> Decision:
-    """Decide at the largest size: the pretrained features must beat all others."""
+    """Decide at the largest size: the pretrained features must beat all others of the images."""
     last = at_largest(outcomes)
     pretrained = last[PRETRAINED].sample_scores
-    gains = {name: paired_gain(pretrained, one.sample_scores) for name, one in last.items() if name != PRETRAINED}
+    rivals = last.keys() - {PRETRAINED, TABLE, BOTH}
+    gains = {name: paired_gain(pretrained, one.sample_scores) for name, one in last.items() if name in rivals}
     return decide(gains, held_out, helps_if="all")
 
 
@@ -103,7 +104,8 @@ def summary_table(
     for name, outcome in last.items():
         row: dict[str, Any] = _score(outcome, held_out, errors)
         if name != PRETRAINED:
-            row |= _interval("difference", decision.differences[name])
+            gain = paired_gain(last[PRETRAINED].sample_scores, outcome.sample_scores)
+            row |= _interval("difference", sample_interval(gain, held_out))
             if errors:
                 saved = error_reduction(last[PRETRAINED].sample_scores, outcome.sample_scores, held_out)
                 row |= _interval("error_reduction", saved)

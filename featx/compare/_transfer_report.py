@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 
 from featx._image_encoder import ImageEncoder, column_of
 from featx._pipeline import image_pipeline
@@ -15,9 +17,11 @@ from featx._precompute import as_image_encoder
 from featx.auditing import warn_of_copies
 from featx.compare._decision import HeldOut
 from featx.compare._features import (
+    BOTH,
     FEATURE_SETS,
     PRETRAINED,
     RANDOM,
+    TABLE,
     check_feature_sets,
     embed_feature_sets,
     good_rows,
@@ -52,6 +56,7 @@ from featx.exceptions import InputError
 from featx.extraction import progress_bar
 from featx.images import ImageColumn
 from featx.pages import figure
+from featx.table import TableEncoder, images_of, vectorizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +190,7 @@ def transfer_report(
     X: Any,
     y: Any,
     *,
-    encoder: str | Encoder | ImageEncoder = "efficientnet_lite0",
+    encoder: str | Encoder | ImageEncoder | Pipeline = "efficientnet_lite0",
     head: Any = None,
     task: str = "auto",
     sizes: Sequence[int] | None = None,
@@ -201,12 +206,15 @@ def transfer_report(
 
     Parameters
     ----------
-    X : container of images
-        n of them, as for `ImageEncoder`. Images that cannot be read are left out of every feature set.
+    X : container of images, or frame
+        n of them, as for `ImageEncoder`. Images that cannot be read are left out of every feature set. A frame is for
+        a pipeline that picks the column by name.
     y : array of shape (n,)
         Classes, or numbers to predict.
-    encoder : str, Encoder or ImageEncoder, default="efficientnet_lite0"
-        The pretrained encoder.
+    encoder : str, Encoder, ImageEncoder or Pipeline, default="efficientnet_lite0"
+        The pretrained encoder. Of `tabular_pipeline`'s its encoder; two more feature sets are compared then, with the
+        pipeline's own head: ``"table only"``, the other columns, and ``"both"``. They say what the images add to the
+        table, and have no part in the decision on transfer.
     head : {"logistic", "svm", "probe", "prototype", "ridge"} or estimator, default=None
         As for `image_pipeline`, on every feature set; None is logistic regression, or ridge for numbers. How strongly
         a named one is regularized is chosen once for each feature set and size, within the training rows. An
@@ -267,9 +275,11 @@ def transfer_report(
     >>> list(report.summary.index)
     ['color', 'pretrained']
     """
+    beside = _beside(X, encoder)
+    images, encoder = images_of(X, encoder)
     feature_sets, cv = check_feature_sets(feature_sets, extra_feature_sets), check_cv(cv)
     image_encoder = as_image_encoder(encoder)
-    column = column_of(image_encoder, X)
+    column = column_of(image_encoder, images)
     fitting = None if head is None else image_pipeline(head)[-1]
     regression = is_regression(y, task, head=fitting, n_folds=cv)
     problem = _read_problem(y, regression, groups, scoring, len(column))
@@ -289,13 +299,27 @@ def transfer_report(
     folds, chosen = _divide(problem, keep_rows(splits, rows, len(column)), sizes, random_state)
     notes += _copies(features, rows, folds)
     compared = [FeatureSet(name, Z[rows].__getitem__, shared, seconds[name]) for name, Z in features.items()]
-    for name, estimator in (extra_feature_sets or {}).items():
+    for name, estimator in {**(extra_feature_sets or {}), **beside}.items():
         compared.append(FeatureSet(name, partial(_take, X, column, rows), plain_head(estimator)))
     outcomes = _learn_all(compared, problem, folds, chosen, verbose)
-    images = ImageColumn([column.sources[i] for i in rows], [column.label(i) for i in rows], column.name)
+    kept = ImageColumn([column.sources[i] for i in rows], [column.label(i) for i in rows], column.name)
     times = {one.name: one.seconds for one in compared}
     embeddings = features[PRETRAINED][rows]
-    return TransferReport(outcomes, times, problem, folds, images, embeddings, notes, str(head), image_encoder)
+    return TransferReport(outcomes, times, problem, folds, kept, embeddings, notes, str(head), image_encoder)
+
+
+def _beside(X: Any, encoder: Any) -> dict[str, Any]:
+    """Make an estimator of a table's other columns, and of all, of a pipeline of tables."""
+    features = encoder.steps[0][1] if isinstance(encoder, Pipeline) else None
+    if not isinstance(features, TableEncoder) or not hasattr(X, "columns"):
+        return {}
+    images = [features.image] if isinstance(features.image, str) else list(features.image)
+    others = [column for column in X.columns if column not in images]
+    if not others:
+        return {}
+    table = vectorizer() if features.table is None else clone(features.table)
+    chosen = ColumnTransformer([("table", table, others)])
+    return {TABLE: Pipeline([("features", chosen), ("head", clone(encoder.steps[-1][1]))]), BOTH: encoder}
 
 
 def _read_problem(y: Any, regression: bool, groups: Any, scoring: Any, n: int) -> Problem:

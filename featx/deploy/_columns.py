@@ -146,14 +146,17 @@ def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int,
 
 def _read_category(value: Any, entry: Mapping[str, Any], known: frozenset[str] | None) -> Any:
     """Return text, or what a pipeline distinguishes from it: NaN, None, or an unknown category."""
+    nulls = entry.get("nulls")
+    if nulls is not None and isinstance(value, str) and (value in nulls or not value.strip()):
+        value = np.nan
     if missing := _missing_kind(value, entry):
         if missing in entry["missing"]:
-            return {"NaN": np.nan, "None": None, "NA": UNKNOWN}[missing]
+            return np.nan if nulls is not None else {"NaN": np.nan, "None": None, "NA": UNKNOWN}[missing]
         taken = f" (it takes {', '.join(entry['missing'])})" if entry["missing"] else ""
         raise ValueError(f"missing ({value!r}), which this pipeline does not take{taken}")
     others = known is None or entry.get("others", False)
     if not isinstance(value, str):
-        if not others:
+        if not others or nulls is not None:
             raise ValueError(f"got {describe(value)}, expected text")
         return UNKNOWN  # as the pipeline sees it: no category that it has
     if known is not None and not others and value not in known:

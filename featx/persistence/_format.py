@@ -21,7 +21,7 @@ from typing import Any
 
 from featx._atomic import atomic_file
 from featx._manifest import Kind
-from featx._trusted_types import TRUSTED, check_indices, import_skops, walk
+from featx._trusted_types import OF_TABLES, TRUSTED, check_indices, import_skops, walk
 from featx.encoders import Weights, hash_file
 from featx.exceptions import ModelError, ParameterError, WeightsError
 
@@ -41,14 +41,16 @@ PUBLIC = {
     "Preprocess": "featx",
     "PrototypeClassifier": "featx",
     "SVC": "featx.heads",
+    "TableEncoder": "featx",
     "TextEncoder": "featx",
 }
-_PACKAGES = ("numpy", "scikit-learn", "skops", "torch")
+_PACKAGES = ("numpy", "scikit-learn", "skops")
+_OPTIONAL = ("skrub", "torch")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of what decides whether a model loads; of torch only where it was used."""
-    used = [package for package in _PACKAGES if package != "torch" or "torch" in sys.modules]
+    """Return the versions of Python and of what decides whether a model loads; of skrub and torch only where they were used."""
+    used = [*_PACKAGES, *(package for package in _OPTIONAL if package in sys.modules)]
     return {"python": platform.python_version(), **{package: importlib.metadata.version(package) for package in used}}
 
 
@@ -179,7 +181,7 @@ def load(file: Path, trusted: Iterable[str | type]) -> Any:
     skops = import_skops()
     own = [f"{home}.{name}" for name, home in PUBLIC.items()]
     given = [kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}" for kind in trusted]
-    allowed = [*own, *TRUSTED, *given]
+    allowed = [*own, *TRUSTED, *OF_TABLES, *given]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's, on versions, once an estimator

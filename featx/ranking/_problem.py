@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import Pipeline
 
-from featx._image_encoder import ImageEncoder
 from featx._pipeline import image_pipeline
 from featx._validate import check_choice
 from featx.evaluation import Folds, check_y, is_regression, unit_of
@@ -20,6 +17,7 @@ from featx.exceptions import ParameterError
 from featx.images import as_column
 from featx.ranking._candidates import Candidate
 from featx.scores import hscore, knn_score, lda_score, leep_score, logme_score, nce_score
+from featx.table import encoder_parameter, image_column
 
 PROBE = "probe"
 _OF_EMBEDDINGS: dict[str, Callable[..., float]] = {
@@ -73,9 +71,9 @@ class RankingProblem:
             self._estimator = image_pipeline("ridge" if self.regression else "logistic")[1:]
         self._scoring = scoring
         self.unit = unit_of(scoring, self.regression)
-        self._slot = next(_encoder_parameters(self._estimator), None)  # where the estimator holds an ImageEncoder
+        self._slot = encoder_parameter(self._estimator)  # where the estimator holds an ImageEncoder
         self._X = X
-        self.images = _image_column(self._estimator, X) if self._slot is not None else X
+        self.images = image_column(self._estimator, X) if self._slot is not None else X
         self.y = check_y(y, len(as_column(self.images)), self.regression)
 
     def fold_scores(self, candidate: Candidate, embeddings: np.ndarray, rows: np.ndarray, folds: Folds) -> np.ndarray:
@@ -184,24 +182,3 @@ def take(X: Any, rows: np.ndarray) -> Any:
     if isinstance(X, np.ndarray):
         return X[rows]
     return [X[i] for i in rows] if isinstance(X, list | tuple) else X[rows]
-
-
-def _encoder_parameters(estimator: Any) -> Iterator[str]:
-    """Yield the names of the parameters that hold an `ImageEncoder`."""
-    for name, value in estimator.get_params(deep=True).items():
-        if isinstance(value, ImageEncoder):
-            yield name
-
-
-def _image_column(estimator: Any, X: Any) -> Any:
-    """Return what reaches the `ImageEncoder` of an estimator: X, or one column of it."""
-    if isinstance(estimator, Pipeline):
-        return _image_column(estimator.steps[0][1], X)
-    if isinstance(estimator, ColumnTransformer):
-        for _, part, columns in estimator.transformers:
-            if hasattr(part, "get_params") and (isinstance(part, ImageEncoder) or any(_encoder_parameters(part))):
-                return X[columns[0] if isinstance(columns, list | tuple) else columns]
-    for value in estimator.get_params(deep=False).values():  # a search over a pipeline
-        if isinstance(value, Pipeline | ColumnTransformer):
-            return _image_column(value, X)
-    return X

@@ -89,7 +89,7 @@ def predict(pipeline: Any, parts: Parts, sample: Any, store: Path) -> Expected:
     policies = _policies(parts, rules)
     inputs = [
         *(_image_entry(image, "nan" in policies.values()) for image in parts.images),
-        *({"name": v.name, "kind": v.kind, "tensor": v.tensor, **rules[v.name]} for v in parts.values),
+        *({"name": v.name, "kind": v.kind, "tensor": v.tensor, **rules[v.name], **_nulls(v)} for v in parts.values),
     ]
     batches = [rows, *odd_rows]
     answers = stack([reference.answers(batch) for batch in batches])
@@ -262,6 +262,10 @@ def _rules(value: ValueInput, taken: list[str]) -> dict[str, Any]:
     if others and not value.only_categories:  # what else sees the column wants the number itself
         return {"missing": "NaN" in taken and value.kind == "number", "known": None, "others": False}
     return {"missing": "NaN" in taken and (value.kind == "number" or others), "others": others}
+
+
+def _nulls(value: ValueInput) -> dict[str, Any]:
+    return {} if value.nulls is None else {"nulls": value.nulls}
 
 
 def _with_value(X: Any, value: ValueInput, odd: Any) -> Any:

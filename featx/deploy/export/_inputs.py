@@ -66,6 +66,9 @@ class ValueInput:
         Which of the missing values it was fitted with; NaN where it had none.
     only_categories : bool
         Whether nothing but encoders of these categories sees the column.
+    nulls : list of str or None
+        Texts that mean a missing value; then other values than text are not taken, and all that is missing is NaN. None
+        where categories are taken as they are.
     """
 
     name: str
@@ -74,6 +77,7 @@ class ValueInput:
     typical: tuple[float, ...] = ()
     null: str = "NaN"
     only_categories: bool = False
+    nulls: list[str] | None = None
 
     @property
     def tensor(self) -> str:

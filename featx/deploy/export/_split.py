@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from featx._image_encoder import ImageEncoder, extraction_of
 from featx._rebuild import rebuild
 from featx.deploy.export._head import equivalents
 from featx.deploy.export._inputs import ImageInput, Parts, ValueInput, join, unwrap, value_input, walk
+from featx.deploy.export._table import plain_table
 from featx.exceptions import ExportError
+from featx.table import TableEncoder
 from featx.text import TextEncoder
 
 IMAGE = "image"
@@ -29,7 +32,7 @@ def split(model: Any) -> Parts:
     ----------
     model : estimator
         A Pipeline that begins with an `ImageEncoder`, or with a ColumnTransformer
-        that has some; also inside searches, threshold tuning, calibration.
+        that has some, or with a `TableEncoder`; also inside searches, threshold tuning, calibration.
 
     Returns
     -------
@@ -43,6 +46,7 @@ def split(model: Any) -> Parts:
         through another library's estimator.
     """
     _check_fitted(model)
+    model, nulls = _without_skrub(model)
     parts = list(walk(model))
     if any(isinstance(part, TextEncoder) for part in parts):
         raise ExportError(
@@ -63,12 +67,20 @@ def split(model: Any) -> Parts:
     # What stands in the place of the encoders, and of featx's own heads, wherever they are.
     replaced = {id(encoder): FunctionTransformer() for encoder in encoders} | equivalents(model)
     images, values = _inputs_of_tables(tables) if tables else (_only_image(encoders), [])
+    values = [replace(value, nulls=nulls.get(value.name)) for value in values]
     rewritten = {id(table): _rewrite(table, images, values, replaced) for table in tables}
     head = _tidy(rebuild(unwrap(model), replaced | rewritten))
     named = all(hasattr(table, "feature_names_in_") for table in tables)
     _plain_output(head, list(rewritten.values()))
     _count_dates(head)
     return Parts(images, values, head, is_table=bool(tables), named=named)
+
+
+def _without_skrub(model: Any) -> tuple[Any, dict[str, list[str]]]:
+    """Put a ColumnTransformer in the place of each TableEncoder; return the texts that mean a missing value, too."""
+    found = {id(part): plain_table(part) for part in walk(model) if _is_fitted_encoder(part)}
+    nulls = {column: texts for plain in found.values() for column, texts in plain.nulls.items()}
+    return rebuild(model, {key: plain.table for key, plain in found.items()}) if found else model, nulls
 
 
 def _check_fitted(model: Any) -> None:
@@ -116,6 +128,10 @@ def _has_images(part: Any) -> bool:
     return _is_fitted_table(part) and any(
         isinstance(inner, ImageEncoder) for _, transformer, _ in part.transformers_ for inner in walk(transformer)
     )
+
+
+def _is_fitted_encoder(part: Any) -> bool:
+    return isinstance(part, TableEncoder) and hasattr(part, "images_")
 
 
 def _is_fitted_table(part: Any) -> bool:

@@ -1,0 +1,244 @@
+"""A table with photos as features: named, weighted, each photo encoded once, and clear where something is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+import featx
+from featx.exceptions import ImageReadError, ImageWarning, InputError, MissingDependencyError, ParameterError
+from tests.table.goods import make_goods
+
+
+@pytest.fixture
+def goods():
+    return make_goods()
+
+
+@pytest.fixture
+def encoder(tiny, store) -> featx.ImageEncoder:
+    return featx.ImageEncoder(tiny, cache=store, on_missing="nan", verbose=0)
+
+
+def weighted(encoder, weight=1.0, **parameters) -> featx.TableEncoder:
+    return featx.TableEncoder("photo", encoder=encoder, reduce=3, weight=weight, **parameters)
+
+
+def test_columns_are_named_after_those_of_the_table(goods, encoder):
+    features = weighted(encoder).fit(goods[0])
+    names = features.get_feature_names_out().tolist()
+    assert names == ["weight", "kind_bag", "kind_box", "kind_jar", "photo_0", "photo_1", "photo_2"]
+    frame = features.set_output(transform="pandas").transform(goods[0])
+    assert list(frame) == names
+    assert frame.index.equals(goods[0].index)
+    assert features.feature_names_in_.tolist() == ["photo", "weight", "kind"]
+
+
+@pytest.mark.parametrize("weight", [0, 0.5, 4])
+def test_a_photo_varies_as_much_as_its_weight_says(goods, encoder, weight):
+    features = weighted(encoder, weight)
+    rows = features.fit_transform(goods[0])[:, 4:]
+    assert rows.var(axis=0).sum() == pytest.approx(weight**2)
+    assert features.weights_ == {"photo": weight}
+
+
+def test_a_weight_is_chosen_for_the_estimator(goods, encoder):
+    frame, brightness = goods
+    features = weighted(encoder, "auto", estimator=Ridge())
+    assert features.fit(frame, brightness).weights_["photo"] > 0
+    assert features.fit(frame, frame["weight"]).weights_ == {"photo": 0}
+
+
+@pytest.mark.parametrize("target", ["numbers", "classes"])
+def test_without_an_estimator_it_is_linear(goods, encoder, target):
+    frame, brightness = goods
+    y = brightness if target == "numbers" else np.where(brightness > 0.5, "bright", "dark")
+    assert weighted(encoder, "auto").fit(frame, y).weights_["photo"] > 0
+
+
+def test_fit_transform_is_fit_and_transform_and_encodes_each_photo_once(goods, encoder, store):
+    frame, brightness = goods
+    rows = weighted(encoder, "auto").fit_transform(frame, brightness)
+    assert store.info()["rows"].tolist() == [len(frame)]
+    again = weighted(encoder, "auto").fit(frame, brightness).transform(frame)
+    np.testing.assert_allclose(rows, again, atol=1e-6)
+
+
+def test_columns_may_come_in_any_order_and_others_beside_them(goods, encoder):
+    frame = goods[0]
+    features = weighted(encoder).fit(frame)
+    other = frame.assign(extra=1)[["kind", "extra", "weight", "photo"]]
+    np.testing.assert_array_equal(features.transform(other), features.transform(frame))
+
+
+def test_polars_frames_give_the_same(goods, encoder, tmp_path):
+    from PIL import Image
+
+    frame = goods[0]
+    paths = [str(tmp_path / f"{i}.png") for i in range(len(frame))]
+    for path, pixels in zip(paths, frame["photo"], strict=True):
+        Image.fromarray(pixels).save(path)
+    frame = frame.assign(photo=paths)
+    pandas = weighted(encoder).fit_transform(frame)
+    polars = weighted(encoder).fit_transform(pl.DataFrame({name: frame[name].tolist() for name in frame}))
+    np.testing.assert_allclose(pandas, polars, atol=1e-6)
+
+
+def test_a_missing_photo_is_the_mean_photo_and_a_column_says_so(goods, encoder):
+    frame = goods[0].copy()
+    frame.loc[[2, 5], "photo"] = None
+    with pytest.warns(ImageWarning):
+        features = weighted(encoder).fit(frame)
+    assert features.get_feature_names_out()[-1] == "photo_missing"
+    with pytest.warns(ImageWarning):
+        rows = features.transform(frame)
+    np.testing.assert_allclose(rows[[2, 5], -4:-1], 0, atol=1e-6)
+    assert np.flatnonzero(rows[:, -1]).tolist() == [2, 5]
+
+
+def test_a_photo_that_is_missing_later_only_is_the_mean_photo(goods, encoder):
+    frame = goods[0]
+    features = weighted(encoder).fit(frame)
+    with pytest.warns(ImageWarning):
+        rows = features.transform(frame.assign(photo=None))
+    np.testing.assert_allclose(rows[:, -3:], 0, atol=1e-6)
+
+
+def test_an_unreadable_photo_is_an_error_unless_asked(goods, encoder):
+    frame = goods[0].copy()
+    frame.at[4, "photo"] = b"no picture"
+    with pytest.raises(ImageReadError, match="row 4"):
+        weighted(encoder).fit(frame)
+    with pytest.warns(ImageWarning):
+        features = weighted(clone(encoder).set_params(on_error="nan")).fit(frame)
+    assert features.get_feature_names_out()[-1] == "photo_missing"
+
+
+def test_several_columns_of_photos_have_a_weight_each(goods, encoder):
+    frame, brightness = goods
+    frame = frame.assign(back=frame["photo"].to_numpy()[::-1])
+    features = featx.TableEncoder(["photo", "back"], encoder=encoder, reduce=2, estimator=Ridge())
+    features.fit(frame, brightness)
+    assert features.weights_["photo"] > 0
+    assert features.weights_["back"] == 0
+    assert features.get_feature_names_out()[-4:].tolist() == ["photo_0", "photo_1", "back_0", "back_1"]
+
+
+def test_a_table_may_have_nothing_but_photos(goods, encoder):
+    frame, brightness = goods
+    features = weighted(encoder, "auto", estimator=Ridge()).fit(frame[["photo"]], brightness)
+    assert features.table_ is None
+    assert features.weights_["photo"] > 0
+    assert features.transform(frame[["photo"]]).shape == (len(frame), 3)
+
+
+@pytest.mark.parametrize(
+    ("reduce", "width"), [(2, 2), (100, 8), (None, 8), (StandardScaler(), 8), (PCA(2, random_state=0), 2)]
+)
+def test_the_embedding_is_reduced_as_asked(goods, encoder, reduce, width):
+    frame, brightness = goods
+    features = featx.TableEncoder("photo", encoder=encoder, reduce=reduce).fit(frame[["photo"]], brightness)
+    assert features.transform(frame[["photo"]]).shape[1] == width
+
+
+def test_few_rows_have_fewer_components(goods, encoder):
+    frame, brightness = goods
+    features = featx.TableEncoder("photo", encoder=encoder).fit(frame[:4], brightness[:4])
+    assert features.images_["photo"]["features"].output_indices_["embedding"] == slice(0, 3)
+
+
+def test_photos_that_are_all_alike_are_worth_nothing(goods, encoder):
+    frame, brightness = goods
+    frame = frame.assign(photo=pd.Series([frame["photo"][0]] * len(frame), dtype=object))
+    features = weighted(encoder, "auto").fit(frame, brightness)
+    assert features.weights_ == {"photo": 0}
+    assert np.isfinite(features.transform(frame)).all()
+
+
+class Hinting(TransformerMixin, BaseEstimator):
+    """A supervised encoder that remembers what it was given."""
+
+    def fit(self, X, y=None, groups=None):
+        self.given_ = y, groups
+        return self
+
+    def fit_transform(self, X, y=None, groups=None):
+        return self.fit(X, y, groups).transform(X)
+
+    def transform(self, X):
+        return np.array([[pixels.mean(), pixels.std()] for pixels in X["photo"]])
+
+
+def test_a_supervised_encoder_is_given_y_and_groups(goods):
+    frame, brightness = goods
+    groups = np.arange(len(frame)) // 3
+    features = featx.TableEncoder("photo", encoder=Hinting()).fit(frame, brightness, groups)
+    y, given = features.images_["photo"]["encoder"].given_
+    assert y is brightness
+    assert given is groups
+    assert features.weights_["photo"] > 0
+
+
+def test_groups_may_be_given(goods, encoder):
+    frame, brightness = goods
+    groups = np.arange(len(frame)) // 3
+    assert weighted(encoder, "auto").fit(frame, brightness, groups).weights_["photo"] > 0
+    with pytest.raises(InputError, match="one group a row"):
+        weighted(encoder, "auto").fit(frame, brightness, groups[:5])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": "picture"}, r"Expected also \['picture'\]"),
+        ({"image": []}, r"Got image=\[\]"),
+        ({"image": ["photo", "photo"]}, "different ones"),
+        ({"image": 3}, "Got image=3"),
+        ({"weight": "most"}, "Got weight='most'"),
+        ({"weight": -1.0}, "weight"),
+        ({"reduce": 0}, "reduce"),
+        ({"encoder": "resnet18"}, "Got encoder='resnet18'"),
+    ],
+)
+def test_wrong_parameters_are_named(goods, encoder, change, message):
+    features = weighted(encoder).set_params(**change)
+    with pytest.raises((ParameterError, InputError), match=message):
+        features.fit(*goods)
+
+
+def test_wrong_input_is_named(goods, encoder):
+    frame, brightness = goods
+    features = weighted(encoder, "auto")
+    with pytest.raises(InputError, match="Got a list"):
+        features.fit(list(frame["photo"]), brightness)
+    with pytest.raises(ParameterError, match="no y"):
+        features.fit(frame)
+    with pytest.raises(InputError, match="rows 3"):
+        features.fit(frame, np.where(np.arange(len(frame)) == 3, np.nan, brightness))
+    with pytest.raises(InputError):
+        features.fit(frame, brightness[:5])
+    with pytest.raises(NotFittedError):
+        features.transform(frame)
+    with pytest.raises(InputError, match=r"Expected also \['weight'\]"):
+        features.fit(frame, brightness).transform(frame[["photo", "kind"]])
+
+
+def test_it_clones_and_says_what_it_needs(encoder):
+    features = weighted(encoder, "auto")
+    assert clone(features).get_params()["encoder__verbose"] == 0
+    assert features.__sklearn_tags__().target_tags.required
+    assert not weighted(encoder).__sklearn_tags__().target_tags.required
+
+
+def test_without_skrub_the_error_names_the_extra(goods, encoder, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "skrub", None)
+    with pytest.raises(MissingDependencyError, match=r"featx\[table\]"):
+        weighted(encoder).fit(goods[0])
+    weighted(encoder, table=StandardScaler()).fit(goods[0][["photo", "weight"]])
