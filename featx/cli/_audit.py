@@ -10,17 +10,19 @@ from featx.cli._command import (
     add_encoder,
     add_folder,
     add_json,
+    add_table,
     add_task,
     encoder_parameters,
     note,
     print_json,
 )
-from featx.cli._files import check_target, read_labelled, read_labels, replacing, write_csv
+from featx.cli._files import check_target, read_examples, replacing, write_csv
 
 _EXAMPLES = """
 featx audit photos/
 featx audit photos/ -o audit.html --csv audit.csv
 featx audit photos/ --json
+featx audit products.csv --image photo --target kind --group family
 """
 _BAD = ("unreadable", "blank", "copies", "label_issues", "outliers")
 
@@ -42,6 +44,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("--cv", type=int, default=5, metavar="N", help="folds for judging labels; default: %(default)s")
     add_task(command)
     add_json(command)
+    add_table(command)
     add_encoder(command)
 
 
@@ -51,10 +54,11 @@ def run(parsed: argparse.Namespace) -> int:
     from featx._image_encoder import ImageEncoder
     from featx.auditing import audit
 
-    photos = read_labelled(parsed.folder, parsed.split)
+    examples = read_examples(parsed, regression=parsed.task == "regression")
     encoder = ImageEncoder(**encoder_parameters(parsed))
-    labels = read_labels(photos["label"], parsed.task == "regression")
-    audited = audit(photos["image"], labels, task=parsed.task, encoder=encoder, cv=parsed.cv)
+    audited = audit(
+        examples.images, examples.labels, groups=examples.groups, task=parsed.task, encoder=encoder, cv=parsed.cv
+    )
     if parsed.csv:
         with replacing(parsed.csv) as file:
             write_csv(audited.table, file)

@@ -112,6 +112,16 @@ def add_folder(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_table(command: argparse.ArgumentParser) -> None:
+    """Declare what names the columns of a table of images."""
+    group = command.add_argument_group("table", "Where FOLDER is a table: .csv, .tsv, .parquet, or an archive, .tar.")
+    add = group.add_argument
+    add("--image", metavar="COLUMN", help="the column of images, default: image; in an archive such as jpg")
+    add("--target", metavar="COLUMN", help="the column of labels, or of numbers to predict")
+    add("--group", metavar="COLUMN", help="rows of one group are in one fold")
+    add("--root", metavar="DIR", help="below which relative paths lie; default: the folder of the table")
+
+
 def add_paths(command: argparse.ArgumentParser) -> None:
     """Declare folders and files of images."""
     command.add_argument("paths", nargs="+", metavar="FOLDER|FILE", help="folders, nested ones too, and image files")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from featx._atomic import atomic_file
 from featx._warnings import warn
-from featx.exceptions import FeatxError, ImageReadError, ImageWarning, InputError, ParameterError
+from featx.exceptions import FeatxError, ImageReadError, ImageWarning, InputError, ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +130,106 @@ def find_files(paths: Sequence[str]) -> list[str]:
     return images
 
 
+_TABLES = ([".csv"], [".tsv"], [".tab"], [".parquet"], [".pq"], [".tar"])
+
+
+def is_table_name(name: str) -> bool:
+    """Whether a name is that of a table, and not of a folder."""
+    # Of no package: a bundle's predictions are printed without pandas.
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    compressed = suffixes[-1:] == [".gz"]
+    return suffixes[-1 - compressed : len(suffixes) - compressed] in _TABLES and not Path(name).is_dir()
+
+
+def is_table(parsed: argparse.Namespace) -> bool:
+    """Whether the folder that was given is a table."""
+    return is_table_name(parsed.folder)
+
+
+def refuse_table_options(parsed: argparse.Namespace) -> None:
+    """Refuse what names columns where there is a folder."""
+    for name in ("image", "target", "group", "root"):
+        if getattr(parsed, name) is not None:
+            raise ParameterError(f"Got --{name} with {parsed.folder}, a folder. Expected a table: a .csv, for example.")
+
+
+@dataclass
+class LabelledImages:
+    """Labelled images, of a folder or of a table.
+
+    Attributes
+    ----------
+    images : list
+        A path each, or what else a table holds.
+    labels : ndarray of shape (n,)
+        Names of folders, or the table's column.
+    groups : ndarray of shape (n,), or None
+        The table's column, if there is one.
+    frame : pandas.DataFrame
+        All columns: image, label, and split of a folder; of a table its own, their paths from its root.
+    """
+
+    images: list[Any]
+    labels: Any
+    groups: Any
+    frame: pd.DataFrame
+
+
+def read_examples(parsed: argparse.Namespace, *, regression: bool) -> LabelledImages:
+    """Read a folder, or a table, of labelled images.
+
+    Parameters
+    ----------
+    parsed : Namespace
+        With what `add_folder` and `add_table` declare.
+    regression : bool
+        Whether labels are numbers to predict.
+
+    Returns
+    -------
+    LabelledImages
+        Those that have a label.
+
+    Raises
+    ------
+    InputError, ParameterError
+        If there are none, or an option is for the other kind.
+    """
+    from featx.images import open_table
+
+    if not is_table(parsed):
+        refuse_table_options(parsed)
+        table = read_labelled(parsed.folder, parsed.split)
+        return LabelledImages(table["image"].tolist(), read_labels(table["label"], regression), None, table)
+    if parsed.target is None:
+        raise ParameterError(f"Got {parsed.folder} without --target. Expected the column to predict.")
+    frame, image = open_table(parsed.folder, parsed.image, parsed.target, parsed.root)
+    for option in ("target", "group"):
+        name = getattr(parsed, option)
+        if name is not None and name not in frame.columns:
+            raise UnknownNameError(f"column for --{option}", name, list(map(str, frame.columns)))
+    parsed.image = image
+    wanted = [parsed.target] if parsed.group is None else [parsed.target, parsed.group]
+    for name, what in zip(wanted, ("a label", "a group"), strict=False):
+        known = frame[name].notna().to_numpy()
+        if not known.all():
+            warn(f"Left out {(~known).sum():,} rows without {what}.", ImageWarning)
+        frame = frame[known].reset_index(drop=True)
+    if not len(frame):
+        raise InputError(f"Got no rows in {parsed.folder} that have {' and '.join(wanted)}.")
+    labels = frame[parsed.target].to_numpy()
+    if regression and labels.dtype.kind not in "biuf":
+        raise InputError(f"Got --target {parsed.target}, a column of text. Expected numbers, or --task classification.")
+    groups = None if parsed.group is None else frame[parsed.group].to_numpy()
+    return LabelledImages(frame[image].tolist(), labels if regression else _classes(labels), groups, frame)
+
+
+def _classes(labels: Any) -> Any:
+    import numpy as np
+
+    return np.asarray(labels.tolist()) if labels.dtype.kind == "O" else labels
+
+
 def read_labelled(folder: str, split: str | Mapping[str, str] | None = "auto") -> pd.DataFrame:
     """Read a folder of labelled images, and warn of images without a label, which are left out."""
     from featx.images import read_image_folder
@@ -179,7 +281,7 @@ def read_labels(names: Sequence[str], regression: bool) -> Any:
         ) from error
 
 
-def apply_to_readable(function: Callable[[list[str]], Any], images: Sequence[str]) -> tuple[Any, dict[int, str]]:
+def apply_to_readable(function: Callable[[list[Any]], Any], images: Sequence[Any]) -> tuple[Any, dict[int, str]]:
     """Call a function with the images that can be used, and report the others.
 
     Parameters

@@ -7,8 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from featx.cli._command import add_cache, add_command, add_folder, add_json, add_task, cache_parameter, note, print_json
-from featx.cli._files import check_target, read_labelled, read_labels, replacing, write_csv
+from featx.cli._command import (
+    add_cache,
+    add_command,
+    add_folder,
+    add_json,
+    add_table,
+    add_task,
+    cache_parameter,
+    note,
+    print_json,
+)
+from featx.cli._files import LabelledImages, check_target, read_examples, replacing, write_csv
 
 _COSTS = ["images_per_second", "bundle_mb", "frontier"]
 _EXAMPLES = """
@@ -16,6 +26,7 @@ featx rank photos/
 featx rank photos/ --encoders efficientnet_lite0,resnet18 --layers early,late,feature
 featx rank photos/ --encoders efficientnet_lite0 --precisions float32,int8
 featx rank photos/ --budget 10min --csv ranking.csv
+featx rank products.csv --image photo --target price --group family
 """
 
 
@@ -50,6 +61,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("--csv", metavar="FILE", help="write the whole table")
     add_task(command)
     add_json(command)
+    add_table(command)
     add_cache(command)
 
 
@@ -58,10 +70,10 @@ def run(parsed: argparse.Namespace) -> None:
         check_target(parsed.csv)
     from featx.transfer import rank_encoders
 
-    images, labels = _read(parsed)
+    examples = _read(parsed)
     table = rank_encoders(
-        images,
-        read_labels(labels, parsed.task == "regression"),
+        examples.images,
+        examples.labels,
         _encoders(parsed),
         layers=parsed.layers.split(",") if parsed.layers else None,
         pooling=parsed.pooling.split(","),
@@ -69,6 +81,7 @@ def run(parsed: argparse.Namespace) -> None:
         scores=parsed.scores.split(","),
         cv=parsed.cv,
         task=parsed.task,
+        groups=examples.groups,
         budget=parsed.budget,
     )
     if parsed.csv:
@@ -77,11 +90,14 @@ def run(parsed: argparse.Namespace) -> None:
     _print(parsed, table)
 
 
-def _read(parsed: argparse.Namespace) -> tuple[list[str], list[str]]:
-    table = read_labelled(parsed.folder, parsed.split)
-    if "split" in table and (table["split"] == "train").any():
-        table = table[table["split"] == "train"]
-    return table["image"].tolist(), table["label"].tolist()
+def _read(parsed: argparse.Namespace) -> LabelledImages:
+    examples = read_examples(parsed, regression=parsed.task == "regression")
+    if parsed.target is None and "split" in examples.frame and (train := examples.frame["split"] == "train").any():
+        rows = train.to_numpy().nonzero()[0]
+        return LabelledImages(
+            [examples.images[i] for i in rows], examples.labels[rows], None, examples.frame.iloc[rows]
+        )
+    return examples
 
 
 def _encoders(parsed: argparse.Namespace) -> list[Any]:

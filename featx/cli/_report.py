@@ -12,18 +12,20 @@ from featx.cli._command import (
     add_encoder,
     add_folder,
     add_json,
+    add_table,
     add_task,
     encoder_parameters,
     note,
     print_json,
 )
-from featx.cli._files import check_target, read_labelled, read_labels
+from featx.cli._files import check_target, read_examples
 from featx.exceptions import ImageWarning
 
 _EXAMPLES = """
 featx report photos/
 featx report photos/ -o report.html --preprocess squash
 featx report photos/ --encoder resnet50 --cv 10 --json > report.json
+featx report products.csv --image photo --target color --group family
 """
 
 
@@ -49,6 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_("--cv", type=int, default=5, metavar="N", help="number of random folds, 3 or more; default: %(default)s")
     add_task(command, auto="that of --head, else classification")
     add_json(command)
+    add_table(command)
     add_encoder(command)
 
 
@@ -58,13 +61,14 @@ def run(parsed: argparse.Namespace) -> None:
     from featx._image_encoder import ImageEncoder
     from featx.compare import transfer_report
 
-    photos = read_labelled(parsed.folder, parsed.split)
+    examples = read_examples(parsed, regression=parsed.task == "regression" or parsed.head == "ridge")
     encoder = ImageEncoder(**encoder_parameters(parsed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)  # it is among the report's notes
         found = transfer_report(
-            photos["image"],
-            read_labels(photos["label"], parsed.task == "regression" or parsed.head == "ridge"),
+            examples.images,
+            examples.labels,
+            groups=examples.groups,
             encoder=encoder,
             head=parsed.head,
             task=parsed.task,

@@ -13,18 +13,20 @@ from featx.cli._command import (
     add_encoder,
     add_folder,
     add_json,
+    add_table,
     add_task,
     encoder_parameters,
     note,
     print_json,
 )
-from featx.cli._files import check_target, replacing, write_csv
+from featx.cli._files import check_target, is_table, read_examples, refuse_table_options, replacing, write_csv
 from featx.exceptions import ModelError, ParameterError
 
 _EXAMPLES = """
 featx train photos/ -o model/
 featx train photos/ -o model/ --head svm --encoder resnet50 --cv 10
 featx train photos/ -o model/ --json > scores.json
+featx train products.csv -o model/ --image photo --target price --group family --root photos/ --log-target
 """
 
 
@@ -33,11 +35,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         commands,
         "train",
         run,
-        help="train a model on a folder of labelled images, and score it",
+        help="train a model on a folder or a table of labelled images, and score it",
         description="Train a head on the embeddings of photos/<label>/..., score it by cross-validation, and write "
         "a model that was\nfitted on all images. Of photos/{train,val,test}/<label>/... the model is fitted and "
-        "cross-validated on train,\nand scored on the others too. Unreadable images are left out, and listed in a "
-        "file.",
+        "cross-validated on train,\nand scored on the others too. Of a table all columns are features, but the target "
+        "and the group.\nUnreadable images are left out, and listed in a file.",
         examples=_EXAMPLES,
     )
     add_ = command.add_argument
@@ -46,12 +48,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_(
         "--head",
         metavar="NAME",
-        help="logistic, svm, probe, prototype, or ridge for numbers; default: logistic, for numbers ridge",
+        help="logistic, svm, probe, prototype, or ridge for numbers; of a table logistic, ridge, trees or lightgbm; "
+        "default: logistic, for numbers ridge",
     )
     add_("--cv", type=int, default=5, metavar="N", help="folds; 0 skips cross-validation; default: %(default)s")
     add_("--bad-images", metavar="FILE", help="where unreadable images are listed; default: MODEL-bad_images.csv")
-    add_task(command, auto="that of --head, else classification")
+    add_task(command, auto="that of --head, else classification; of a table that of its labels")
     add_json(command)
+    add_table(command)
+    add_("--log-target", action="store_true", help="predict the logarithm of the target, as of prices")
     add_encoder(command)
 
 
@@ -63,12 +68,8 @@ def run(parsed: argparse.Namespace) -> None:
     bad_file = Path(parsed.bad_images or folder.with_name(f"{folder.name}-bad_images.csv"))
     check_target(bad_file)
     import featx
-    from featx.cli._training import train
 
-    parsed.head = parsed.head or ("ridge" if parsed.task == "regression" else "logistic")
-    trained = train(
-        parsed.folder, parsed.head, parsed.cv, encoder_parameters(parsed), task=parsed.task, split=parsed.split
-    )
+    trained = _train(parsed)
     for text in trained.notes:
         note(f"featx: warning: {text}")
     if len(trained.bad):
@@ -80,11 +81,37 @@ def run(parsed: argparse.Namespace) -> None:
     note(f"Model: {folder}")
 
 
+def _train(parsed: argparse.Namespace) -> Any:
+    from featx.cli._training import train, train_table
+
+    if is_table(parsed):
+        table = read_examples(parsed, regression=parsed.task == "regression")
+        return train_table(
+            table,
+            parsed.image,
+            parsed.target,
+            parsed.head,
+            parsed.cv,
+            encoder_parameters(parsed),
+            group=parsed.group,
+            task=parsed.task,
+            log=parsed.log_target,
+        )
+    if parsed.log_target:
+        raise ParameterError(f"Got --log-target with {parsed.folder}, a folder. Expected a table.")
+    refuse_table_options(parsed)
+    parsed.head = parsed.head or ("ridge" if parsed.task == "regression" else "logistic")
+    return train(
+        parsed.folder, parsed.head, parsed.cv, encoder_parameters(parsed), task=parsed.task, split=parsed.split
+    )
+
+
 def _print(parsed: argparse.Namespace, trained: Any, bad_file: Path) -> None:
     from featx.cli._training import format_scores
 
     if not parsed.json:
-        print(f"{sum(trained.labels.values()):,} images, {len(trained.labels):,} labels")
+        counted = f"{trained.rows:,} rows" if trained.rows else f"{sum(trained.labels.values()):,} images"
+        print(f"{counted}, {len(trained.labels):,} labels" if trained.labels else counted)
         if len(trained.folds) or len(trained.splits):
             print(format_scores(trained.folds, trained.splits))
         return

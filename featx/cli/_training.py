@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import is_classifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
 from sklearn.metrics import (
     accuracy_score,
     f1_score,
@@ -25,11 +27,16 @@ from sklearn.metrics import (
 from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline
 
+from featx._optional import import_optional
 from featx._pipeline import image_pipeline
+from featx._validate import check_choice
 from featx.auditing import warn_of_copies
-from featx.cli._files import apply_to_readable, read_labelled, read_labels
-from featx.evaluation import is_regression, regression_hint
+from featx.cli._files import LabelledImages, apply_to_readable, read_labelled, read_labels
+from featx.evaluation import is_regression, make_folds, regression_hint
 from featx.exceptions import InputError
+from featx.heads import LogisticRegression
+from featx.images import is_missing
+from featx.table import tabular_pipeline
 
 
 @dataclass
@@ -48,6 +55,8 @@ class TrainingResult:
         Scores, one row per fold and one row per split other than train.
     notes : list of str
         Warnings for the user.
+    rows : int
+        The number of rows of a table that it was fitted on.
     """
 
     model: Pipeline
@@ -56,6 +65,7 @@ class TrainingResult:
     folds: pd.DataFrame = field(default_factory=pd.DataFrame)
     splits: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: list[str] = field(default_factory=list)
+    rows: int = 0
 
 
 def train(
@@ -125,15 +135,115 @@ def train(
     return result
 
 
-def score_folds(head: Any, embeddings: np.ndarray, y: np.ndarray, folds: Sequence[tuple[Any, Any]]) -> pd.DataFrame:
+def train_table(
+    table: LabelledImages,
+    image: str,
+    target: str,
+    head: str | None,
+    n_folds: int,
+    parameters: dict[str, Any],
+    *,
+    group: str | None = None,
+    task: str = "auto",
+    log: bool = False,
+) -> TrainingResult:
+    """Score a pipeline of a table with a column of images on folds, and fit it.
+
+    Parameters
+    ----------
+    table : LabelledImages
+        Its frame has all columns.
+    image, target, group : str
+        The columns of images, of labels, and of groups, which are no features.
+    head : {"logistic", "ridge", "trees", "lightgbm"}, default=None
+        None is ridge for numbers, else logistic.
+    n_folds : int
+        The number of folds; 0 skips cross-validation.
+    parameters : dict
+        Parameters of `ImageEncoder`.
+    task : {"auto", "classification", "regression"}, default="auto"
+        ``"auto"``: the head decides, else the labels.
+    log : bool, default=False
+        Whether numbers are predicted by their logarithm.
+
+    Returns
+    -------
+    TrainingResult
+        Rows whose image cannot be read are left out; those that have none are not.
+
+    Raises
+    ------
+    InputError, ParameterError
+        If there is nothing to learn, or the head is for the other task.
+    """
+    regression = is_regression(table.labels, task, head=_fitting(head), n_folds=n_folds or 5)
+    estimator = _table_head(head or ("ridge" if regression else "logistic"), regression)
+    model = tabular_pipeline(estimator, image=image, target="log" if log else "identity", **parameters)
+    present = [i for i, cell in enumerate(table.images) if not is_missing(cell)]
+    encoder = model["features"].encoder
+    _, reasons = apply_to_readable(encoder.transform, [table.images[i] for i in present])
+    bad = np.isin(np.arange(len(table.images)), [present[i] for i in reasons])
+    if bad.all():
+        raise InputError(f"None of {len(bad):,} images can be read. For example: {next(iter(reasons.values()))}.")
+    errors = pd.DataFrame({"image": table.frame[image][bad], "error": list(reasons.values())})
+    X = table.frame[~bad].drop(columns=[target] if group is None else [target, group]).reset_index(drop=True)
+    y, groups = table.labels[~bad], None if table.groups is None else table.groups[~bad]
+    counts = (
+        {} if regression else {str(label): int(n) for label, n in zip(*np.unique(y, return_counts=True), strict=True)}
+    )
+    if len(np.unique(y)) < 2:
+        raise InputError(f"All rows have the {target} {y[0]!r}. Expected two values or more.")
+    result = TrainingResult(model, counts, errors, rows=len(y))
+    given = {} if groups is None else {"features__groups": groups}
+    if n_folds:
+        folds = make_folds(y, n_folds, groups, regression=regression)
+        if groups is None and len(X) == len(present) - len(reasons):
+            warn_of_copies(encoder.transform(X[image]), folds)
+        result.folds = score_folds(model, X, y, folds, given)
+    model.fit(X, y, **given)
+    return result
+
+
+TABLE_HEADS = ("logistic", "ridge", "trees", "lightgbm")
+
+
+def _fitting(head: str | None) -> Any:
+    """Return an estimator of the kind that a head's name tells, if it does."""
+    return {"logistic": LogisticRegression(), "ridge": Ridge()}.get(head or "")
+
+
+def _table_head(name: str, regression: bool) -> Any:
+    check_choice("head", name, TABLE_HEADS)
+    if name == "logistic":
+        return LogisticRegression(max_iter=1000)
+    if name == "ridge":
+        return Ridge()
+    if name == "trees":
+        return (
+            HistGradientBoostingRegressor(random_state=0)
+            if regression
+            else HistGradientBoostingClassifier(random_state=0)
+        )
+    lightgbm = import_optional("lightgbm", extra="table", purpose="The head 'lightgbm'")
+    kind = lightgbm.LGBMRegressor if regression else lightgbm.LGBMClassifier
+    return kind(random_state=0, verbose=-1)
+
+
+def score_folds(
+    head: Any,
+    embeddings: Any,
+    y: np.ndarray,
+    folds: Sequence[tuple[Any, Any]],
+    params: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
     """Score clones of a head on folds: one row per fold, with the columns of `score` and seconds."""
-    found = cross_validate(head, embeddings, y, cv=folds, scoring=score, error_score="raise")
+    found = cross_validate(head, embeddings, y, cv=folds, scoring=score, error_score="raise", params=params)
     columns = {name.removeprefix("test_"): found[name] for name in found if name.startswith("test_")}
     table = pd.DataFrame(columns, index=[f"fold {i + 1}" for i in range(len(folds))])
     return table.assign(seconds=found["fit_time"] + found["score_time"])
 
 
-def score(head: Any, embeddings: np.ndarray, y: np.ndarray) -> dict[str, float]:
+def score(head: Any, embeddings: Any, y: np.ndarray) -> dict[str, float]:
     """Score a fitted head.
 
     Parameters

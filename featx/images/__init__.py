@@ -8,7 +8,7 @@ from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._doors import Doors, open_column
 from featx.images._files import find_images, list_images, warn_left_out
 from featx.images._image_folder import read_image_folder
-from featx.images._image_table import read_image_table
+from featx.images._image_table import open_table, read_image_table
 from featx.images._pillow import identify
 from featx.images._pixel_path import DIGEST_BYTES, PixelPath, load
 from featx.images._preprocess import FITS, Preprocess
@@ -60,6 +60,7 @@ __all__ = [
     "open_cell",
     "open_column",
     "open_header",
+    "open_table",
     "read_file",
     "read_image_folder",
     "read_image_table",

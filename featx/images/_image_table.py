@@ -75,10 +75,9 @@ def read_image_table(
     >>> products["label"].tolist(), [Path(path).name for path in products["image"]]
     ([9.5, 3.0], ['a.jpg', 'b.jpg'])
     """
-    frame, name = _read(table, image, label)
-    for wanted in (name, label):
-        if wanted is not None and wanted not in frame.columns:
-            raise UnknownNameError("column", wanted, list(map(str, frame.columns)))
+    frame, name = open_table(table, image, label, root)
+    if label is not None and label not in frame.columns:
+        raise UnknownNameError("column", label, list(map(str, frame.columns)))
     if label == name:
         raise ParameterError(f"Got image={name!r} and label={label!r}. Expected two columns.")
     names = {name: IMAGE} | ({} if label is None else {label: LABEL})
@@ -87,10 +86,32 @@ def read_image_table(
             raise InputError(f"Got a column {new!r} beside {old!r}, which would be named so. Rename or drop it first.")
     first = [column for column in (name, label, SPLIT) if column in frame.columns]
     rest = [column for column in frame.columns if column not in first]
-    frame = frame[[*first, *rest]].rename(columns=names)
+    return frame[[*first, *rest]].rename(columns=names)
+
+
+def open_table(
+    table: Any, image: str | None = None, label: str | None = None, root: str | Path | None = None
+) -> tuple[pd.DataFrame, str]:
+    """Read a table as it is, but for its paths, which begin at the root; and tell which column has the images.
+
+    Parameters
+    ----------
+    table, image, label, root
+        As for `read_image_table`.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column of images.
+    InputError, MissingDependencyError
+        As for `read_image_table`.
+    """
+    frame, name = _read(table, image, label)
+    if name not in frame.columns:
+        raise UnknownNameError("column", name, list(map(str, frame.columns)))
     doors = Doors(root=_folder_of(table) if root is None else root, allow_http=True)
-    frame[IMAGE] = _objects(_located(cell, doors) for cell in frame[IMAGE])
-    return frame
+    frame[name] = _objects(_located(cell, doors) for cell in frame[name])
+    return frame, name
 
 
 def _read(table: Any, image: str | None, label: str | None) -> tuple[pd.DataFrame, str]:
