@@ -67,7 +67,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     table_ : transformer or None
         The fitted transformer of the other columns; None where there are none.
     feature_names_in_ : ndarray of str
-        The columns that `fit` saw: those of images, then the others.
+        The columns that are used: those of images, then the others that hold anything.
     n_features_in_ : int
         Their number.
 
@@ -161,7 +161,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         columns = _columns_of(X, names)
         self._check_parameters(y)
         encoder = ImageEncoder(on_missing="nan") if self.encoder is None else self.encoder
-        others = [column for column in columns if column not in names]
+        others = [column for column in columns if column not in names and not _is_empty(X[column])]
         table = self.table_ = None
         if others:
             self.table_ = vectorizer() if self.table is None else clone(self.table)
@@ -353,6 +353,11 @@ def _columns_of(X: Any, wanted: Sequence[str]) -> list[str]:
     if absent := [name for name in wanted if name not in columns]:
         raise InputError(f"Got a table with the columns {columns[:20]}. Expected also {absent}.")
     return columns
+
+
+def _is_empty(column: Any) -> bool:
+    missing = column.is_null() if hasattr(column, "is_null") else column.isna()
+    return bool(missing.all())
 
 
 def _as_array(rows: Any) -> np.ndarray:
