@@ -31,7 +31,7 @@ from featx.compare._learn import Outcome, Problem, examine, fit_quietly
 from featx.compare._report import Report, Section, Table
 from featx.encoders import Encoder
 from featx.evaluation import ScoreUnit, check_y, is_regression, unit_of
-from featx.exceptions import InputError, ParameterError
+from featx.exceptions import InputError
 from featx.extraction import progress_bar
 from featx.heads import LogisticRegression
 from featx.pages import figure
@@ -91,7 +91,9 @@ class ColumnReport(Report):
         self.unit, self.scoring, self._about = unit, unit.name, subtitle
         gain = paired_gain(outcomes[BOTH].sample_scores, outcomes[TABLE].sample_scores)
         decision = decide({TABLE: gain}, held_out, helps_if="all")
-        summary = _frame({name: sample_interval(one.sample_scores, held_out) for name, one in outcomes.items()}, "score")
+        summary = _frame(
+            {name: sample_interval(one.sample_scores, held_out) for name, one in outcomes.items()}, "score"
+        )
         summary["seconds"] = [seconds[name] for name in summary.index]
         sentences = _write_verdict(decision, {name: row["score"] for name, row in summary.iterrows()}, unit)
         super().__init__(decision.decision, sentences, summary, notes, n_folds=len(held_out.units))
@@ -301,8 +303,8 @@ def _check_groups(groups: Any, n: int) -> np.ndarray | None:
     if len(missing):
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise InputError(
-            f"Got no group in {len(missing):,} of {n:,} rows: rows {shown}. Expected one each: a row that is related to "
-            "no other is a group by itself."
+            f"Got no group in {len(missing):,} of {n:,} rows: rows {shown}. Expected one each: a row that is related "
+            "to no other is a group by itself."
         )
     return groups
 

@@ -132,7 +132,8 @@ def _nulls(vectorizer: Any, column: str) -> list[str]:
 def _divide(vectorizer: Any, behind: Sequence[Any]) -> Iterator[tuple[str, Any, list[str]]]:
     """Yield what each column goes through: its encoder, and its part of the imputer and of the scaler."""
     imputer, scaler = behind or (None, None)
-    position, places = 0, {}
+    position = 0
+    places: dict[int, str] = {}
     for column in vectorizer.feature_names_in_:
         if column not in vectorizer.transformers_:  # dropped: it has nothing but missing values
             continue
@@ -141,7 +142,7 @@ def _divide(vectorizer: Any, behind: Sequence[Any]) -> Iterator[tuple[str, Any, 
         part = slice(position, position + len(names))
         position += len(names)
         one_hot = _one_hot_of(vectorizer, column)
-        steps: list[Any] = [one_hot or imputer and _imputer(imputer, part), scaler and _scaler(scaler, part)]
+        steps: list[Any] = [one_hot or (imputer and _imputer(imputer, part)), scaler and _scaler(scaler, part)]
         yield f"column {column}", _named(steps, column), [column]
     indicators = [] if imputer is None or imputer.indicator_ is None else imputer.indicator_.features_.tolist()
     for feature in indicators:
