@@ -238,7 +238,8 @@ def compare_columns(
     names, columns = _columns(X, image)
     check_integer("n_repeats", n_repeats)
     cv = check_cv(cv)
-    regression = is_regression(y, task, head=estimator, n_folds=cv)
+    numbers = target == "log" and task == "auto"
+    regression = is_regression(y, "regression" if numbers else task, head=estimator, n_folds=cv)
     problem = Problem(check_y(y, len(X), regression), _check_groups(groups, len(X)), regression, scoring)
     estimator = estimator or (Ridge() if regression else LogisticRegression(max_iter=1000))
     image_encoder = clone(as_image_encoder(encoder)).set_params(verbose=verbose)

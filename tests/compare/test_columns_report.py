@@ -80,6 +80,12 @@ def test_it_takes_scorers_splitters_logarithms_and_polars(goods, encoder, tmp_pa
     assert report.importance.index[0] == "photo"
 
 
+def test_whole_numbers_in_logarithms_are_numbers(goods, encoder):
+    frame, brightness = goods
+    report = compare(frame, np.rint(100 * brightness).astype(int), encoder, target="log", cv=3, n_repeats=1)
+    assert report.scoring == "R2"
+
+
 def test_the_same_seed_gives_the_same_report(goods, encoder):
     frame, brightness = goods
     first, second = (compare(frame, brightness, encoder).importance for _ in range(2))

@@ -47,10 +47,9 @@ def test_a_saved_table_predicts_the_same_with_dates_texts_and_missing_photos(tar
         loaded.fit(frame, brightness)
 
 
-def test_a_type_of_skrub_beside_the_vectorizer_is_not_trusted(goods, tiny, tmp_path):
+def test_a_type_of_skrub_beside_the_vectorizer_is_not_trusted(tiny, tmp_path):
     from skrub import MinHashEncoder
 
-    frame, brightness = goods
     model = featx.tabular_pipeline(Ridge(), image="photo", encoder=tiny, verbose=0)
     model.set_params(features__table=MinHashEncoder())
     featx.save(model, tmp_path / "model")
