@@ -238,7 +238,8 @@ def compare_columns(
     names, columns = _columns(X, image)
     check_integer("n_repeats", n_repeats)
     cv = check_cv(cv)
-    regression = is_regression(y, task, head=estimator, n_folds=cv)
+    numbers = target == "log" and task == "auto"
+    regression = is_regression(y, "regression" if numbers else task, head=estimator, n_folds=cv)
     problem = Problem(check_y(y, len(X), regression), _check_groups(groups, len(X)), regression, scoring)
     estimator = estimator or (Ridge() if regression else LogisticRegression(max_iter=1000))
     image_encoder = clone(as_image_encoder(encoder)).set_params(verbose=verbose)
@@ -303,8 +304,8 @@ def _check_groups(groups: Any, n: int) -> np.ndarray | None:
     if len(missing):
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise InputError(
-            f"Got no group in {len(missing):,} of {n:,} rows: rows {shown}. Expected one each: a row that is related to "
-            "no other is a group by itself."
+            f"Got no group in {len(missing):,} of {n:,} rows: rows {shown}. Expected one each: a row that is related "
+            "to no other is a group by itself."
         )
     return groups
 

@@ -49,7 +49,7 @@ _OPTIONAL = ("skrub", "torch")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of what decides whether a model loads; of skrub and torch only where they were used."""
+    """Return the versions of Python and of what decides whether a model loads; some only where they were used."""
     used = [*_PACKAGES, *(package for package in _OPTIONAL if package in sys.modules)]
     return {"python": platform.python_version(), **{package: importlib.metadata.version(package) for package in used}}
 

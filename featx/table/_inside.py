@@ -57,7 +57,7 @@ def images_of(X: Any, encoder: Any) -> tuple[Any, Any]:
     slot = encoder_parameter(encoder)
     if slot is None:
         raise ParameterError(f"Got a {type(encoder).__name__} without an ImageEncoder. Expected a pipeline of images.")
-    return image_column(encoder, X), encoder.get_params()[slot]
+    return image_column(encoder, X) if hasattr(X, "columns") else X, encoder.get_params()[slot]
 
 
 def _encoder_parameters(estimator: Any) -> Iterator[str]:

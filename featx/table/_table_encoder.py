@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -67,7 +68,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     table_ : transformer or None
         The fitted transformer of the other columns; None where there are none.
     feature_names_in_ : ndarray of str
-        The columns that `fit` saw: those of images, then the others.
+        The columns that are used: those of images, then the others that hold anything.
     n_features_in_ : int
         Their number.
 
@@ -161,7 +162,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         columns = _columns_of(X, names)
         self._check_parameters(y)
         encoder = ImageEncoder(on_missing="nan") if self.encoder is None else self.encoder
-        others = [column for column in columns if column not in names]
+        others = [column for column in columns if column not in names and not _is_empty(X[column])]
         table = self.table_ = None
         if others:
             self.table_ = vectorizer() if self.table is None else clone(self.table)
@@ -204,7 +205,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         _columns_of(X, self.feature_names_in_.tolist())
         names = list(self.images_)
         others = self.feature_names_in_[len(names) :].tolist()
-        parts = [] if self.table_ is None else [_as_array(self.table_.transform(X[others]))]
+        parts = []
+        if self.table_ is not None:
+            with warnings.catch_warnings():
+                # Categories that are new are no news in folds; they are zeros.
+                warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
+                parts.append(_as_array(self.table_.transform(X[others])))
         for name, pipeline in self.images_.items():
             parts.append(pipeline["features"].transform(_embed(pipeline["encoder"].transform, X[[name]])))
         return np.hstack(parts)
@@ -353,6 +359,11 @@ def _columns_of(X: Any, wanted: Sequence[str]) -> list[str]:
     if absent := [name for name in wanted if name not in columns]:
         raise InputError(f"Got a table with the columns {columns[:20]}. Expected also {absent}.")
     return columns
+
+
+def _is_empty(column: Any) -> bool:
+    missing = column.is_null() if hasattr(column, "is_null") else column.isna()
+    return bool(missing.all())
 
 
 def _as_array(rows: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ shrinks all columns alike. A weight in front of a standardized block is a penalt
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ _LEAST = 1e-6  # a probability counts as this at least
 
 Blocks = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Training and test rows -> the features of both, from what the training rows alone show."""
+Features = Callable[[float], tuple[np.ndarray, np.ndarray]]
 
 
 def choose_weights(
@@ -77,7 +78,8 @@ def choose_weights(
                 features = _joined(table, blocks, chosen, column, train, test)
                 if not scores and _ignores_scale(estimator, features, y[train]):
                     candidates = (*candidates[: 1 - least], 1.0)
-                scores.append([_score(estimator, *features(weight), y[train], y[test]) for weight in candidates])
+                sides = y[train], y[test]
+                scores.append([_score(estimator, features(weight), sides) for weight in candidates])
             chosen[column] = candidates[_smallest_within_error(np.array(scores))] if len(scores) > 1 else float(least)
     return chosen
 
@@ -127,14 +129,16 @@ def _joined(
     column: int,
     train: np.ndarray,
     test: np.ndarray,
-) -> Callable[[float], Iterator[np.ndarray]]:
-    """Make a function: weight of a column -> the features of the training rows, then of the test rows."""
+) -> Features:
+    """Make a function: weight of a column -> the features of the training rows, and of the test rows."""
 
-    def features(weight: float) -> Iterator[np.ndarray]:
+    def side(weights: Sequence[float], of: int, rows: np.ndarray) -> np.ndarray:
+        weighted = [factor * block[of] for factor, block in zip(weights, blocks, strict=True)]
+        return np.hstack([*([] if table is None else [table[rows]]), *weighted])
+
+    def features(weight: float) -> tuple[np.ndarray, np.ndarray]:
         weights = [*chosen[:column], weight, *chosen[column + 1 :]]
-        for side, rows in enumerate((train, test)):
-            weighted = [factor * block[side] for factor, block in zip(weights, blocks, strict=True)]
-            yield np.hstack([*([] if table is None else [table[rows]]), *weighted])
+        return side(weights, 0, train), side(weights, 1, test)
 
     return features
 
@@ -143,7 +147,7 @@ def _has_one_class(estimator: Any, y: np.ndarray) -> bool:
     return is_classifier(estimator) and len(np.unique(y)) < 2
 
 
-def _ignores_scale(estimator: Any, features: Callable[[float], Iterator[np.ndarray]], y: np.ndarray) -> bool:
+def _ignores_scale(estimator: Any, features: Features, y: np.ndarray) -> bool:
     """Return whether an estimator predicts the same at a small and a large weight, as trees do."""
     answers = []
     for weight in (WEIGHTS[1], WEIGHTS[-1]):
@@ -153,8 +157,9 @@ def _ignores_scale(estimator: Any, features: Callable[[float], Iterator[np.ndarr
     return np.array_equal(*answers)
 
 
-def _score(estimator: Any, train: np.ndarray, test: np.ndarray, y: np.ndarray, truth: np.ndarray) -> float:
+def _score(estimator: Any, features: tuple[np.ndarray, np.ndarray], targets: tuple[np.ndarray, np.ndarray]) -> float:
     """Return minus the loss on test rows: log loss, or squared errors of numbers as the regressor sees them."""
+    (train, test), (y, truth) = features, targets
     model = clone(estimator).fit(train, y)
     if is_classifier(model):
         column = np.searchsorted(model.classes_, truth).clip(max=len(model.classes_) - 1)

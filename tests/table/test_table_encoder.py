@@ -78,6 +78,13 @@ def test_columns_may_come_in_any_order_and_others_beside_them(goods, encoder):
     np.testing.assert_array_equal(features.transform(other), features.transform(frame))
 
 
+def test_a_column_of_nothing_is_left_out(goods, encoder):
+    frame = goods[0]
+    features = weighted(encoder).fit(frame.assign(nothing=None, never=np.nan))
+    np.testing.assert_array_equal(features.transform(frame), weighted(encoder).fit_transform(frame))
+    assert weighted(encoder).fit(frame[["photo"]].assign(nothing=None)).table_ is None
+
+
 def test_polars_frames_give_the_same(goods, encoder, tmp_path):
     from PIL import Image
 

@@ -151,5 +151,5 @@ def test_what_does_not_fit_is_named(goods, build):
         build(Ridge(), target="log").fit(frame, np.where(np.arange(len(frame)) == 7, -2.0, brightness))
     with pytest.raises(InputError, match="rows 3"):
         build(Ridge()).fit(frame, np.where(np.arange(len(frame)) == 3, np.nan, brightness))
-    with pytest.raises(InputError, match="one class|1 class|one label"):
+    with pytest.raises(InputError, match=r"one class|1 class|one label|one value"):
         build(LogisticRegression()).fit(frame, np.repeat("same", len(frame)))

@@ -132,11 +132,12 @@ def _nulls(vectorizer: Any, column: str) -> list[str]:
 def _divide(vectorizer: Any, behind: Sequence[Any]) -> Iterator[tuple[str, Any, list[str]]]:
     """Yield what each column goes through: its encoder, and its part of the imputer and of the scaler."""
     imputer, scaler = behind or (None, None)
-    position, places = 0, {}
+    position = 0
+    places: dict[int, str] = {}
     for column in vectorizer.feature_names_in_:
-        names = vectorizer.input_to_outputs_.get(column, [])
-        if not names:  # nothing but missing values
+        if column not in vectorizer.transformers_:  # dropped: it has nothing but missing values
             continue
+        names = vectorizer.input_to_outputs_[column]
         places |= dict.fromkeys(range(position, position + len(names)), column)
         part = slice(position, position + len(names))
         position += len(names)
