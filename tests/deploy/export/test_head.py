@@ -30,7 +30,7 @@ import featx
 from featx._rebuild import rebuild
 from featx.deploy._bundle import load_head
 from featx.deploy.export._agreement import ask, compare
-from featx.deploy.export._head import _PROVEN, convert_head, dump_head, equivalents, find_unproven, register_signed_root
+from featx.deploy.export._head import _PROVEN, convert_head, dump_head, equivalents, find_unproven, register_converters
 from featx.deploy.export._inputs import Parts, walk
 from featx.exceptions import BundleError, ExportError, FallbackWarning
 from featx.heads import EmbeddingNormalizer, LinearProbe, PrototypeClassifier, linear_probe
@@ -312,7 +312,7 @@ def test_beside_steps_that_stay_scikit_learns_they_become_that_as_well(tiny, cro
 @pytest.fixture(scope="module", params=[np.float32, np.float64])
 def signed_root(request):
     """It, the ONNX form of it, and the dtype of both."""
-    register_signed_root()
+    register_converters()
     step = EmbeddingNormalizer("power").fit(np.eye(4, dtype=request.param))
     model = skl2onnx.to_onnx(step, np.eye(4, dtype=request.param), target_opset={"": 20, "ai.onnx.ml": 3})
     return step, onnxruntime.InferenceSession(model.SerializeToString()), request.param

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -137,3 +138,20 @@ def test_the_model_itself_is_not_changed(goods, build):
     np.testing.assert_array_equal(model.predict(frame), before)
     with pytest.warns(ImageWarning):
         model.predict(frame.assign(photo=None))
+
+
+def test_numbers_by_their_logarithm_leave_as_one_graph(goods, build, tmp_path):
+    frame, brightness = goods
+    prices = np.exp(3 * brightness + 3)
+    model = build(Ridge(), target="log", weight=1.0).fit(frame, prices)
+    bundle = featx.export_bundle(model, tmp_path / "bundle")
+    assert bundle.manifest["head"] == "onnx"
+    np.testing.assert_allclose(featx.Predictor(bundle).predict(frame), model.predict(frame), rtol=1e-4)
+
+
+def test_other_functions_of_the_target_stay_scikit_learns(goods, build, tmp_path):
+    frame, brightness = goods
+    model = build(TransformedTargetRegressor(Ridge(), func=np.sqrt, inverse_func=np.square), weight=1.0)
+    with pytest.warns(FallbackWarning, match="TransformedTargetRegressor with func"):
+        bundle = featx.export_bundle(model.fit(frame, brightness), tmp_path / "bundle")
+    assert_same(featx.Predictor(bundle), model, frame)
