@@ -18,6 +18,7 @@ from featx._machine import count_threads
 from featx._precompute import as_image_encoder
 from featx.auditing._duplicates import group_alike, merge_groups
 from featx.auditing._label_issues import LabelIssues, find_label_issues
+from featx.auditing._leaks import notes_on_names
 from featx.auditing._ood import OODDetector
 from featx.auditing._result import Audit
 from featx.auditing._similarity import (
@@ -115,6 +116,7 @@ def audit(
     >>> len(audited.clean())
     2
     """
+    table = X if hasattr(X, "columns") else None
     X, encoder = images_of(X, encoder)
     used = clone(as_image_encoder(encoder)).set_params(on_error="nan", on_missing="nan", verbose=verbose)
     column = column_of(used, X)
@@ -132,12 +134,13 @@ def audit(
     embeddings = _embed(used, column.sources, ok)
     issues, note = _check_label_issues(embeddings, labels, regression, ok, together, cv)
     outliers = _find_outliers(embeddings, duplicates[ok], ok)
+    names = [] if y is None else notes_on_names(column.sources, table, list(y))
     return Audit(
         _make_table(column, found, duplicates, labels, issues, outliers),
         together,
         calibration,
         issues,
-        [text for text in (note, *_notes_on(issues, cv), outliers.note) if text],
+        [text for text in (note, *_notes_on(issues, cv), outliers.note, *names) if text],
         used,
     )
 
