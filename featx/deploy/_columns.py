@@ -147,7 +147,7 @@ def _read_values(values: list[Any], entry: Mapping[str, Any], reasons: dict[int,
 def _read_category(value: Any, entry: Mapping[str, Any], known: frozenset[str] | None) -> Any:
     """Return text, or what a pipeline distinguishes from it: NaN, None, or an unknown category."""
     nulls = entry.get("nulls")
-    if nulls is not None and isinstance(value, str) and (value in nulls or not value.strip()):
+    if nulls and isinstance(value, str) and (value in nulls or not value.strip()):
         value = np.nan
     if missing := _missing_kind(value, entry):
         if missing in entry["missing"]:

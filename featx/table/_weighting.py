@@ -41,7 +41,7 @@ def choose_weights(
     estimator: Any,
     folds: Folds,
 ) -> list[float]:
-    """Choose the weight of each image column, one after the other, those that come later at 0.
+    """Choose the weight of each image column, one after the other, without those that come later.
 
     The smallest weight is chosen that is within one standard error of the best, by its difference to the best from
     fold to fold (Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3).
@@ -62,25 +62,26 @@ def choose_weights(
     Returns
     -------
     list of float
-        Each one of `WEIGHTS`. Without a table 0 is not among the candidates of the first column.
+        Each one of `WEIGHTS`. 0 is not among the candidates where nothing else is known of a row.
     """
-    chosen = [0.0] * len(images)
-    split = [[block(train, test) for block in images] for train, test in folds]
+    chosen: list[float] = []
     with warnings.catch_warnings(), one_blas_thread():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a weight that is too large is among the candidates
-        for column in range(len(images)):
-            least = 1 if table is None and column == 0 else 0
+        for image in images:
+            least = 1 if table is None and not any(chosen) else 0
             candidates = WEIGHTS[least:]
             scores: list[list[float]] = []
-            for (train, test), blocks in zip(folds, split, strict=True):
-                if _has_one_class(estimator, y[train]):
+            for train, test in folds:
+                if is_classifier(estimator) and len(np.unique(y[train])) < 2:
                     continue
-                features = _joined(table, blocks, chosen, column, train, test)
+                others = zip(chosen, images, strict=False)
+                known = _side_by_side(table, [(weight, block) for weight, block in others if weight], train, test)
+                features = _joined(known, image(train, test))
                 if not scores and _ignores_scale(estimator, features, y[train]):
                     candidates = (*candidates[: 1 - least], 1.0)
                 sides = y[train], y[test]
                 scores.append([_score(estimator, features(weight), sides) for weight in candidates])
-            chosen[column] = candidates[_smallest_within_error(np.array(scores))] if len(scores) > 1 else float(least)
+            chosen.append(candidates[_smallest_within_error(np.array(scores))] if len(scores) > 1 else float(least))
     return chosen
 
 
@@ -122,29 +123,25 @@ def by_groups(groups: np.ndarray) -> Folds:
     return list(GroupKFold(n).split(groups, groups=groups)) if n > 1 else []
 
 
-def _joined(
-    table: np.ndarray | None,
-    blocks: Sequence[tuple[np.ndarray, np.ndarray]],
-    chosen: Sequence[float],
-    column: int,
-    train: np.ndarray,
-    test: np.ndarray,
-) -> Features:
-    """Make a function: weight of a column -> the features of the training rows, and of the test rows."""
+def _side_by_side(
+    table: np.ndarray | None, weighted: Sequence[tuple[float, Blocks]], train: np.ndarray, test: np.ndarray
+) -> list[np.ndarray]:
+    """Return the features of training and of test rows that are known: the table's, and images with their weights."""
+    sides = [[np.empty((len(rows), 0)) if table is None else table[rows]] for rows in (train, test)]
+    for weight, block in weighted:
+        for side, rows in zip(sides, block(train, test), strict=True):
+            side.append(weight * rows)
+    return [np.hstack(side) for side in sides]
 
-    def side(weights: Sequence[float], of: int, rows: np.ndarray) -> np.ndarray:
-        weighted = [factor * block[of] for factor, block in zip(weights, blocks, strict=True)]
-        return np.hstack([*([] if table is None else [table[rows]]), *weighted])
+
+def _joined(known: list[np.ndarray], block: tuple[np.ndarray, np.ndarray]) -> Features:
+    """Make a function: weight of a block -> the features of the training rows, and of the test rows."""
 
     def features(weight: float) -> tuple[np.ndarray, np.ndarray]:
-        weights = [*chosen[:column], weight, *chosen[column + 1 :]]
-        return side(weights, 0, train), side(weights, 1, test)
+        train, test = (np.hstack([left, weight * right]) for left, right in zip(known, block, strict=True))
+        return train, test
 
     return features
-
-
-def _has_one_class(estimator: Any, y: np.ndarray) -> bool:
-    return is_classifier(estimator) and len(np.unique(y)) < 2
 
 
 def _ignores_scale(estimator: Any, features: Features, y: np.ndarray) -> bool:

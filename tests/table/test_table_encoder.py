@@ -193,6 +193,25 @@ def test_a_supervised_encoder_is_given_y_and_groups(goods):
     assert features.weights_["photo"] > 0
 
 
+class Remembering(PCA):
+    """A reduction that counts the rows of each of its fits."""
+
+    seen: list[int] = []  # noqa: RUF012 - of all clones
+
+    def fit_transform(self, X, y=None):
+        Remembering.seen.append(len(X))
+        return super().fit_transform(X, y)
+
+
+def test_the_reduction_is_fitted_again_in_each_fold_of_the_choice(goods, encoder):
+    """With more dimensions than rows, components that a row helped to find show more than those of a new one."""
+    frame, brightness = goods
+    Remembering.seen = []
+    reduce = Remembering(2, random_state=0)
+    featx.TableEncoder("photo", encoder=encoder, reduce=reduce).fit(frame, brightness, np.arange(60) // 3)
+    assert Remembering.seen == [60] + [48] * 5
+
+
 def test_groups_may_be_given(goods, encoder):
     frame, brightness = goods
     groups = np.arange(len(frame)) // 3

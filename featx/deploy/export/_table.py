@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from featx.exceptions import ExportError
 from featx.table import TableEncoder
 
-_BEYOND = {"DatetimeEncoder": "dates", "StringEncoder": "free text"}
+_BEYOND = {"DatetimeEncoder": "dates", "StringEncoder": "free text (more than {most} different ones)"}
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _one_hot_of(vectorizer: Any, column: str) -> OneHotEncoder | None:
     if type(transformer).__name__ == "PassThrough" and len(vectorizer.input_to_outputs_[column]) == 1:
         return None
     kind = type(transformer).__name__
-    holds = _BEYOND.get(kind, "values")
+    holds = _BEYOND.get(kind, "values").format(most=vectorizer.cardinality_threshold - 1)
     raise ExportError(
         f"Column {column!r} holds {holds}, which skrub's {kind} makes numbers of: a bundle's machine has no skrub. "
         "Expected numbers, categories and images: leave the column out and fit again, or keep the model with "

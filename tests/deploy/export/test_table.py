@@ -88,6 +88,16 @@ def test_every_category_is_read_as_the_pipeline_reads_it(value, some_missing, go
     assert_same(predictor, model, row)
 
 
+@pytest.mark.filterwarnings("ignore:Found unknown categories")
+@pytest.mark.parametrize("value", ["jar", "new", "", " ", "N/A", None])
+def test_a_column_of_pandas_categories_knows_no_texts_that_mean_a_missing_value(value, goods, build, tmp_path):
+    frame, brightness = goods
+    frame["kind"] = pd.Categorical([None if i % 7 == 0 else kind for i, kind in enumerate(frame["kind"])])
+    model = build(Ridge(), weight=0.0).fit(frame, brightness)
+    predictor = featx.Predictor(featx.export_bundle(model, tmp_path / "bundle"))
+    assert_same(predictor, model, frame[:3].assign(kind=pd.Categorical([value] * 3)))
+
+
 def test_a_number_for_a_category_is_refused_where_the_pipeline_would_make_text_of_it(goods, build, tmp_path):
     frame, brightness = goods
     predictor = featx.Predictor(featx.export_bundle(build(Ridge()).fit(frame, brightness), tmp_path / "bundle"))
@@ -99,7 +109,7 @@ def test_a_number_for_a_category_is_refused_where_the_pipeline_would_make_text_o
     ("column", "values", "holds"),
     [
         ("added", pd.date_range("2024-01-01", periods=60), "dates"),
-        ("text", [f"number {i} of {i % 7} and {i * i}" for i in range(60)], "free text"),
+        ("text", [f"number {i} of {i % 7} and {i * i}" for i in range(60)], "free text .more than 39 different ones."),
     ],
 )
 def test_what_cannot_leave_is_refused_by_name(column, values, holds, goods, build, tmp_path):
