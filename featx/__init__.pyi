@@ -9,7 +9,7 @@ from .deploy import Predictor
 from .deploy.export import export_bundle
 from .encoders import Encoder, list_encoders, list_layers
 from .exceptions import FeatxError, FeatxWarning, ImageErrors, ImageReadError, NonFiniteEmbeddingError
-from .finetune import FineTuneClassifier, FineTuneRegressor
+from .finetune import FineTuneClassifier, FineTuneRegressor, TargetAwareEncoder
 from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
 from .images import Preprocess, check_images, read_image_folder
 from .persistence import load, save
@@ -36,6 +36,7 @@ __all__ = [
     "Predictor",
     "Preprocess",
     "PrototypeClassifier",
+    "TargetAwareEncoder",
     "TextEncoder",
     "TransferReport",
     "__version__",
