@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
 from featx._machine import count_threads
+from featx._rebuild import rebuild
+from featx._trusted_types import walk
 from featx._validate import check_integer
 from featx.encoders import Encoder, EncoderSpec, resolve
 from featx.extraction import Extraction, Options
@@ -235,3 +238,26 @@ def extraction_of(encoder: ImageEncoder) -> Extraction:
         If a parameter has a value that is not accepted.
     """
     return Extraction(encoder._specs(), encoder._store(), encoder._options())
+
+
+def as_fitted_encoders(model: Any, unfitted: Any = None) -> Any:
+    """Copy a model, and put an `ImageEncoder` where a fitted transformer has a ``to_encoder()`` that gives one.
+
+    Parameters
+    ----------
+    model : estimator
+        A model that may hold such transformers; it is not changed.
+    unfitted : object, default=None
+        What takes the place of those that are not fitted; None leaves them.
+
+    Returns
+    -------
+    estimator
+        The copy; the model itself if it holds none.
+    """
+    replaced = {
+        id(part): part.to_encoder() if part.__sklearn_is_fitted__() else unfitted or part
+        for part in walk(model)
+        if isinstance(part, BaseEstimator) and hasattr(part, "to_encoder")
+    }
+    return rebuild(model, replaced) if replaced else model

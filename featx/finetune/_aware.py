@@ -236,6 +236,22 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self.encoder_.get_feature_names_out(input_features)
 
+    def to_encoder(self) -> ImageEncoder:
+        """Return the features as an encoder like any other, to be saved (`featx.save`) or exported.
+
+        Returns
+        -------
+        ImageEncoder
+            Its network ends in the projections; its embedding is what `transform` returns.
+        """
+        check_is_fitted(self)
+        encoder = clone(self.encoder_)
+        for attribute in ("feature_names_in_", "_sklearn_output_config"):
+            for source in (self.encoder_, self):
+                if attribute in vars(source):
+                    setattr(encoder, attribute, vars(source)[attribute])
+        return encoder
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "encoder_")
 

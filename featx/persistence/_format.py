@@ -41,6 +41,7 @@ PUBLIC = {
     "Preprocess": "featx",
     "PrototypeClassifier": "featx",
     "SVC": "featx.heads",
+    "TargetAwareEncoder": "featx",
     "TextEncoder": "featx",
 }
 _PACKAGES = ("numpy", "scikit-learn", "skops", "torch")
