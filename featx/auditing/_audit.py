@@ -200,9 +200,7 @@ class Scan:
     blank: np.ndarray
 
 
-def scan(
-    sources: Sequence[Any], max_pixels: int, n_jobs: int | None = -1, *, n_sampled: int = _SAMPLED
-) -> Scan:
+def scan(sources: Sequence[Any], max_pixels: int, n_jobs: int | None = -1, *, n_sampled: int = _SAMPLED) -> Scan:
     """Decode every image once, in threads."""
     chosen = set(np.linspace(0, len(sources) - 1, min(n_sampled, len(sources))).astype(int).tolist())
 

@@ -1,4 +1,4 @@
-"""An encoder beside its tuned self, as one network that ends in a projection; and how another process makes it again."""
+"""An encoder and its tuned self as one network that ends in projections; and how another process makes it again."""
 
 from __future__ import annotations
 
