@@ -108,7 +108,7 @@ class AwareFit:
         n_components = min(self.reduce, *frozen[usable].shape)
         reduction = Linear(np.zeros((0, frozen.shape[1])), np.zeros(0))
         if n_components:
-            pca = PCA(n_components, svd_solver="full", random_state=0).fit(frozen[usable].astype(np.float64))
+            pca = PCA(n_components, random_state=0).fit(frozen[usable].astype(np.float64))
             reduction = Linear(pca.components_, -pca.components_ @ pca.mean_)
         arrays = {
             **{f"tuned:{name}": values for name, values in changed_tensors(self.encoder, tuned).items()},

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, cross_val_score
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -122,18 +122,22 @@ class TestFeatures:
         assert aware.fit_transform(images, labels).shape == (48, 1)
         assert aware.transform(images).shape == (48, 1)
 
-    def test_nothing_can_be_learned_of_shuffled_labels(self, make, images):
-        """Cross-fitted features of shuffled labels predict them no better than chance; those of `transform` do."""
+    def test_a_rows_own_label_is_not_in_its_features(self, make, digits):
+        """Of shuffled labels, cross-fitted outputs are right no more often than chance; those of `transform` are."""
         crossed, seen = [], []
-        for seed in range(6):
+        for seed in range(4):
             y = np.random.default_rng(seed).permutation(["a", "b"] * 24)
-            aware = make(encoder=small_encoder(16), unfreeze="all", max_epochs=8, learning_rate=3e-3, reduce=0)
-            for found, features in ((crossed, aware.fit_transform(images, y)), (seen, aware.transform(images))):
-                found.append(cross_val_score(LogisticRegression(), features, y, cv=4).mean())
-        interval = 1.96 * np.sqrt(0.25 / (6 * 48))
+            aware = make(encoder=small_encoder(16), unfreeze="head", max_epochs=30, learning_rate=0.1, reduce=0)
+            for found, features in (
+                (crossed, aware.fit_transform(digits[0][:48], y)),
+                (seen, aware.transform(digits[0][:48])),
+            ):
+                found.append(np.mean((features[:, 0] > 0) == (y == "b")))
+        interval = 1.96 * np.sqrt(0.25 / (4 * 48))
         assert np.mean(crossed) < 0.5 + interval
         assert np.mean(seen) > 0.5 + interval
 
+    @pytest.mark.filterwarnings("ignore:.*became NaN rows")
     def test_images_that_cannot_be_used_are_nan_rows(self, make, images, labels):
         some = [*images[:-1], None]
         aware = make(policy="nan")
@@ -188,6 +192,7 @@ class TestCopiesAndGroups:
         features = make(cv=GroupKFold(4)).fit_transform(images, labels, groups=np.repeat(np.arange(8), 6))
         assert np.isfinite(features).all()
 
+    @pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
     def test_a_splitter_that_divides_a_group_is_refused(self, make, images, labels):
         with pytest.raises(InputError, match=r"8 groups .* on both sides of a fold. Expected an integer"):
             make(cv=KFold(3, shuffle=True, random_state=0)).fit_transform(
