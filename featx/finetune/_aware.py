@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder
 from featx._optional import import_optional
 from featx._validate import check_integer, is_integer
 from featx.encoders import Encoder
 from featx.evaluation import as_labels, check_groups, check_y, is_regression
 from featx.exceptions import InputError, ParameterError
 from featx.finetune._aware_fit import AwareFit
-from featx.finetune._estimator import BaseFineTuner, FineTuneClassifier, FineTuneRegressor, _check_encoder
+from featx.finetune._estimator import BaseFineTuner, FineTuneClassifier, FineTuneRegressor, check_encoder
 from featx.images import as_column
 
 
@@ -245,11 +246,11 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             Its network ends in the projections; its embedding is what `transform` returns.
         """
         check_is_fitted(self)
-        encoder = clone(self.encoder_)
-        for attribute in ("feature_names_in_", "_sklearn_output_config"):
-            for source in (self.encoder_, self):
-                if attribute in vars(source):
-                    setattr(encoder, attribute, vars(source)[attribute])
+        encoder = copy(self.encoder_)
+        # Arrays or frames come out of it as they did of this.
+        encoder.__dict__.pop("_sklearn_output_config", None)
+        if hasattr(self, "_sklearn_output_config"):
+            encoder._sklearn_output_config = self._sklearn_output_config
         return encoder
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -279,7 +280,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         regression = is_regression(labels, self.task, n_folds=self.cv)
         encoder = self._image_encoder()
         tuner = self._tuner(FineTuneRegressor if regression else FineTuneClassifier, encoder)
-        tuner._check_settings(_check_encoder(encoder))
+        tuner._check_settings(check_encoder(encoder))
         return AwareFit(
             column,
             check_y(labels, n, regression),
@@ -298,7 +299,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
     def _image_encoder(self) -> ImageEncoder:
         if isinstance(self.encoder, ImageEncoder):
             return clone(self.encoder).set_output(transform="default")
-        return ImageEncoder(self.encoder, verbose=self.verbose)
+        return ImageEncoder(self.encoder, verbose=self.verbose).set_output(transform="default")
 
     def _check_cv(self) -> Any:
         if is_integer(self.cv):
@@ -320,4 +321,3 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             self.feature_names_in_ = encoder.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        extraction_of(encoder)

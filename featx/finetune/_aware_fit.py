@@ -32,6 +32,7 @@ logger = logging.getLogger("featx")
 _FORMAT = 1
 _PACKAGES = ("numpy", "scikit-learn", "skorch", "torch")
 _AWARE = "-aware"
+_TUNED = "tuned:"
 
 Record = tuple[dict[str, np.ndarray], dict[str, Any]]
 
@@ -83,10 +84,7 @@ class AwareFit:
         """Return the encoder tuned to all rows beside the frozen one, as one network."""
         with self._turn():
             arrays, described = self._kept("network", self._tune_all)
-        tuned = {name.removeprefix("tuned:"): array for name, array in arrays.items() if name.startswith("tuned:")}
-        recipe = self._recipe(tuned, arrays)
-        preprocess = extraction_of(self.encoder).spec.preprocess
-        return Encoder.from_recipe(recipe, described, preprocess)
+        return Encoder.from_recipe(self._recipe(arrays), described, extraction_of(self.encoder).spec.preprocess)
 
     def features(self) -> np.ndarray:
         """Return the training rows' own features, each of networks that have not seen its label.
@@ -111,17 +109,16 @@ class AwareFit:
             pca = PCA(n_components, random_state=0).fit(frozen[usable].astype(np.float64))
             reduction = Linear(pca.components_, -pca.components_ @ pca.mean_)
         arrays = {
-            **{f"tuned:{name}": values for name, values in changed_tensors(self.encoder, tuned).items()},
+            **{f"{_TUNED}{name}": values for name, values in changed_tensors(self.encoder, tuned).items()},
             "outputs.weight": outputs.weight,
             "outputs.bias": outputs.bias,
             "reduction.weight": reduction.weight,
             "reduction.bias": reduction.bias,
         }
-        tensors = {name.removeprefix("tuned:"): array for name, array in arrays.items() if name.startswith("tuned:")}
         spec = extraction_of(self.encoder).spec
         # Two networks may have equal tensors, and differ in where they are joined.
         joined = Encoder(
-            self._recipe(tensors, arrays),
+            self._recipe(arrays),
             spec.preprocess,
             self._name,
             f"{spec.fingerprint()}:{self.tuner.unfreeze}",
@@ -159,7 +156,7 @@ class AwareFit:
 
     def _frozen(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that can be used, and all embeddings of the frozen encoder."""
-        frozen = np.asarray(clone(self.encoder).set_output(transform="default").transform(list(self.column.sources)))
+        frozen = np.asarray(clone(self.encoder).transform(list(self.column.sources)))
         return np.flatnonzero(~np.isnan(frozen[:, 0])), frozen
 
     def _folds(self) -> Folds:
@@ -245,7 +242,8 @@ class AwareFit:
 
         return repr(self.cv) if isinstance(self.cv, int) else joblib.hash(self.cv)
 
-    def _recipe(self, tuned: dict[str, np.ndarray], arrays: dict[str, np.ndarray]) -> JoinedRecipe:
+    def _recipe(self, arrays: dict[str, np.ndarray]) -> JoinedRecipe:
+        tuned = {name.removeprefix(_TUNED): array for name, array in arrays.items() if name.startswith(_TUNED)}
         outputs = Linear(arrays["outputs.weight"], arrays["outputs.bias"])
         reduction = Linear(arrays["reduction.weight"], arrays["reduction.bias"])
         return JoinedRecipe(clone(self.encoder), self.tuner.unfreeze, tuned, outputs, reduction)

@@ -105,7 +105,7 @@ class BaseFineTuner(BaseEstimator):
         """
         import_optional("skorch", extra="finetune", purpose="Fine-tuning")
         encoder = self._image_encoder()
-        settings = self._check_settings(_check_encoder(encoder))
+        settings = self._check_settings(check_encoder(encoder))
         source_weight = check_number("source_weight", self.source_weight, 0, closed="right")
         tasks = [TrainingTask(X, self._make_targets(y, _count_images(X), sample_weight))]
         if source is not None:
@@ -491,7 +491,7 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
         return RegressionTargets(y, n)
 
 
-def _check_encoder(encoder: ImageEncoder) -> EncoderSpec:
+def check_encoder(encoder: ImageEncoder) -> EncoderSpec:
     """Refuse an encoder that is not tuned by its feature, or that has no network."""
     if encoder.layers is not None or encoder.precision != "float32":
         raise ParameterError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from featx._image_encoder import ImageEncoder, extraction_of
 from featx.encoders import Encoder
+from featx.exceptions import WeightsError
 from featx.finetune._layers import execution_order, make_plan
 from featx.finetune._tunable import cut, keep_before, network_node, replace_head
 
@@ -89,7 +90,11 @@ class JoinedRecipe:
         order = execution_order(extraction_of(self.encoder).spec)
         plan = make_plan(order, self.unfreeze)
         state = {name: torch.from_numpy(values) for name, values in tuned.items()}
-        order.network.load_state_dict(state, strict=False)
+        unknown = order.network.load_state_dict(state, strict=False).unexpected_keys
+        if unknown:
+            raise WeightsError(
+                f"{self.encoder.encoder!r} has no tensor {unknown[0]!r}: it is not the one that was tuned."
+            )
         network, head = replace_head(order, 1)
         weight, bias = (torch.from_numpy(values.astype(np.float32)) for values in (projection.weight, projection.bias))
         network.set_submodule(head, Affine(weight, bias))
@@ -105,5 +110,5 @@ def changed_tensors(encoder: ImageEncoder, tuned: Encoder) -> dict[str, np.ndarr
     return {
         name: values.numpy()
         for name, values in tuned.module.state_dict().items()
-        if not (spec.classifier and name.startswith(head)) and not values.equal(before[name])
+        if not (spec.classifier and name.startswith(head)) and not (name in before and values.equal(before[name]))
     }
