@@ -79,11 +79,14 @@ class AwareFit:
         self._name = extraction.spec.name + _AWARE
         self.key = self._identify() if self._store else ""
         self._records: dict[str, Record] = {}
+        self._built: Encoder | None = None
 
     def network(self) -> Encoder:
         """Return the encoder tuned to all rows beside the frozen one, as one network."""
         with self._turn():
             arrays, described = self._kept("network", self._tune_all)
+        if self._built:
+            return self._built
         return Encoder.from_recipe(self._recipe(arrays), described, extraction_of(self.encoder).spec.preprocess)
 
     def features(self) -> np.ndarray:
@@ -102,7 +105,7 @@ class AwareFit:
     def _tune_all(self) -> Record:
         usable, frozen = self._frozen()
         logger.info("%s: tuned to %d images", self._name, len(usable))
-        tuned, outputs = self._tune(np.arange(len(self.column)))
+        tuned, outputs, _ = self._tune(np.arange(len(self.column)))
         n_components = min(self.reduce, *frozen[usable].shape)
         reduction = Linear(np.zeros((0, frozen.shape[1])), np.zeros(0))
         if n_components:
@@ -117,13 +120,10 @@ class AwareFit:
         }
         spec = extraction_of(self.encoder).spec
         # Two networks may have equal tensors, and differ in where they are joined.
-        joined = Encoder(
-            self._recipe(arrays),
-            spec.preprocess,
-            self._name,
-            f"{spec.fingerprint()}:{self.tuner.unfreeze}",
+        self._built = Encoder(
+            self._recipe(arrays), spec.preprocess, self._name, f"{spec.fingerprint()}:{self.tuner.unfreeze}"
         )
-        return arrays, joined.identity
+        return arrays, self._built.identity
 
     def _cross_fit(self) -> Record:
         folds = self._folds()
@@ -137,22 +137,28 @@ class AwareFit:
         return {"features": np.hstack([outputs, reduced]).astype(np.float32)}, {}
 
     def _tune_fold(self, train: np.ndarray, test: np.ndarray) -> Record:
-        tuned, outputs = self._tune(train)
-        encoder = clone(self.encoder).set_params(encoder=tuned, weights="default", preprocess="default", cache=False)
-        return {"outputs": outputs(np.asarray(encoder.transform(self._some(test))))}, {}
+        _, outputs, embeddings = self._tune(train, self._some(test))
+        return {"outputs": outputs(embeddings)}, {}
 
-    def _tune(self, rows: np.ndarray) -> tuple[Encoder, Linear]:
-        """Tune to some rows; return the encoder, and the map from its embeddings to its comparable outputs."""
+    def _tune(self, rows: np.ndarray, unseen: Any = None) -> tuple[Encoder, Linear, np.ndarray | None]:
+        """Tune to some rows.
+
+        Returns
+        -------
+        Encoder, Linear, ndarray or None
+            The tuned encoder, the map from its embeddings to comparable outputs, and embeddings of unseen images.
+        """
         weight = None if self.sample_weight is None else np.asarray(self.sample_weight)[rows]
-        model = clone(self.tuner).fit(self._some(rows), self.y[rows], sample_weight=weight)
+        model = clone(self.tuner)
+        embeddings = model._fit(self._some(rows), self.y[rows], weight, unseen=unseen)
         coef, intercept = np.atleast_2d(model.head_.coef_), np.atleast_1d(model.head_.intercept_)
         if isinstance(self.targets, ClassTargets):
             if len(coef) > 1:  # probabilities do not depend on what all logits have in common
                 coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
-            return model.encoder_, Linear(coef, intercept)
+            return model.encoder_, Linear(coef, intercept), embeddings
         # In units of the deviations of y: as wide as they are in every network.
         mean, scale = self.targets.center, self.targets.scale
-        return model.encoder_, Linear(coef / scale[:, None], (intercept - mean) / scale)
+        return model.encoder_, Linear(coef / scale[:, None], (intercept - mean) / scale), embeddings
 
     def _frozen(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that can be used, and all embeddings of the frozen encoder."""
@@ -163,11 +169,11 @@ class AwareFit:
         """Divide the rows, copies and groups whole; refuse what is no cross-fitting."""
         n, regression = len(self.column), not isinstance(self.targets, ClassTargets)
         groups = copy_groups(list(self.column.sources), max_pixels=self.encoder.max_pixels, n_jobs=self.encoder.n_jobs)
+        given = self.groups is not None or len(np.unique(groups)) < n
         if self.groups is not None:
             groups = merge_groups(groups, self.groups)
-        alone = len(np.unique(groups)) == n
         y = self.y if self.y.ndim == 1 else self.y[:, 0]
-        folds = make_folds(y, self.cv, None if alone else groups, regression=regression)
+        folds = make_folds(y, self.cv, groups if given else None, regression=regression)
         times = np.bincount(np.concatenate([test for _, test in folds]), minlength=n)
         if not (times == 1).all():
             bad = int(np.flatnonzero(times != 1)[0])

@@ -103,6 +103,11 @@ class BaseFineTuner(BaseEstimator):
         MissingDependencyError
             If skorch is not installed.
         """
+        self._fit(X, y, sample_weight, source)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, source: Any = None, unseen: Any = None) -> np.ndarray | None:
+        """Fit, and embed images that it is not tuned to."""
         import_optional("skorch", extra="finetune", purpose="Fine-tuning")
         encoder = self._image_encoder()
         settings = self._check_settings(check_encoder(encoder))
@@ -114,11 +119,11 @@ class BaseFineTuner(BaseEstimator):
                 tasks.append(
                     TrainingTask(images, self._make_source_targets(labels, _count_images(images)), source_weight)
                 )
-        result = fine_tune(tasks, encoder, settings, self.checkpoint_dir)
+        result = fine_tune(tasks, encoder, settings, self.checkpoint_dir, unseen)
         self.encoder_, self.history_ = result.encoder, result.history
         self.head_ = tasks[0].targets.make_head(result.coef, result.intercept)
         self.imputer_ = self._fit_imputer(X, result.usable)
-        return self
+        return result.unseen
 
     def transform(self, X: Any) -> np.ndarray:
         """Embed images by the tuned encoder.
