@@ -10,18 +10,22 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing
 
 
 def score_ways(
-    ways: Mapping[str, Any], images: Sequence[Any], labels: np.ndarray, splits: Sequence[tuple[np.ndarray, np.ndarray]]
+    ways: Mapping[str, Any],
+    images: Sequence[Any] | pd.DataFrame,
+    labels: np.ndarray,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Accuracies of each way, one a draw, on the same rows as the others'; and its mean seconds."""
     scores, seconds = {name: [] for name in ways}, dict.fromkeys(ways, 0.0)
     for train, test in splits:
         for name, way in ways.items():
             started = time.perf_counter()
-            way.fit([images[i] for i in train], labels[train])
-            scores[name].append(way.score([images[i] for i in test], labels[test]))
+            way.fit(_safe_indexing(images, train), labels[train])
+            scores[name].append(way.score(_safe_indexing(images, test), labels[test]))
             seconds[name] += (time.perf_counter() - started) / len(splits)
     return scores, seconds
 

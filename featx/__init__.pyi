@@ -9,7 +9,7 @@ from .deploy import Predictor
 from .deploy.export import export_bundle
 from .encoders import Encoder, list_encoders, list_layers
 from .exceptions import FeatxError, FeatxWarning, ImageErrors, ImageReadError, NonFiniteEmbeddingError
-from .finetune import FineTuneClassifier, FineTuneRegressor
+from .finetune import FineTuneClassifier, FineTuneRegressor, TargetAwareEncoder
 from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
 from .images import Preprocess, attach_images, check_images, read_image_folder, read_image_table
 from .persistence import load, save
@@ -39,6 +39,7 @@ __all__ = [
     "Preprocess",
     "PrototypeClassifier",
     "TableEncoder",
+    "TargetAwareEncoder",
     "TextEncoder",
     "TransferReport",
     "__version__",

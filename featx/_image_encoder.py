@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from featx._array_api import refuse_tensors
 from featx._column_encoder import ColumnEncoder
 from featx._machine import count_threads
+from featx._rebuild import rebuild
+from featx._trusted_types import walk
 from featx._validate import check_choice, check_integer
 from featx.encoders import Encoder, EncoderSpec, resolve
 from featx.extraction import COMBINATIONS, Extraction, Options, embed_rows, most_images
@@ -294,3 +297,26 @@ def column_of(encoder: ImageEncoder, X: Any) -> ImageColumn:
         If a parameter has a value that is not accepted.
     """
     return open_column(X, Doors(encoder.root, encoder.strings, encoder.allow_http))
+
+
+def as_fitted_encoders(model: Any, unfitted: Any = None) -> Any:
+    """Copy a model, and put an `ImageEncoder` where a fitted transformer has a ``to_encoder()`` that gives one.
+
+    Parameters
+    ----------
+    model : estimator
+        A model that may hold such transformers; it is not changed.
+    unfitted : object, default=None
+        What takes the place of those that are not fitted; None leaves them.
+
+    Returns
+    -------
+    estimator
+        The copy; the model itself if it holds none.
+    """
+    replaced = {
+        id(part): part.to_encoder() if part.__sklearn_is_fitted__() else unfitted or part
+        for part in walk(model)
+        if isinstance(part, BaseEstimator) and hasattr(part, "to_encoder")
+    }
+    return rebuild(model, replaced) if replaced else model

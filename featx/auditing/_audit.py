@@ -26,6 +26,7 @@ from featx.auditing._similarity import (
     Calibration,
     Whitening,
     calibrate,
+    choose_threshold,
     shrink,
     signature,
     similarity,
@@ -33,7 +34,7 @@ from featx.auditing._similarity import (
 from featx.encoders import Encoder
 from featx.evaluation import is_regression
 from featx.exceptions import InputError
-from featx.images import BLANK, DecodeError, is_missing, load, note_on
+from featx.images import BLANK, MAX_PIXELS, DecodeError, is_missing, load, note_on, open_column
 from featx.table import images_of
 
 _FENCE = 3.0
@@ -145,6 +146,42 @@ def audit(
     )
 
 
+def copy_groups(X: Any, *, max_pixels: int = MAX_PIXELS, n_jobs: int | None = -1) -> np.ndarray:
+    """Assign numbers to images so that copies share one: equal content, and near duplicates as `audit` finds them.
+
+    Parameters
+    ----------
+    X : container of images
+        n images, as for `ImageEncoder`.
+    max_pixels : int, default=89_000_000
+        Larger images are not read.
+    n_jobs : int, default=-1
+        Threads that decode.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        An image without copies has a number to itself, and so has one that cannot be read. Blank images are copies only
+        if their content is equal.
+
+    Examples
+    --------
+    >>> from featx.auditing import copy_groups
+    >>> from sklearn.datasets import load_sample_images
+    >>> china, flower = load_sample_images().images
+    >>> copy_groups([china, flower, china]).tolist()
+    [0, 1, 0]
+    """
+    found = scan(open_column(X).sources, max_pixels, n_jobs, n_sampled=0)
+    near = np.arange(len(found.errors))
+    rows = np.flatnonzero(np.array([not error for error in found.errors], bool) & ~found.blank)
+    if len(rows):
+        points = Whitening(found.signatures[rows])(found.signatures[rows])
+        near[rows] = rows[_first_of_each(group_alike(points, similarity, choose_threshold(points)[0], None))]
+    equal = [digest or i.to_bytes(8) for i, digest in enumerate(found.digests)]
+    return merge_groups(near, equal)
+
+
 @dataclass(frozen=True)
 class Scan:
     """What decoding every image once has shown.
@@ -170,9 +207,9 @@ class Scan:
     blank: np.ndarray
 
 
-def scan(sources: Sequence[Any], max_pixels: int, n_jobs: int | None = -1) -> Scan:
+def scan(sources: Sequence[Any], max_pixels: int, n_jobs: int | None = -1, *, n_sampled: int = _SAMPLED) -> Scan:
     """Decode every image once, in threads."""
-    chosen = set(np.linspace(0, len(sources) - 1, min(_SAMPLED, len(sources))).astype(int).tolist())
+    chosen = set(np.linspace(0, len(sources) - 1, min(n_sampled, len(sources))).astype(int).tolist())
 
     def scan_one(i: int) -> tuple[str, bytes, np.ndarray, Image.Image | None, bool]:
         try:
@@ -239,8 +276,13 @@ def _find_duplicates(found: Scan, usable: np.ndarray) -> tuple[np.ndarray, Calib
     digests = [found.digests[i] for i in rows]
     threshold = calibration.threshold if calibration else 2.0
     numbers = group_alike(points, similarity, threshold, digests)
-    groups[rows] = rows[np.unique(numbers, return_index=True)[1][numbers]]  # the first row of each group
+    groups[rows] = rows[_first_of_each(numbers)]
     return groups, calibration
+
+
+def _first_of_each(numbers: np.ndarray) -> np.ndarray:
+    """Return for each row the first row of its group; the groups are 0, 1, ..."""
+    return np.unique(numbers, return_index=True)[1][numbers]
 
 
 def _embed(encoder: ImageEncoder, sources: Any, ok: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,8 @@ from featx.images import Preprocess
 
 if TYPE_CHECKING:
     import torch
+
+_IDENTITY = ("name", "version", "architecture", "classifier", "dim", "weights")
 
 
 class Encoder:
@@ -192,6 +194,33 @@ class Encoder:
             known = get_architecture(architecture)  # also classifiers that are not linear layers
             encoder.classifier, encoder.dim = known.classifier, known.dim or encoder.dim
         return encoder
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, identity: Mapping[str, Any], preprocess: Preprocess) -> Encoder:
+        """Make an encoder that was made before, whose network is built when it is first needed.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            How to build the network.
+        identity : mapping
+            The encoder's `identity` when its network was built.
+        preprocess : Preprocess
+            How images become the network's input.
+
+        Returns
+        -------
+        Encoder
+            Its network raises a WeightsError, when it is built, if it is not the one with that identity.
+        """
+        encoder = object.__new__(cls)
+        encoder.__dict__.update(identity, preprocess=preprocess, _recipe=recipe, _module=None)
+        return encoder
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What is known of the network once it has been built, as plain data."""
+        return {name: getattr(self, name) for name in _IDENTITY}
 
     def save(self, path: str | Path) -> Encoder:
         """Write the weights to a .safetensors file; from then on the encoder pickles as that path.

@@ -140,7 +140,7 @@ def training_key(
     columns : list of ImageColumn
         The images.
     arrays : list of ndarray
-        Targets and weights.
+        Targets and weights; of objects, their text.
     settings : dict
         Values whose repr describes them.
     max_pixels : int
@@ -160,6 +160,7 @@ def training_key(
             digests = digest_many(there, memo=DigestMemo(), pool=pool, max_pixels=max_pixels)[0]
             digest.update(missing.tobytes() + digests.tobytes())
     for array in arrays:
+        array = array.astype(str) if array.dtype.hasobject else array
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

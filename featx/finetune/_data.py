@@ -17,7 +17,7 @@ from featx._precompute import embed_layers
 from featx.encoders import FEATURE, EncoderSpec
 from featx.exceptions import InputError, ParameterError, TrainingError, UnknownNameError
 from featx.extraction import Failures, Options
-from featx.images import DecodeError, ImageColumn, PixelPath, is_missing
+from featx.images import DecodeError, ImageColumn, PixelPath, Preprocess, is_missing
 
 if TYPE_CHECKING:
     import torch
@@ -216,6 +216,16 @@ class Rows:
         for task, array in enumerate(arrays):
             gathered[tasks == task] = array[positions[tasks == task]]
         return gathered
+
+
+def normalize(pixels: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
+    """Make pixels, uint8 (n, 3, size, size), what the network takes."""
+    import torch
+
+    mean, std = (
+        255 * torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (preprocess.mean, preprocess.std)
+    )
+    return (pixels.float() - mean) / std
 
 
 def make_augment(augment: str | Callable | None) -> Callable[[torch.Tensor], torch.Tensor] | None:

@@ -103,9 +103,14 @@ class BaseFineTuner(BaseEstimator):
         MissingDependencyError
             If skorch is not installed.
         """
+        self._fit(X, y, sample_weight, source)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, source: Any = None, unseen: Any = None) -> np.ndarray | None:
+        """Fit, and embed images that it is not tuned to."""
         import_optional("skorch", extra="finetune", purpose="Fine-tuning")
         encoder = self._image_encoder()
-        settings = self._check_settings(_check_encoder(encoder))
+        settings = self._check_settings(check_encoder(encoder))
         source_weight = check_number("source_weight", self.source_weight, 0, closed="right")
         tasks = [TrainingTask(X, self._make_targets(y, _count_images(X), sample_weight))]
         if source is not None:
@@ -114,11 +119,11 @@ class BaseFineTuner(BaseEstimator):
                 tasks.append(
                     TrainingTask(images, self._make_source_targets(labels, _count_images(images)), source_weight)
                 )
-        result = fine_tune(tasks, encoder, settings, self.checkpoint_dir)
+        result = fine_tune(tasks, encoder, settings, self.checkpoint_dir, unseen)
         self.encoder_, self.history_ = result.encoder, result.history
         self.head_ = tasks[0].targets.make_head(result.coef, result.intercept)
         self.imputer_ = self._fit_imputer(X, result.usable)
-        return self
+        return result.unseen
 
     def transform(self, X: Any) -> np.ndarray:
         """Embed images by the tuned encoder.
@@ -491,7 +496,7 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
         return RegressionTargets(y, n)
 
 
-def _check_encoder(encoder: ImageEncoder) -> EncoderSpec:
+def check_encoder(encoder: ImageEncoder) -> EncoderSpec:
     """Refuse an encoder that is not tuned by its feature, or that has no network."""
     if encoder.layers is not None or encoder.precision != "float32" or encoder.combine is not None:
         raise ParameterError(

@@ -138,6 +138,8 @@ class RegressionTargets:
         The scaled numbers.
     weights : ndarray of shape (n,)
         The weights of the images.
+    center, scale : ndarray of shape (n_outputs,)
+        The means and deviations that they had.
     n_outputs : int
         The number of the head's outputs.
     """
@@ -150,6 +152,7 @@ class RegressionTargets:
         self._is_flat = np.ndim(y) == 1
         self._scaler = StandardScaler().fit(targets)
         self.values = self._scaler.transform(targets).astype(np.float32)
+        self.center, self.scale = self._scaler.mean_, self._scaler.scale_
         self.n_outputs = targets.shape[1]
         self.weights = check_weights(sample_weight, n)
 

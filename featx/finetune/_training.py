@@ -22,7 +22,7 @@ from featx._warnings import warn
 from featx.exceptions import FallbackWarning, TrainingError
 from featx.extraction import progress_bar
 from featx.finetune._checkpoint import Checkpoint
-from featx.finetune._data import Rows
+from featx.finetune._data import Rows, normalize
 from featx.finetune._settings import TrainingSettings
 from featx.finetune._tunable import TunableNetwork
 from featx.images import Preprocess
@@ -225,11 +225,7 @@ class TuningNet(NeuralNet):
 
         x, precision = x.to(self.device), self.settings.precision
         if x.dtype == torch.uint8:
-            mean, std = (
-                255 * torch.tensor(values, device=x.device).view(3, 1, 1)
-                for values in (self.preprocess.mean, self.preprocess.std)
-            )
-            x = (x.float() - mean) / std
+            x = normalize(x, self.preprocess)
         reduced = precision != "float32"
         dtype = getattr(torch, precision) if reduced else torch.bfloat16
         with torch.autocast(torch.device(self.device).type, dtype, enabled=reduced):

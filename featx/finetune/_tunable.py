@@ -84,7 +84,7 @@ def make_tunable(
     order = execution_order(spec)
     plan = make_plan(order, unfreeze)
     network, head = replace_head(order, n_outputs)
-    prefix = "" if order.classifier else f"{_NETWORK}."
+    prefix = network_node(order, "")
     depths = {f"{prefix}{name}": depth for name, depth in plan.depths.items()}
     freeze(network, depths, head)
     cuts = {f"{prefix}{node}" if node != FEATURE else node: order.shape(node) for node in plan.cuts if max_bytes}
@@ -150,6 +150,11 @@ def unwrap(network: torch.nn.Module) -> torch.nn.Module:
     """Return the encoder's network without what `replace_head` wrapped it in: its weights keep their names."""
     names = [name for name, _ in network.named_children()]
     return network.get_submodule(_NETWORK) if names == [_NETWORK, _POOL, _HEAD] else network
+
+
+def network_node(order: ExecutionOrder, node: str) -> str:
+    """Return what a node of an encoder's network is called after `replace_head`; the feature stays that."""
+    return node if order.classifier or node == FEATURE else f"{_NETWORK}.{node}"
 
 
 def set_weights(linear: torch.nn.Linear, coef: np.ndarray, intercept: np.ndarray) -> None:
@@ -266,6 +271,38 @@ def _cut(network: torch.nn.Module, head: str, node: str) -> torch.nn.Module | No
     suffix.recompile()
     suffix.delete_all_unused_submodules()
     return suffix.eval()
+
+
+def keep_before(network: torch.nn.Module, head: str, node: str) -> torch.nn.Module:
+    """Cut off what comes after a node at which `cut` cut; what is left ends in that node's output.
+
+    Parameters
+    ----------
+    network, head
+        As for `cut`; the network, which shares its nodes, is not changed but for ``"feature"``: then it has no head.
+    node : str
+        Where it was cut.
+
+    Returns
+    -------
+    torch.nn.Module
+        The part before `cut`'s.
+    """
+    from torch.fx import GraphModule
+    from torch.nn import Identity
+
+    if node == FEATURE:
+        network.set_submodule(head, Identity())
+        return network
+    graph = _tracer({node}).trace(network)
+    (step,) = (step for step in graph.nodes if step.op == "call_module" and step.target == node)
+    for output in [step for step in graph.nodes if step.op == "output"]:
+        output.args = (step,)
+    prefix = GraphModule(network, graph)
+    graph.eliminate_dead_code()
+    prefix.recompile()
+    prefix.delete_all_unused_submodules()
+    return prefix.eval()
 
 
 def _tracer(steps: set[str]) -> Any:

@@ -42,6 +42,7 @@ PUBLIC = {
     "PrototypeClassifier": "featx",
     "SVC": "featx.heads",
     "TableEncoder": "featx",
+    "TargetAwareEncoder": "featx",
     "TextEncoder": "featx",
 }
 _PACKAGES = ("numpy", "scikit-learn", "skops")

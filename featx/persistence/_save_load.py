@@ -15,7 +15,7 @@ import sklearn
 from sklearn.base import BaseEstimator
 
 from featx._atomic import atomic_folder
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder, as_fitted_encoders, extraction_of
 from featx._manifest import read_manifest, write_manifest
 from featx._rebuild import rebuild
 from featx._version import __version__
@@ -38,7 +38,8 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     ----------
     model : estimator
         An estimator of scikit-learn, fitted or not: a Pipeline, a search, an `ImageEncoder` alone. A fitted
-        `FineTuneClassifier` is saved as what its ``to_pipeline()`` gives.
+        `FineTuneClassifier` is saved as what its ``to_pipeline()`` gives, a fitted `TargetAwareEncoder` as what its
+        ``to_encoder()`` gives.
     folder : str or Path
         The folder to make, in a folder that exists; a model that was saved there is replaced.
 
@@ -76,6 +77,7 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     with atomic_folder(Path(folder).expanduser().resolve(), marker=KIND.file, error=ModelError) as new:
         try:
             model = model.to_pipeline() if hasattr(model, "to_pipeline") else model
+            model = as_fitted_encoders(model)
             packer = _Packer(model, new)
             packed = rebuild(model, packer)
         except (pickle.PicklingError, AttributeError, TypeError) as error:

@@ -15,6 +15,7 @@ import numpy as np
 
 from featx.exceptions import StoreError, UnknownNameError
 from featx.store._folder import Folder, as_strings
+from featx.store._record import RECORD_NAME, DamagedRecordError, read_record
 from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedSegmentError, Segment, publish
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ LOCK = "turn.lock"
 NAME_LENGTH = 32
 _FOLDER_NAME = re.compile(rf"[0-9a-f]{{{NAME_LENGTH}}}")
 _FILE_NAME = re.compile(
-    rf"{re.escape(ENCODER_FILE)}|{re.escape(LOCK)}|{TEMPORARY_NAME.pattern}|{SEGMENT_NAME.pattern}({re.escape(DAMAGED)})?"
+    rf"{re.escape(ENCODER_FILE)}|{re.escape(LOCK)}|{TEMPORARY_NAME.pattern}|"
+    rf"({SEGMENT_NAME.pattern}|{RECORD_NAME.pattern})({re.escape(DAMAGED)})?"
 )
 _PREFIX = 8
 _INFO = ["encoder", "fingerprint", "rows", "unique_rows", "segments", "bytes", "last_used"]
@@ -46,7 +48,7 @@ def verify(location: Path) -> pd.DataFrame:
     records = [
         {"fingerprint": path.name, "segment": name, **record}
         for path in folders(location)
-        for name in Folder(path).segment_names()
+        for name in [*Folder(path).segment_names(), *_record_names(path)]
         if (record := _check(path / name))
     ]
     return pd.DataFrame(records, columns=_VERIFIED)
@@ -123,13 +125,20 @@ def _describe(path: Path) -> dict[str, Any]:
     }
 
 
+def _record_names(path: Path) -> list[str]:
+    return sorted(file.name for file, _ in _own_files(path) if RECORD_NAME.fullmatch(file.name))
+
+
 def _check(path: Path) -> dict[str, Any] | None:
     try:
+        if RECORD_NAME.fullmatch(path.name):
+            read_record(path)
+            return {"rows": 0, "damaged": 0, "error": ""}
         segment = Segment(path)
         _, sound = segment.read()
     except FileNotFoundError:
         return None  # merged away since the listing: no damage
-    except (DamagedSegmentError, OSError) as error:
+    except (DamagedSegmentError, DamagedRecordError, OSError) as error:
         return {"rows": 0, "damaged": 0, "error": str(error)}
     return {"rows": len(segment), "damaged": int((~sound).sum()), "error": ""}
 

@@ -20,6 +20,8 @@ from featx.exceptions import ParameterError, StoreError, StoreWarning
 from featx.store import _inventory
 from featx.store._folder import Folder
 from featx.store._inventory import ENCODER_FILE, LOCK, NAME_LENGTH
+from featx.store._record import DamagedRecordError, read_record, record_file, write_record
+from featx.store._segment import DAMAGED
 from featx.store.base import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -145,6 +147,78 @@ class EmbeddingStore:
             if lock is not None:
                 lock.release()
 
+    def get_record(self, key: str, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """Read a result that is kept whole, such as a fitted `TargetAwareEncoder`.
+
+        Parameters
+        ----------
+        key : str
+            The hex digest of everything that changes the result.
+        name : str
+            Which of the results under this key.
+
+        Returns
+        -------
+        (dict of str to ndarray, dict) or None
+            Arrays and plain data; None if there is no such record. A damaged one is moved aside, with a warning.
+
+        Raises
+        ------
+        StoreError
+            If the folder is a symbolic link or cannot be read.
+        """
+        folder = self._folder(key).path
+        file = record_file(folder, name)
+        try:
+            found = read_record(file)
+        except FileNotFoundError:
+            return None
+        except DamagedRecordError as error:
+            warn(f"{file} is damaged: {error}. It is computed again.", StoreWarning)
+            with suppress(OSError):
+                file.replace(file.with_name(file.name + DAMAGED))
+            return None
+        except OSError as error:
+            raise StoreError(f"The cache folder {folder} cannot be read: {error.strerror or error}.") from error
+        with suppress(OSError):
+            os.utime(folder / ENCODER_FILE)
+        return found
+
+    def put_record(
+        self,
+        key: str,
+        name: str,
+        arrays: Mapping[str, np.ndarray],
+        description: Mapping[str, Any],
+        encoder: Mapping[str, Any],
+    ) -> None:
+        """Keep a result whole.
+
+        Parameters
+        ----------
+        key, name
+            As for `get_record`.
+        arrays : mapping of str to ndarray
+            Its numbers.
+        description : mapping
+            Plain data beside them.
+        encoder : mapping
+            What `info` says of it: ``"name"``, and what went into the key.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written.
+        """
+        folder = self._folder(key).path
+        try:
+            self._make(folder)
+            if not _inventory.read_encoder(folder):
+                _inventory.write_encoder(folder, {**encoder, "fingerprint": key})
+            write_record(record_file(folder, name), arrays, description)
+        except OSError as error:
+            raise StoreError(f"The cache folder {folder} cannot be written: {error.strerror or error}.") from error
+
     def info(self) -> pd.DataFrame:
         """Describe what is in the store.
 
@@ -152,7 +226,7 @@ class EmbeddingStore:
         -------
         pandas.DataFrame
             One row a fingerprint: encoder (its name), fingerprint, rows,
-            unique_rows, segments, bytes, last_used.
+            unique_rows, segments, bytes, last_used. Fits of a `TargetAwareEncoder` have no rows.
         """
         return _inventory.describe(self.location)
 

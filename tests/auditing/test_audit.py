@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GroupKFold
 
 from featx import ImageEncoder
-from featx.auditing import audit, crossing_groups
+from featx.auditing import audit, copy_groups, crossing_groups
 from featx.auditing._audit import scan
 from featx.auditing._similarity import COPY_KINDS, make_copies
 from featx.exceptions import FeatxWarning, InputError
@@ -282,3 +282,13 @@ def test_the_sample_is_spread_evenly(crops):
 
 def test_too_large_an_image_has_its_reason(crops):
     assert "pixels" in scan(crops[:1], 100).errors[0]
+
+
+def test_copies_are_grouped_as_an_audit_groups_them(run, planted):
+    images, labels = planted
+    assert copy_groups(images).tolist() == run(images, labels).groups.tolist()
+
+
+def test_blank_images_are_copies_if_they_are_equal(crops):
+    blank = [np.full((8, 8), grey, np.uint8) for grey in (0, 0, 1)]
+    assert copy_groups([*crops[:2], *blank, None, b"no image"]).tolist() == [0, 1, 2, 2, 3, 4, 5]

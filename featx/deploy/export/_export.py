@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from featx._atomic import atomic_folder, check_new_folder
+from featx._image_encoder import as_fitted_encoders
 from featx._manifest import write_manifest
 from featx._optional import import_optional
 from featx._validate import check_choice
@@ -131,7 +133,7 @@ def export_bundle(
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
     target = Path(folder).expanduser().resolve()
     check_new_folder(target, marker=KIND.file, error=ExportError)
-    pipeline = _as_pipeline(model)
+    pipeline = as_fitted_encoders(_as_pipeline(model), unfitted=FunctionTransformer())
     parts = split(pipeline)
     _check_parts(parts)
     with tempfile.TemporaryDirectory() as scratch:
