@@ -151,7 +151,10 @@ def open_column(images: Any, doors: Doors = Doors()) -> ImageColumn:
     if isinstance(column.sources, Cells):
         cells = column.sources
         return replace(column, sources=Cells(len(cells), lambda i: doors.open(cells[i])))
-    return replace(column, sources=[doors.open(cell) for cell in column.sources])
+    # Most cells are paths as they are.
+    plain = doors.root is None and doors.strings == "path"
+    opened = [cell if plain and type(cell) is str and ":" not in cell else doors.open(cell) for cell in column.sources]
+    return replace(column, sources=opened)
 
 
 def _has_bytes(scalar: Any) -> bool:

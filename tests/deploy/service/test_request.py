@@ -254,3 +254,10 @@ def test_a_body_that_does_not_come_is_408(kind):
     with pytest.raises(Refusal, match=r"0\.05 seconds") as caught:
         read_messages([], kind, limits=Limits(timeout=0.05))
     assert caught.value.status == 408
+
+
+@pytest.mark.parametrize("cell", [{"path": "/etc/hostname", "bytes": None}, ["a.jpg"], 7])
+def test_a_cell_of_another_kind_is_never_a_path(cell):
+    from featx.deploy.service._request import Unreadable, _of_base64
+
+    assert isinstance(_of_base64(cell), Unreadable)
