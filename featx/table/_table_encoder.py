@@ -158,6 +158,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         ndarray of shape (n, n_features)
             Or a frame, as `set_output` says.
         """
+        with config_context(transform_output="default"):  # between the steps, whatever comes out of this one
+            return self._fit_transform(X, y, groups)
+
+    def _fit_transform(self, X: Any, y: Any, groups: Any) -> np.ndarray:
         names = _as_names(self.image)
         columns = _columns_of(X, names)
         self._check_parameters(y)
@@ -169,7 +173,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             table = _as_array(self.table_.fit_transform(X[others], y))
         encoders = {name: clone(encoder) for name in names}
         given = {"groups": groups} if groups is not None and has_fit_parameter(encoder, "groups") else {}
-        embeddings = {name: _embed(encoders[name].fit_transform, X[[name]], y, **given) for name in names}
+        embeddings = {name: np.asarray(encoders[name].fit_transform(X[[name]], y, **given)) for name in names}
         reductions = {name: self._reduction(rows) for name, rows in embeddings.items()}
         reduced = {name: reductions[name].fit_transform(rows) for name, rows in embeddings.items()}
         self.weights_ = self._weigh(table, embeddings, reduced, y, groups)
@@ -203,16 +207,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _columns_of(X, self.feature_names_in_.tolist())
-        names = list(self.images_)
-        others = self.feature_names_in_[len(names) :].tolist()
+        others = self.feature_names_in_[len(self.images_) :].tolist()
         parts = []
-        if self.table_ is not None:
-            with warnings.catch_warnings():
-                # Categories that are new are no news in folds; they are zeros.
-                warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
-                parts.append(_as_array(self.table_.transform(X[others])))
-        for name, pipeline in self.images_.items():
-            parts.append(pipeline["features"].transform(_embed(pipeline["encoder"].transform, X[[name]])))
+        with config_context(transform_output="default"):
+            if self.table_ is not None:
+                with warnings.catch_warnings():
+                    # Categories that are new are no news in folds; they are zeros.
+                    warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
+                    parts.append(_as_array(self.table_.transform(X[others])))
+            for name, pipeline in self.images_.items():
+                rows = np.asarray(pipeline["encoder"].transform(X[[name]]))
+                parts.append(_as_array(pipeline["features"].transform(rows)))
         return np.hstack(parts)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -368,11 +373,6 @@ def _is_empty(column: Any) -> bool:
 
 def _as_array(rows: Any) -> np.ndarray:
     return np.asarray(rows, dtype=np.float64)
-
-
-def _embed(method: Any, *given: Any, **metadata: Any) -> np.ndarray:
-    with config_context(transform_output="default"):
-        return np.asarray(method(*given, **metadata))
 
 
 def _check_logarithm(estimator: Any, y: np.ndarray) -> None:

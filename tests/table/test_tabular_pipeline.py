@@ -130,6 +130,16 @@ def test_sample_weights_reach_the_head_where_metadata_is_routed(target, goods, b
     assert np.abs(model.predict(frame) - plain.predict(frame)).max() > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_frames_between_steps_change_nothing(kind, goods, build):
+    frame, brightness = goods
+    plain = build(Ridge()).fit(frame, brightness).predict(frame)
+    with config_context(transform_output=kind):
+        model = build(Ridge()).fit(frame, brightness)
+        np.testing.assert_allclose(model.predict(frame), plain, atol=1e-6)
+        assert kind in type(model[:-1].transform(frame)).__module__
+
+
 def test_the_given_estimator_is_not_fitted(goods, build):
     head = Ridge()
     build(head).fit(*goods)

@@ -20,7 +20,13 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from featx.exceptions import ExportError
 from featx.table import TableEncoder
 
-_BEYOND = {"DatetimeEncoder": "dates", "StringEncoder": "free text (more than {most} different ones)"}
+# Steps of skrub that leave numbers and categories what they are, and what others take.
+_KEPT = ("CleanCategories", "CleanNullStrings", "DropUninformative", "PassThrough", "ShortReprDict", "ToFloat", "ToStr")
+_BEYOND = {
+    "DurationToFloat": "durations",
+    "ToDatetime": "dates",
+    "StringEncoder": "free text (more than {most} different ones)",
+}
 
 
 @dataclass(frozen=True)
@@ -160,18 +166,18 @@ def _named(steps: Sequence[Any], column: str) -> Any:
 
 def _one_hot_of(vectorizer: Any, column: str) -> OneHotEncoder | None:
     """Return the encoder of a category; None for numbers, which stay as they are."""
+    for step in vectorizer.all_processing_steps_[column]:
+        kind = type(step).__name__
+        if kind in _KEPT or isinstance(step, OneHotEncoder):
+            continue
+        holds = _BEYOND.get(kind, "values").format(most=vectorizer.cardinality_threshold - 1)
+        raise ExportError(
+            f"Column {column!r} holds {holds}, which {kind} makes numbers of: a bundle's machine has no skrub. "
+            "Expected numbers, categories and images: leave the column out and fit again, or keep the model with "
+            "featx.save."
+        )
     transformer = vectorizer.transformers_[column]
-    if isinstance(transformer, OneHotEncoder):
-        return _one_hot(transformer)
-    if type(transformer).__name__ == "PassThrough" and len(vectorizer.input_to_outputs_[column]) == 1:
-        return None
-    kind = type(transformer).__name__
-    holds = _BEYOND.get(kind, "values").format(most=vectorizer.cardinality_threshold - 1)
-    raise ExportError(
-        f"Column {column!r} holds {holds}, which skrub's {kind} makes numbers of: a bundle's machine has no skrub. "
-        "Expected numbers, categories and images: leave the column out and fit again, or keep the model with "
-        "featx.save."
-    )
+    return _one_hot(transformer) if isinstance(transformer, OneHotEncoder) else None
 
 
 def _one_hot(encoder: OneHotEncoder) -> OneHotEncoder:

@@ -109,6 +109,7 @@ def test_a_number_for_a_category_is_refused_where_the_pipeline_would_make_text_o
     ("column", "values", "holds"),
     [
         ("added", pd.date_range("2024-01-01", periods=60), "dates"),
+        ("taken", pd.to_timedelta(range(60), unit="h"), "durations"),
         ("text", [f"number {i} of {i % 7} and {i * i}" for i in range(60)], "free text .more than 39 different ones."),
     ],
 )
@@ -130,6 +131,15 @@ def test_two_columns_of_photos_and_a_search_leave(goods, build, tmp_path):
     assert [entry["name"] for entry in bundle.manifest["inputs"]][:2] == ["photo", "back"]
     assert "nothing" not in [entry["name"] for entry in bundle.manifest["inputs"]]
     assert_same(featx.Predictor(bundle), search, frame)
+
+
+def test_flags_and_integers_that_may_be_missing_leave(goods, build, tmp_path):
+    frame, brightness = goods
+    frame["flag"] = brightness > 0.4
+    frame["stock"] = pd.array([None if i % 9 == 0 else i for i in range(60)], dtype="Int64")
+    model = build(Ridge()).fit(frame, brightness)
+    bundle = featx.export_bundle(model, tmp_path / "bundle", sample=frame[:20], head="sklearn")
+    assert_same(featx.Predictor(bundle), model, frame)
 
 
 def test_photos_alone_leave(goods, build, tmp_path):
