@@ -98,8 +98,8 @@ def make_aware() -> Any:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=int, default=300)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--images", type=int, default=150)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--shuffled", type=int, default=0, metavar="DRAWS")
     return parser.parse_args()
 
