@@ -60,7 +60,7 @@ FLOORS = {
     "_version": 0,
 }
 # Imported inside the functions that build networks.
-NETWORKS = ("_efficientnet_lite_network.py", "_several_heads.py")
+NETWORKS = ("_efficientnet_lite_network.py", "_joined_network.py", "_several_heads.py")
 # What a copied file imports beside that, when it is asked to.
 OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
