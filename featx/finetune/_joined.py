@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from featx._image_encoder import ImageEncoder, extraction_of
 from featx.encoders import Encoder
 from featx.exceptions import WeightsError
-from featx.finetune._layers import execution_order, make_plan
+from featx.finetune._layers import ExecutionOrder, execution_order, make_plan
 from featx.finetune._tunable import cut, keep_before, network_node, replace_head
 
 if TYPE_CHECKING:
@@ -67,9 +68,11 @@ class JoinedRecipe:
 
         from featx.finetune._joined_network import Joined
 
-        branches = [self._branch(self.tuned, self.outputs)]
-        if len(self.reduction.bias):
-            branches.append(self._branch({}, self.reduction))
+        order = execution_order(extraction_of(self.encoder).spec)
+        branches = []
+        for tuned, projection in ((self.tuned, self.outputs), ({}, self.reduction)):
+            if len(projection.bias):
+                branches.append(self._branch(replace(order, network=deepcopy(order.network)), tuned, projection))
         suffixes = [found for branch in branches if (found := cut(*branch))]
         if len(suffixes) == len(branches):
             network, head, _ = branches[-1]
@@ -81,13 +84,14 @@ class JoinedRecipe:
     def __str__(self) -> str:
         return f"{self.encoder.encoder!r}, tuned"
 
-    def _branch(self, tuned: Mapping[str, np.ndarray], projection: Linear) -> tuple[torch.nn.Module, str, list[str]]:
-        """Build the network once, with the projection as its head; return it, its head, and where it may be cut."""
+    def _branch(
+        self, order: ExecutionOrder, tuned: Mapping[str, np.ndarray], projection: Linear
+    ) -> tuple[torch.nn.Module, str, list[str]]:
+        """Give the network a projection as its head; return it, its head, and where it may be cut."""
         import torch
 
         from featx.finetune._joined_network import Affine
 
-        order = execution_order(extraction_of(self.encoder).spec)
         plan = make_plan(order, self.unfreeze)
         state = {name: torch.from_numpy(values) for name, values in tuned.items()}
         unknown = order.network.load_state_dict(state, strict=False).unexpected_keys

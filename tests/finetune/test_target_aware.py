@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -377,9 +377,7 @@ class TestLeaving:
         answers = featx.Predictor(tmp_path / "bundle").predict_proba(list(images))
         np.testing.assert_allclose(answers, model.predict_proba(list(images)), atol=1e-5)
 
-    def test_a_search_over_a_table_is_exported_too(self, make, images, labels, tmp_path):
-        from sklearn.model_selection import GridSearchCV
-
+    def test_a_search_over_a_table_is_saved_and_exported_too(self, make, images, labels, tmp_path):
         table = pd.DataFrame({"photo": list(images), "price": np.arange(48.0)})
         columns = make_column_transformer((make(), "photo"), (StandardScaler(), ["price"]))
         grid = {"logisticregression__C": [0.1, 1]}
@@ -389,6 +387,15 @@ class TestLeaving:
         np.testing.assert_allclose(answers, model.predict_proba(table), atol=1e-5)
         featx.save(model, tmp_path / "model")
         np.testing.assert_allclose(featx.load(tmp_path / "model").predict_proba(table), answers, atol=1e-5)
+
+    @pytest.mark.filterwarnings("ignore:.*stays scikit-learn's")
+    def test_one_that_is_not_fitted_is_no_second_encoder_of_an_export(self, make, images, labels, tmp_path):
+        y = (labels == "bright").astype(int)
+        tuned = TunedThresholdClassifierCV(make_pipeline(make(cv=2), LogisticRegression()), cv=2).fit(list(images), y)
+        featx.export_bundle(tuned, tmp_path / "bundle")
+        assert (
+            featx.Predictor(tmp_path / "bundle").predict(list(images)).tolist() == tuned.predict(list(images)).tolist()
+        )
 
 
 class TestBadInput:
