@@ -120,6 +120,8 @@ def _try(parts: SplitResult, method: str, hosts: Sequence[str], deadline: float)
         try:
             return _request(parts, method, hosts, deadline)
         except _TryAgain as error:
+            if _left(deadline) <= _SHORTEST:  # what was cut off looks like an end
+                raise _too_long() from error
             if wait is None or time.monotonic() + wait > deadline:
                 raise DecodeError(str(error)) from error.__cause__
             time.sleep(wait)
@@ -150,7 +152,7 @@ def _request(parts: SplitResult, method: str, hosts: Sequence[str], deadline: fl
                 if response.status in _LATER:
                     raise _TryAgain(f"HTTP {response.status} {response.reason}")
                 content = _read(response) if method == "GET" and response.status == 200 else b""
-                if _left(deadline) <= _SHORTEST:  # what was cut off looks like an end
+                if _left(deadline) <= _SHORTEST:
                     raise _too_long()
                 return _Answer(response.status, response.headers, content)
     except DecodeError:
@@ -219,6 +221,8 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         content += chunk
         if len(content) > MAX_BYTES:
             raise DecodeError(f"more than {MAX_BYTES:,} bytes")
+    if told is None and not content:  # http.client takes headers that break off for whole ones
+        raise _TryAgain("the server broke off before the content")
     if told is not None and len(content) != told:
         raise _TryAgain(f"the server broke off after {len(content):,} of {told:,} bytes")
     return bytes(content)

@@ -14,7 +14,18 @@ import featx
 from featx.exceptions import ImageReadError, ParameterError
 from featx.images import DecodeError, Doors, _http, open_column
 from featx.images._http import HttpImage
-from tests.images.web import HOST, drip, drip_headers, drop, flood, lie_about_length, redirect, stall, web_server
+from tests.images.web import (
+    HOST,
+    break_off_in_headers,
+    drip,
+    drip_headers,
+    drop,
+    flood,
+    lie_about_length,
+    redirect,
+    stall,
+    web_server,
+)
 
 
 @pytest.fixture
@@ -120,6 +131,7 @@ def test_a_server_that_breaks_off_is_asked_again(web, jpeg, tiny):
     ("behavior", "reason"),
     [
         (drop, "the server broke off"),
+        (break_off_in_headers, "broke off before the content"),
         (lie_about_length(b"short"), "broke off after 5 of 10 bytes"),
         (lambda handler: handler.send_error(503), "HTTP 503"),
         (lambda handler: handler.send_error(404), "no such file"),

@@ -87,6 +87,10 @@ def drop(handler: _Handler) -> None:
     handler.connection.close()
 
 
+def break_off_in_headers(handler: _Handler) -> None:
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\nContent-Len")
+
+
 def stall(handler: _Handler) -> None:
     time.sleep(5)
 
