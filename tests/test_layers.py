@@ -64,7 +64,7 @@ NETWORKS = ("_efficientnet_lite_network.py", "_joined_network.py", "_several_hea
 # What a copied file imports beside that, when it is asked to.
 OPTIONAL_THERE = {
     "exceptions.py": {"pandas"},
-    "images/_accept.py": {"pyarrow"},
+    "images/_columns.py": {"pyarrow"},
     "images/_jpeg.py": {"simplejpeg"},
     "images/_resize.py": {"cykooz_resizer"},
     "_trusted_types.py": {"skops"},

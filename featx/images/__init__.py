@@ -1,21 +1,21 @@
 """Image sources -> bytes -> uint8 pixels; knows no encoders and no store."""
 
-from featx.images._accept import Cells, ImageColumn, as_column
+from featx.images._accept import ImageColumn, as_column
 from featx.images._attach import attach_images
 from featx.images._cell import StoredImage, is_missing, is_path, location_of, open_cell
 from featx.images._check import BLANK, check_images, note_on
+from featx.images._columns import Cells
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._doors import Doors, open_column
 from featx.images._files import find_images, list_images, warn_left_out
 from featx.images._image_folder import read_image_folder
 from featx.images._image_table import open_table, read_image_table
+from featx.images._memo import DigestMemo, FileState
 from featx.images._pillow import identify
 from featx.images._pixel_path import DIGEST_BYTES, PixelPath, load
 from featx.images._preprocess import FITS, Preprocess
 from featx.images._read import read_file, to_pixels
 from featx.images._source import (
-    DigestMemo,
-    FileState,
     KeptImage,
     UnreadFile,
     absolute,

@@ -5,7 +5,7 @@ Like ``_decode.py``, this file also runs, byte for byte, where there is nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..exceptions import InputError
 from ._cell import StoredImage, is_tensor
+from ._columns import cells_of, library_of, name_of_column
 from ._decode import conversion_hint
 
 _CHANNELS = (1, 3, 4)
@@ -88,36 +89,6 @@ _EXPECTED = (
 _ONE_IMAGE = "One image? Pass it in a list: [image]."
 
 
-class Cells(Sequence[Any]):
-    """Rows that are made when they are asked for: those of a column that is not a list.
-
-    Parameters
-    ----------
-    n : int
-        How many.
-    get : callable
-        Returns the cell of a row.
-
-    Examples
-    --------
-    >>> from featx.images import Cells
-    >>> list(Cells(3, str))
-    ['0', '1', '2']
-    """
-
-    def __init__(self, n: int, get: Callable[[int], Any]):
-        self._n = n
-        self._get = get
-
-    def __len__(self) -> int:
-        return self._n
-
-    def __getitem__(self, row: Any) -> Any:
-        if isinstance(row, slice):
-            return [self._get(i) for i in range(*row.indices(self._n))]
-        return self._get(range(self._n)[row])
-
-
 @dataclass(frozen=True)
 class ImageColumn:
     """Images as given.
@@ -160,11 +131,11 @@ def as_column(images: Any) -> ImageColumn:
 
     Parameters
     ----------
-    images : list, tuple, ndarray, torch tensor, pandas, polars or daft Series, pyarrow array, column of a dataset of
-    Hugging Face, one-column frame, or ImageColumn
-        Arrays may be of object or str, of shape (n,) or (n, 1), or uint8 of
-        shape (N, H, W) or (N, H, W, 1 | 3 | 4). torch tensors are uint8 of shape
-        (N, 1 | 3 | 4, H, W); (N, H, W[, 1 | 3 | 4]) where that alone is possible.
+    images : list, tuple, ndarray, tensor, Series, frame of one column, or another column
+        Series of pandas, polars or daft, arrays of pyarrow, columns of a dataset of Hugging Face; an ImageColumn is
+        returned as it is. Arrays may be of object or str, of shape (n,) or (n, 1), or uint8 of shape (N, H, W) or
+        (N, H, W, 1 | 3 | 4). torch tensors are uint8 of shape (N, 1 | 3 | 4, H, W); (N, H, W[, 1 | 3 | 4]) where that
+        alone is possible.
 
     Returns
     -------
@@ -189,14 +160,14 @@ def as_column(images: Any) -> ImageColumn:
         return ImageColumn(_array_sources(images))
     if is_tensor(images):
         return ImageColumn(arrays_of(images))
-    library = _library(images)
+    library = library_of(images)
     if library and len(getattr(images, "shape", ())) == 2:
         return _frame_column(images)
-    if library in _COLUMNS_OF:
+    if library:
         index = images if type(images).__name__.endswith("Index") else getattr(images, "index", None)
-        cells = _COLUMNS_OF[library](images)
+        cells = cells_of(images, library)
         if cells is not None:
-            return ImageColumn(cells, index if library == "pandas" else None, _name(images, library))
+            return ImageColumn(cells, index if library == "pandas" else None, name_of_column(images, library))
     if isinstance(images, list | tuple):
         return ImageColumn(images)
     if isinstance(images, Mapping) and {"bytes", "path"} & set(images):
@@ -204,95 +175,6 @@ def as_column(images: Any) -> ImageColumn:
     if hasattr(images, "__array__"):
         return ImageColumn(_array_sources(np.asarray(images)))
     raise InputError(f"Got a {type(images).__name__}. {_EXPECTED}.")
-
-
-def _pandas_cells(series: Any) -> Sequence[Any] | None:
-    if not hasattr(series, "to_numpy"):
-        return None
-    array = getattr(series, "array", series)
-    if type(getattr(series, "dtype", None)).__name__ == "ArrowDtype":
-        return _arrow_cells(array.__arrow_array__())
-    return list(series)
-
-
-def _polars_cells(series: Any) -> Sequence[Any] | None:
-    if not hasattr(series, "to_list"):
-        return None
-    if not _holds_images(str(series.dtype)):
-        return series.to_list()
-    try:
-        return _arrow_cells(series.to_arrow())
-    except ImportError:  # pyarrow is optional there
-        return Cells(len(series), lambda i: _plain(series[i]))
-
-
-def _arrow_cells(array: Any) -> Sequence[Any] | None:
-    """Give a view of each row's bytes: lists of Arrow's own would be a second copy of what may be gigabytes."""
-    if not hasattr(array, "to_pylist"):
-        return None
-    storage = getattr(array, "storage", array) if hasattr(array.type, "storage_type") else array
-    kind = str(storage.type)
-    if not _holds_images(kind):
-        return storage.to_pylist()
-    data = _bytes_of(storage, kind)
-    if data is None:
-        return Cells(len(storage), lambda i: storage[i].as_py())
-    is_there = np.asarray(data.is_valid())
-    return Cells(len(storage), lambda i: memoryview(data[i].as_buffer()) if is_there[i] else storage[i].as_py())
-
-
-def _bytes_of(storage: Any, kind: str) -> Any:
-    if "binary" in kind.partition("<")[0]:
-        return storage
-    if not kind.startswith("struct") or not any(
-        field.name == "bytes" and "binary" in str(field.type) for field in storage.type
-    ):
-        return None
-    import pyarrow.compute
-
-    return pyarrow.compute.struct_field(storage, "bytes")
-
-
-def _daft_cells(series: Any) -> Sequence[Any] | None:
-    return series.to_pylist() if hasattr(series, "to_pylist") else None
-
-
-def _dataset_cells(column: Any) -> Sequence[Any] | None:
-    """Read a column of a dataset as it is stored: what it decodes has another digest and takes longer."""
-    if not (hasattr(column, "source") and hasattr(column, "__getitem__") and hasattr(column, "__len__")):
-        return None
-    source, name, feature = column.source, column.column_name, column.features
-    if type(feature).__name__ == "Image" and feature.decode and feature.mode is None and hasattr(source, "cast_column"):
-        source = source.select_columns([name]).with_format(None).cast_column(name, type(feature)(decode=False))
-        column = source[name]
-        if getattr(source, "_indices", None) is None:
-            return _arrow_cells(source.data.column(name))
-    return Cells(len(column), lambda i: column[i])
-
-
-_COLUMNS_OF: dict[str, Callable[[Any], Sequence[Any] | None]] = {
-    "pandas": _pandas_cells,
-    "polars": _polars_cells,
-    "pyarrow": _arrow_cells,
-    "daft": _daft_cells,
-    "datasets": _dataset_cells,
-}
-
-
-def _holds_images(dtype: str) -> bool:
-    """Whether it is binary or nested, by the name that Arrow or polars gives the type."""
-    return dtype.casefold().startswith(("binary", "large_binary", "fixed_size_binary", "struct", "list", "large_list"))
-
-
-def _plain(cell: Any) -> Any:
-    # A cell of a list column is a Series by itself.
-    return cell.to_list() if hasattr(cell, "to_list") else cell
-
-
-def _library(images: object) -> str | None:
-    # A subclass of theirs, as of a user's own, keeps its index and its name.
-    roots = (kind.__module__.partition(".")[0] for kind in type(images).__mro__)
-    return next((root for root in roots if root in _COLUMNS_OF), None)
 
 
 def _frame_column(frame: Any) -> ImageColumn:
@@ -305,14 +187,6 @@ def _frame_column(frame: Any) -> ImageColumn:
     name = names[0]
     column = frame.iloc[:, 0] if hasattr(frame, "iloc") else frame[name]
     return replace(as_column(column), name=None if name == "" else str(name))
-
-
-def _name(series: Any, library: str) -> str | None:
-    if library == "datasets":
-        return str(series.column_name)
-    name = getattr(series, "name", None)
-    name = name() if callable(name) else name  # daft's is a method
-    return None if name is None or name == "" else str(name)
 
 
 def _array_sources(array: np.ndarray) -> Sequence[Any]:

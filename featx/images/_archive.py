@@ -14,8 +14,9 @@ from typing import Any
 from featx._optional import import_optional
 from featx.exceptions import InputError
 from featx.images._cell import DecodeError, open_cell
+from featx.images._memo import FileState
 from featx.images._read import stat_file
-from featx.images._source import FileState, KeptImage
+from featx.images._source import KeptImage
 
 
 @dataclass(frozen=True, repr=False)

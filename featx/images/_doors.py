@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 from featx._validate import check_choice
 from featx.exceptions import ParameterError
-from featx.images._accept import Cells, ImageColumn, as_column
+from featx.images._accept import ImageColumn, as_column
 from featx.images._cell import DecodeError, is_data_uri, is_missing
+from featx.images._columns import Cells
+from featx.images._memo import FileState
 from featx.images._remote import RemoteImage
-from featx.images._source import FileState, KeptImage
+from featx.images._source import KeptImage
 
 STRINGS = ("path", "base64")
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)

@@ -17,7 +17,8 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from featx._version import __version__
 from featx.images._cell import DecodeError
-from featx.images._source import FileState, KeptImage
+from featx.images._memo import FileState
+from featx.images._source import KeptImage
 
 MAX_BYTES = 100_000_000
 MAX_SECONDS = 60.0

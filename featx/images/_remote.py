@@ -10,7 +10,8 @@ from typing import Any
 from featx._optional import import_optional
 from featx.exceptions import MissingDependencyError
 from featx.images._cell import DecodeError
-from featx.images._source import FileState, KeptImage
+from featx.images._memo import FileState
+from featx.images._source import KeptImage
 
 # What names a content, by the store that tells it; the other fields of a listing change or do not.
 _VERSIONS = ("ETag", "etag", "VersionId", "generation", "blob_id", "md5Hash", "content_md5")

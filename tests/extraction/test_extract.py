@@ -37,7 +37,7 @@ def truncated(files, tmp_path) -> str:
 @pytest.fixture
 def remembered(files, monkeypatch) -> list[str]:
     """The files, whose digests are remembered from an earlier look."""
-    monkeypatch.setattr("featx.images._source._RACY_NS", -(10**12))
+    monkeypatch.setattr("featx.images._memo._RACY_NS", -(10**12))
     monkeypatch.setattr("featx.images._source._FEW", 0)
     with ThreadPoolExecutor(1) as pool:
         digest_many(files, memo=DigestMemo(), pool=pool)

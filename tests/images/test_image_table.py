@@ -138,7 +138,7 @@ def test_a_sample_of_several_images_or_of_none(data, tmp_path):
 
 
 def test_images_in_files_are_remembered_by_the_state_of_the_file(data, tiny, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("featx.images._source._RACY_NS", -(10**12))
+    monkeypatch.setattr("featx.images._memo._RACY_NS", -(10**12))
     write_tar(tmp_path / "a.tar", {f"{i}.jpg": one for i, one in enumerate(data)})
     pq.write_table(pa.table({"image": data}), tmp_path / "a.parquet")
     encoder = featx.ImageEncoder(tiny, cache=store)
@@ -155,7 +155,7 @@ def test_images_in_files_are_remembered_by_the_state_of_the_file(data, tiny, sto
 
 
 def test_a_second_encoder_reads_them_again_in_their_order(data, tiny, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("featx.images._source._RACY_NS", -(10**12))
+    monkeypatch.setattr("featx.images._memo._RACY_NS", -(10**12))
     pq.write_table(pa.table({"image": data}), tmp_path / "a.parquet")
     table = featx.read_image_table(tmp_path / "a.parquet").sample(frac=1, random_state=0)
     featx.ImageEncoder(tiny, cache=store).transform(table["image"])

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from featx.images._source import DigestMemo, FileState, pack_stat
+from featx.images._memo import DigestMemo, FileState, pack_stat
 
 DIGEST = b"0123456789abcdef"
 

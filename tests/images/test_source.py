@@ -30,7 +30,7 @@ def memo(tmp_path) -> DigestMemo:
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as old at once."""
-    monkeypatch.setattr("featx.images._source._RACY_NS", -(10**12))
+    monkeypatch.setattr("featx.images._memo._RACY_NS", -(10**12))
     monkeypatch.setattr("featx.images._source._FEW", 0)
 
 

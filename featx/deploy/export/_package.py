@@ -17,6 +17,7 @@ COPIED = (
     "exceptions.py",
     "images/_accept.py",
     "images/_cell.py",
+    "images/_columns.py",
     "images/_decode.py",
     "images/_pillow.py",
     "images/_jpeg.py",
