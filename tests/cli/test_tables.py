@@ -158,7 +158,7 @@ def test_other_commands_take_the_images_and_groups_of_a_table(table, capsys, sho
     [
         (["train", "products.csv", "-o", "model"], "without --target"),
         (["train", "products.csv", "-o", "model", "--target", "prise", "--image", "photo"], "'price'"),
-        (["train", "products.csv", "-o", "model", "--target", "price", "--image", "foto"], "'photo'"),
+        (["train", "products.csv", "-o", "model", "--target", "price", "--image", "phot"], "'photo'"),
         (["train", "products.csv", "-o", "model", "--target", "price"], "Unknown column 'image'"),
         ([*TRAIN, "--head", "svm"], "Unknown head 'svm'"),
         ([*TRAIN, "--head", "logistic"], "numbers|classes|classifier"),
