@@ -142,7 +142,7 @@ def test_a_server_that_breaks_off_is_asked_again(web, jpeg, tiny):
         (redirect("http://10.0.0.1/a.jpg"), "10.0.0.1 is not among those that allow_http names"),
         (redirect("http://[::1]/a.jpg"), "not among"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "answer",
 )
 def test_a_bad_answer_is_the_reason_of_one_row(behavior, reason, web, files, tiny):
     web.behaviors["/a.jpg"] = behavior
