@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 # Of a row, or of one of its images.
 Position = int | tuple[int, int]
 _SHOWN_ROWS = 5
+_SHOWN_MEMBERS = 3
 _SHOWN_CHARACTERS = 300
 
 
@@ -301,7 +302,8 @@ def describe(source: Any) -> str:
     if isinstance(source, Mapping) and {"bytes", "path", "data"} & set(source):
         return f"<dict of {', '.join(map(str, source))}>"[:_SHOWN_CHARACTERS]
     if isinstance(source, list | tuple):
-        return f"<{type(source).__name__} of {len(source):,}>"
+        members = [*map(describe, source[:_SHOWN_MEMBERS]), *["..."] * (len(source) > _SHOWN_MEMBERS)]
+        return f"[{', '.join(members)}]"[:_SHOWN_CHARACTERS]
     if getattr(source, "shape", ()) and hasattr(source, "dtype"):
         return f"<array {source.shape} {source.dtype}>"
     if hasattr(source, "mode") and hasattr(source, "size"):
