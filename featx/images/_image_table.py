@@ -243,12 +243,7 @@ def _scalars(dataset: Any, name: str) -> list[Any]:
     plain = getattr(dataset, "_indices", None) is None and type(dataset.features[name]).__name__ == "Image"
     if not plain or dataset.features[name].mode is not None:
         return list(column.sources)
-    return [cell if cell.is_valid and not is_missing(_known(cell)) else None for cell in arrow]
-
-
-def _known(cell: Any) -> dict[str, Any]:
-    """Tell which fields of a struct have values, without making them."""
-    return {key: True if cell[key].is_valid else None for key in cell}
+    return [None if is_missing(cell) else cell for cell in arrow]
 
 
 def _read_archives(files: Sequence[str], image: str | None, label: str | None) -> tuple[pd.DataFrame, str]:

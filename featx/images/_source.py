@@ -122,32 +122,12 @@ def digest_unread(
     unread : list of UnreadFile
         The other files, for `read_in_parts`.
     """
-    since = time.time_ns()
     digests: dict[int, bytes] = {}
-    reasons: dict[int, str] = {}
-    files: list[UnreadFile] = []
-    others, kept = [], {}
-    for i, cell in sources.items():
-        try:
-            path = cell if isinstance(cell, str | Path) and is_path(cell) else _path_in(cell)
-            if isinstance(path, KeptImage):
-                kept[i] = path
-            elif path is None:
-                others.append(i)
-            else:
-                state = FileState.of(stat_file(path))
-                files.append(UnreadFile(i, absolute(path), state, since))
-        except DecodeError as error:
-            reasons[i] = str(error)
+    files, kept, others, reasons = _sort(sources)
     known = memo.lookup([image.name for image in kept.values()])
-    # There is nothing to compare a new one with, if its content will tell.
-    fresh = {i for i, image in kept.items() if image.tells_its_state and image.name not in known}
-    files += [UnreadFile(i, kept[i].name, _TOLD_LATER, since, kept[i]) for i in fresh]
-    for i, found in _states({i: image for i, image in kept.items() if i not in fresh}).items():
-        if isinstance(found, str):
-            reasons[i] = found
-        else:
-            files.append(UnreadFile(i, kept[i].name, found, since, kept[i]))
+    found, failed = _find_states(kept, known)
+    reasons |= failed
+    files += found
     if _worth_it(files):
         known |= memo.lookup([file.name for file in files if file.image is None])
     unread = []
@@ -166,6 +146,47 @@ def digest_unread(
         else:
             digests[i] = result
     return digests, reasons, unread
+
+
+def _sort(
+    sources: Mapping[int, object],
+) -> tuple[list[UnreadFile], dict[int, KeptImage], list[int], dict[int, str]]:
+    """Tell files, `KeptImage`, what is in memory, and what cannot be used, with the reason."""
+    since = time.time_ns()
+    files: list[UnreadFile] = []
+    kept: dict[int, KeptImage] = {}
+    others: list[int] = []
+    reasons: dict[int, str] = {}
+    for i, cell in sources.items():
+        try:
+            path = _path_in(cell)
+            if isinstance(path, KeptImage):
+                kept[i] = path
+            elif path is None:
+                others.append(i)
+            else:
+                state = FileState.of(stat_file(path))
+                files.append(UnreadFile(i, absolute(path), state, since))
+        except DecodeError as error:
+            reasons[i] = str(error)
+    return files, kept, others, reasons
+
+
+def _find_states(
+    kept: Mapping[int, KeptImage], known: Mapping[str, tuple[bytes, bytes]]
+) -> tuple[list[UnreadFile], dict[int, str]]:
+    """Find the states of images, or the reasons why they cannot be used."""
+    since = time.time_ns()
+    # There is nothing to compare a new one with, if its content will tell.
+    new = {i for i, image in kept.items() if image.tells_its_state and image.name not in known}
+    files = [UnreadFile(i, kept[i].name, _TOLD_LATER, since, kept[i]) for i in new]
+    reasons: dict[int, str] = {}
+    for i, state in _states({i: image for i, image in kept.items() if i not in new}).items():
+        if isinstance(state, str):
+            reasons[i] = state
+        else:
+            files.append(UnreadFile(i, kept[i].name, state, since, kept[i]))
+    return files, reasons
 
 
 def read_in_parts(
@@ -200,12 +221,13 @@ def read_in_parts(
         waiting: list[tuple[Sequence[UnreadFile], list[Future[_Read]]]] = []
         stack.callback(lambda: [future.cancel() for _, futures in waiting for future in futures])
         files = sorted(files, key=lambda file: () if file.image is None else file.image.order)
+        worth_it = _worth_it(files)
         for part in _parts(files):
             waiting.append((part, [pool.submit(_read_and_hash, file) for file in part]))
             if len(waiting) > ahead:
-                yield _finish(*waiting.pop(0), memo, worth_it=_worth_it(files))
+                yield _finish(*waiting.pop(0), memo, worth_it=worth_it)
         while waiting:
-            yield _finish(*waiting.pop(0), memo, worth_it=_worth_it(files))
+            yield _finish(*waiting.pop(0), memo, worth_it=worth_it)
 
 
 def _parts(files: Sequence[UnreadFile]) -> Iterator[Sequence[UnreadFile]]:
@@ -281,6 +303,8 @@ def digest_many(
 
 def _path_in(cell: object) -> str | Path | KeptImage | None:
     """Find the path, or the `KeptImage`, that a cell holds; None where it holds what is in memory."""
+    if isinstance(cell, str | Path):
+        return cell if is_path(cell) else None
     if isinstance(cell, KeptImage):
         return cell
     if not isinstance(cell, Mapping) or (hasattr(cell, "as_py") and not is_missing(cell.get("bytes"))):
@@ -291,7 +315,7 @@ def _path_in(cell: object) -> str | Path | KeptImage | None:
 
 def name_of_file(cell: object) -> str | None:
     """Name the file of a cell as `DigestMemo` does; None where it holds what is in memory."""
-    path = cell if isinstance(cell, str | Path) and is_path(cell) else _path_in(cell)
+    path = _path_in(cell)
     if path is None or isinstance(path, KeptImage):
         return None if path is None else path.name
     return absolute(path)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -196,7 +197,7 @@ def test_the_next_images_are_read_while_others_are_encoded(files, tiny, monkeypa
     """With parts of one image each, the second is under way when the first is embedded."""
     from featx.extraction import _extract
 
-    memory, events = fsspec.filesystem("memory"), []
+    memory, events, come = fsspec.filesystem("memory"), [], threading.Condition()
     for i, file in enumerate(files[:4]):
         memory.pipe_file(f"/ahead/{i}.jpg", Path(file).read_bytes())
     monkeypatch.setattr("featx.images._source._PART_FILES", 1)
@@ -204,12 +205,14 @@ def test_the_next_images_are_read_while_others_are_encoded(files, tiny, monkeypa
 
     def reading(self) -> bytes:
         content = read(self)
-        events.append(f"read {self.url[-5]}")
+        with come:
+            events.append(self.url)
+            come.notify_all()
         return content
 
     def embedding(*args):
-        while len([event for event in events if event.startswith("read")]) < min(4, len(embedded) + 2):
-            pass  # until the next one has been read, which nothing here asks for
+        with come:  # until the next one has been read, which nothing here asks for
+            assert come.wait_for(lambda: len(events) >= min(4, len(embedded) + 2), timeout=60)
         embedded.append(1)
         return make(*args)
 
