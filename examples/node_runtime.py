@@ -3,8 +3,9 @@
     python examples/node_runtime.py                 # scikit-learn's digits
     python examples/node_runtime.py photos/         # a folder of your own: photos/<label>/*.jpg
 
-It needs Node.js and npm, `pip install ".[export]"`, and the npm registry: npm's onnxruntime-node is installed in a
-temporary folder. Python prepares the pixels, as the bundle's preprocessing says; Node runs the graph alone.
+It needs Node.js and npm, `pip install ".[export]"`, and the npm registry: npm's onnxruntime-node and sharp, which
+decodes images, are installed in a temporary folder. What is between them is in the bundle: `extras="web"` writes
+modules that make pixels, tensors and labels in a browser, and do the same in Node.
 """
 
 from __future__ import annotations
@@ -41,26 +42,22 @@ def main() -> None:
 def compare(photos: pd.DataFrame, scratch: Path) -> None:
     images, labels = photos["image"].tolist(), photos["label"]
     model = featx.image_pipeline("logistic", cache="cache").fit(images, labels)
-    bundle = featx.export_bundle(model, scratch / "bundle")
+    bundle = featx.export_bundle(model, scratch / "bundle", extras="web")
     in_python = featx.Predictor(bundle).predict(images).tolist()
-    in_node = predict_in_node(bundle, images, scratch)
+    in_node = predict_in_node(bundle.folder, images, scratch)
     equal = np.mean([a == b for a, b in zip(in_python, in_node, strict=True)])
     print(f"{len(images)} images, labels equal in Python and in Node: {equal:.1%}")
     if equal < 1:
         raise SystemExit(1)
 
 
-def predict_in_node(bundle, images: list[str], scratch: Path) -> list:
-    """Write the pixels as raw bytes, and have Node run the bundle's graph on them."""
-    preprocess = featx.Preprocess(**bundle.manifest["inputs"][0]["preprocess"])
-    pixels = np.stack([preprocess(Image.open(path).convert("RGB")) for path in images])
-    (scratch / "pixels.bin").write_bytes(pixels.tobytes())
+def predict_in_node(bundle: Path, images: list[str], scratch: Path) -> list:
     shutil.copy(SCRIPT, scratch)
     # Its install script would fetch the parts for CUDA.
     skip = {**os.environ, "ONNXRUNTIME_NODE_INSTALL": "skip"}
-    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "onnxruntime-node"]
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "onnxruntime-node", "sharp"]
     subprocess.run(install, cwd=scratch, env=skip, check=True, stdout=subprocess.DEVNULL)
-    command = ["node", SCRIPT.name, bundle.folder / "model.onnx", "pixels.bin", str(preprocess.size)]
+    command = ["node", SCRIPT.name, bundle, *(Path(image).absolute() for image in images)]
     done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

@@ -32,7 +32,7 @@ def main() -> None:
     print(f"{arguments.encoder}: {len(images):,} images of {source}, a quarter of them to test on")
     ways = {}
     for size in (SIDE, arguments.size):
-        preprocess = resized(arguments.encoder, size)
+        preprocess = featx.Preprocess(size, fit="squash")
         given = {"preprocess": preprocess, "cache": arguments.cache, "weights": arguments.weights}
         ways[f"{size} px, frozen"] = featx.image_pipeline("logistic", encoder=arguments.encoder, **given)
         ways[f"{size} px, tuned"] = featx.FineTuneClassifier(
@@ -42,13 +42,6 @@ def main() -> None:
     frozen, tuned = (f"{arguments.size} px, {kind}" for kind in ("frozen", "tuned"))
     print(table_of(scores, seconds, baseline=frozen, shared=TEST / (1 - TEST)).to_string(index=False))
     print(verdict(scores, tuned, frozen, shared=TEST / (1 - TEST)))
-
-
-def resized(encoder: str, size: int) -> featx.Preprocess:
-    """Whole images squashed to another size, normalised as torchvision's networks are, or as EfficientNet-Lite is."""
-    lite = encoder.startswith("efficientnet_lite")
-    scale = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3} if lite else {}
-    return featx.Preprocess(size, fit="squash", **scale)
 
 
 def read(arguments: argparse.Namespace) -> tuple[list[Image.Image], np.ndarray, str]:

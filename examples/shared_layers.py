@@ -19,8 +19,6 @@ from _images import read_images
 
 LAYERS = {"early": "early", "middle": "middle", "late": "late", "last": "last", "feature": None}
 BASELINE = "feature, frozen"
-# What EfficientNet-Lite takes, (x - 127) / 128.
-LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 TEST = 0.25
 
 
@@ -29,7 +27,7 @@ def main() -> None:
     images, labels, source = read_images(arguments.folder, arguments.limit)
     print(f"{len(images):,} images of {source}, a quarter of them to test on, at {arguments.size} x {arguments.size}")
     # Small square images are better squashed than cropped.
-    given = {"preprocess": featx.Preprocess(arguments.size, fit="squash", **LITE), "cache": arguments.cache}
+    given = {"preprocess": featx.Preprocess(arguments.size, fit="squash"), "cache": arguments.cache}
     ways = {f"{name}, frozen": featx.image_pipeline("logistic", layers=node, **given) for name, node in LAYERS.items()}
     for unfreeze in ("head", "last_block", 3, "all"):
         ways[f"unfreeze={unfreeze!r}"] = featx.FineTuneClassifier(

@@ -1,6 +1,7 @@
 from ._image_encoder import ImageEncoder
 from ._pipeline import image_pipeline
 from ._precompute import precompute
+from ._score_model import score_model
 from ._version import __version__
 from .adapt import AdaptationReport, adaptation_report
 from .auditing import Audit, OODDetector, audit
@@ -8,10 +9,11 @@ from .compare import ColumnReport, TransferReport, compare_columns, transfer_rep
 from .deploy import Predictor
 from .deploy.export import export_bundle
 from .encoders import Encoder, list_encoders, list_layers
+from .evaluation import ModelScores
 from .exceptions import FeatxError, FeatxWarning, ImageErrors, ImageReadError, NonFiniteEmbeddingError
 from .finetune import FineTuneClassifier, FineTuneRegressor, TargetAwareEncoder
 from .heads import EmbeddingNormalizer, PrototypeClassifier, linear_probe
-from .images import Preprocess, attach_images, check_images, read_image_folder, read_image_table
+from .images import Preprocess, attach_images, check_images, known_paths, read_image_folder, read_image_table
 from .persistence import load, save
 from .precision import compare_precisions, precision_by_layer, quantize_encoder
 from .ranking import rank_encoders
@@ -33,6 +35,7 @@ __all__ = [
     "ImageEncoder",
     "ImageErrors",
     "ImageReadError",
+    "ModelScores",
     "NonFiniteEmbeddingError",
     "OODDetector",
     "Predictor",
@@ -51,6 +54,7 @@ __all__ = [
     "compare_precisions",
     "export_bundle",
     "image_pipeline",
+    "known_paths",
     "linear_probe",
     "list_encoders",
     "list_layers",
@@ -62,6 +66,7 @@ __all__ = [
     "read_image_folder",
     "read_image_table",
     "save",
+    "score_model",
     "tabular_pipeline",
     "transfer_report",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -16,15 +15,13 @@ TEMPORARY = ".tmp-"
 
 
 @contextmanager
-def atomic_file(file: str | Path, *, sync: bool = False) -> Iterator[Path]:
+def atomic_file(file: str | Path) -> Iterator[Path]:
     """Write a file aside; it takes its place when the block ends well.
 
     Parameters
     ----------
     file : str or Path
         An older file, or link, of that name is replaced.
-    sync : bool, default=False
-        Whether the content must be on the disk before the name is.
 
     Yields
     ------
@@ -51,9 +48,6 @@ def atomic_file(file: str | Path, *, sync: bool = False) -> Iterator[Path]:
     temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}{target.suffix}")
     try:
         yield temporary
-        if sync:
-            with open(temporary, "rb+") as written:
-                os.fsync(written.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -8,9 +8,11 @@ from pathlib import Path
 import platformdirs
 
 
-def default_location() -> Path:
-    """``$FEATX_CACHE``, else this user's cache folder."""
+def default_location() -> Path | str:
+    """``$FEATX_CACHE``, a folder or a URL; else this user's cache folder."""
     if folder := os.environ.get("FEATX_CACHE"):
+        if "://" in folder:
+            return folder
         return Path(folder).expanduser().absolute()
     return user_folder() / "embeddings"
 

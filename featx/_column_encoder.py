@@ -101,12 +101,14 @@ class ColumnEncoder(TransformerMixin, BaseEstimator):
             return None
         if self.cache is True:
             return _open_store(None)
+        if isinstance(self.cache, str) and "://" in self.cache:
+            return _open_store(self.cache)
         if isinstance(self.cache, str | Path):
             return _open_store(str(Path(self.cache).expanduser().absolute()))
         if isinstance(self.cache, Store):
             return self.cache
         raise ParameterError(
-            f"Got cache={self.cache!r}. Expected True, False, a folder, or an object with get_many, put_many and lock."
+            f"Got cache={self.cache!r}. Expected True, False, a folder, a URL or a store (get_many, put_many, lock)."
         )
 
 

@@ -17,8 +17,8 @@ from featx._rebuild import rebuild
 from featx._trusted_types import walk
 from featx._validate import check_choice, check_integer
 from featx.encoders import Encoder, EncoderSpec, resolve
-from featx.extraction import COMBINATIONS, Extraction, Options, embed_rows, most_images
-from featx.images import MAX_PIXELS, Doors, ImageColumn, Preprocess, open_column
+from featx.extraction import COMBINATIONS, Extraction, Options, embed_rows
+from featx.images import MAX_PIXELS, Doors, ImageColumn, Preprocess, most_images, open_column
 from featx.store import Store
 
 
@@ -47,6 +47,7 @@ class ImageEncoder(ColumnEncoder):
         Resizing and normalisation; the default is the weights' reference, and
         ``"squash"`` or ``"pad"`` is that reference with another fit (small
         square images are often better squashed than cropped).
+        ``Preprocess(size=300)`` has the weights' mean and deviation.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
         IEEE float32, the same on every device to a relative L2 of 1e-4; or less, faster, under another fingerprint:
         bfloat16 on processors that have it and on CUDA, tf32 and float16 on CUDA. bfloat16 moves the embedding of a
@@ -56,6 +57,9 @@ class ImageEncoder(ColumnEncoder):
         The pixels are Pillow's; ``"fast"`` has the package cykooz-resizer resize (``pip install 'featx[fast]'``), for
         0.2 to 0.5 % in the embedding (relative L2), and decodes large JPEGs at a fraction of their size, for 2 to 3 %:
         1.5 times as fast at 500 x 375, 2 to 3 times at 1600 x 1200, 2 to 5 times at 4000 x 3000.
+    views : {"flip", "five_crops"}, default=None
+        Average the embeddings of views of each image, under another fingerprint: of it and its mirror image, in twice
+        the time; or of its corners and its center, which are cut from a larger square, in five times the time.
     runtime : {"auto", "openvino", "torch"}, default="auto"
         What runs the network: ``"auto"`` is torch on CUDA and OpenVINO on the CPU.
     device : str or list of str, default="auto"
@@ -66,8 +70,9 @@ class ImageEncoder(ColumnEncoder):
         CUDA). It changes memory and speed, never an embedding.
     cache : bool, str, Path or Store, default=True
         True is ``$FEATX_CACHE`` or this user's cache folder; a path is that
-        folder; an object with get_many, put_many and lock is used as it is;
-        False keeps nothing.
+        folder, and a URL one in an object store (``"s3://bucket/folder"``, see
+        `EmbeddingStore`); an object with get_many, put_many and lock is used as
+        it is; False keeps nothing.
     on_error : {"raise", "nan"}, default="raise"
         ``"raise"`` encodes every readable image, then raises one `ImageReadError`
         that lists the others; ``"nan"`` makes their rows NaN and warns, once a
@@ -107,7 +112,8 @@ class ImageEncoder(ColumnEncoder):
     -----
     Images may be a list, a tuple, a numpy or pyarrow array, a pandas, polars or daft Series, a column of a dataset of
     Hugging Face, or a frame of one column. A cell is a path, bytes, a PIL image, a uint8 array or tensor, an open
-    binary file, a ``data:`` URI, a dict of ``bytes`` and ``path`` as Hugging Face stores images, or a URL: ``file://``,
+    binary file, a ``data:`` URI, a dict of ``bytes`` and ``path`` as Hugging Face stores images, a part of an image,
+    ``{"image": path, "box": (x, y, width, height)}`` with any of these in the place of the path, or a URL: ``file://``,
     ``s3://``, ``gs://``, ``az://``, ``hf://`` and ``memory://`` are read by fsspec (``pip install 'featx[remote]'``)
     as that is configured. Where a store tells an ETag or a version, an object that has not changed is not read again.
     A single image and a bare str are refused: pass ``[image]``.
@@ -133,6 +139,7 @@ class ImageEncoder(ColumnEncoder):
         preprocess: str | Preprocess = "default",
         precision: str = "float32",
         decode: str = "exact",
+        views: str | None = None,
         runtime: str = "auto",
         device: str | Sequence[str] = "auto",
         batch_size: int | None = None,
@@ -154,6 +161,7 @@ class ImageEncoder(ColumnEncoder):
         self.preprocess = preprocess
         self.precision = precision
         self.decode = decode
+        self.views = views
         self.runtime = runtime
         self.device = device
         self.batch_size = batch_size
@@ -257,6 +265,7 @@ class ImageEncoder(ColumnEncoder):
             preprocess=self.preprocess,
             precision=self.precision,
             decode=self.decode,
+            views=self.views,
             executor=choose(self.runtime, self.device).family if reduced else None,
         )
 

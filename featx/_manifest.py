@@ -26,11 +26,13 @@ class Kind:
     file : str
         The manifest's name in the folder.
     format : int
-        The version of the format that this featx writes and reads.
+        The newest version of the format that this featx reads, and the one that it writes unless it is told otherwise.
     writer : str
         The function that writes such folders, such as ``"featx.export_bundle"``.
     error : type
         The class of the errors that are raised.
+    oldest : int, default=None
+        The oldest version that is read; None is the newest alone.
     """
 
     name: str
@@ -38,6 +40,12 @@ class Kind:
     format: int
     writer: str
     error: type[FeatxError]
+    oldest: int | None = None
+
+    @property
+    def formats(self) -> range:
+        """The versions that are read."""
+        return range(self.format if self.oldest is None else self.oldest, self.format + 1)
 
 
 def write_manifest(folder: Path, kind: Kind, content: dict[str, Any], featx: str) -> dict[str, Any]:
@@ -50,7 +58,7 @@ def write_manifest(folder: Path, kind: Kind, content: dict[str, Any], featx: str
     kind : Kind
         What the folder is.
     content : dict of plain data
-        What else the manifest says.
+        What else the manifest says; its ``format`` is an older one that is enough for it.
     featx : str
         The version of featx.
 
@@ -102,10 +110,10 @@ def read_manifest(folder: Path, kind: Kind) -> dict[str, Any]:
         raise kind.error(f"{file} is damaged: {error}. Copy the {kind.name} again.") from error
     if not isinstance(manifest, dict):
         raise kind.error(f"{file} is damaged: it holds no object. Copy the {kind.name} again.")
-    if manifest.get("format") != kind.format:
+    if manifest.get("format") not in kind.formats:
         raise kind.error(
             f"{folder} has format {manifest.get('format')!r}, written by featx {manifest.get('featx')}. "
-            f"Expected format {kind.format}: {_advise(manifest.get('format'), kind)}"
+            f"Expected format {' or '.join(map(str, kind.formats))}: {_advise(manifest.get('format'), kind)}"
         )
     if manifest.get("sha256") != digest_manifest(manifest):
         raise kind.error(f"{file} is damaged: it does not match its own digest. Copy the {kind.name} again.")
@@ -142,6 +150,6 @@ def _check_file(file: Path, expected: str, kind: Kind) -> None:
 
 
 def _advise(found: Any, kind: Kind) -> str:
-    if isinstance(found, int) and found < kind.format:
+    if isinstance(found, int) and found < kind.formats[0]:
         return f"write it again with {kind.writer} of this featx."
     return "upgrade featx: pip install --upgrade featx"

@@ -17,6 +17,7 @@
         ├── ExportError                 (ValueError) a pipeline that cannot leave as a bundle, or whose bundle disagrees
         ├── BundleError                 (ValueError) a bundle that is damaged, or of a format that is not known
         ├── ModelError                  (ValueError) a model that cannot be saved, a model folder that cannot be loaded
+        ├── OutputError                 (OSError) answers that can no longer be written; those so far are kept
         └── MissingDependencyError      (ImportError) an optional package; the message names the extra
 
     UserWarning
@@ -173,6 +174,10 @@ class BundleError(FeatxError, ValueError):
 
 class ModelError(FeatxError, ValueError):
     """A model that cannot be saved, or a model's folder that cannot be loaded."""
+
+
+class OutputError(FeatxError, OSError):
+    """A file of answers that can no longer be written, as on a full disk; what was written is kept."""
 
 
 class MissingDependencyError(FeatxError, ImportError):

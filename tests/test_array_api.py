@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,13 +30,19 @@ def found(root, tmp_path_factory) -> dict:
     return json.loads(done.stdout)
 
 
+def same(values: list) -> Any:
+    """Numbers but for float32's rounding, as each processor's; names as they are."""
+    return values if isinstance(values[0], str) else pytest.approx(values, rel=1e-5)
+
+
 @pytest.mark.parametrize(("head", "labels"), CELLS)
 def test_each_head_takes_labels_of_each_type_and_predicts_outside_too(found, head, labels):
     cell = found["table"][f"{head}, {labels}"]
-    assert cell["got"]["labels"] == cell["expected"]["labels"] == cell["outside"]
+    assert cell["got"]["labels"] == same(cell["expected"]["labels"])
+    assert cell["got"]["labels"] == same(cell["outside"])
     for scorer, scores in cell["expected"]["scores"].items():
         assert np.isfinite(scores).all()
-        np.testing.assert_allclose(cell["got"]["scores"][scorer], scores, err_msg=scorer)
+        assert cell["got"]["scores"][scorer] == same(scores), scorer
 
 
 @pytest.mark.parametrize("labels", LABELS)

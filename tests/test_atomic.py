@@ -54,11 +54,10 @@ def test_what_is_something_else_is_not_touched(tmp_path):
     check_new_folder(tmp_path / "new", **KIND)
 
 
-@pytest.mark.parametrize("sync", [False, True])
-def test_a_file_appears_when_it_is_whole(tmp_path, sync):
+def test_a_file_appears_when_it_is_whole(tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("old")
-    with atomic_file(file, sync=sync) as temporary:
+    with atomic_file(file) as temporary:
         temporary.write_text("new")
         assert (file.read_text(), temporary.suffix, temporary.parent) == ("old", ".txt", tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "new")]

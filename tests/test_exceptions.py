@@ -35,6 +35,7 @@ STANDARD = {
     "ExportError": (ValueError,),
     "BundleError": (ValueError,),
     "ModelError": (ValueError,),
+    "OutputError": (OSError,),
     "MissingDependencyError": (ImportError,),
 }
 

@@ -36,7 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "a portable layer": {"layers": "middle"},
     "several layers": {"layers": ["early", "late"], "pooling": "max"},
     "squash": {"preprocess": "squash"},
-    "pad": {"preprocess": featx.Preprocess(size=64, fit="pad")},
+    "pad": {"preprocess": featx.Preprocess(size=64, fit="pad", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))},
     "fast decoding": {"decode": "fast"},
     "bfloat16": {"precision": "bfloat16", "executor": "openvino:cpu"},
 }

@@ -3,13 +3,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import featx
 from featx._precompute import precompute
-from featx.exceptions import ImageReadError, ImageWarning, ParameterError, UnknownNameError
+from featx.exceptions import (
+    ImageReadError,
+    ImageWarning,
+    InputError,
+    ParameterError,
+    StoreError,
+    StoreWarning,
+    UnknownNameError,
+)
 from featx.extraction import _batches
-from tests.networks import tiny_encoder
+from tests.networks import Overflowing, tiny_encoder, wrap
 
 
 @pytest.fixture
@@ -91,3 +100,77 @@ def test_a_wrong_name_in_the_last_encoder_encodes_nothing_first(tiny, files, sto
     with pytest.raises(UnknownNameError, match="resnet5"):
         precompute(files, [tiny, "resnet5"], cache=store)
     assert store.info().empty
+
+
+def test_an_engine_answers_image_by_image(tiny, files, store):
+    images = [files[0], "nowhere.jpg", None, files[1], b"garbage", *files]
+    table = precompute(images, tiny, ["feature", "conv2"], cache=store, engine=None, verbose=0)
+    assert list(table.columns) == ["image", "ok", "error"]
+    assert table["image"].tolist() == images
+    assert table.index[~table["ok"]].tolist() == [1, 2, 4]
+    assert table["error"].tolist()[:4] == ["", "no such file", "missing (None)", ""]
+    assert [(row["layer"], row["rows"], row["encoded"]) for row in table.attrs["encoders"]] == [
+        ("feature", 14, 12),
+        ("conv2", 14, 12),
+    ]
+
+
+def test_however_many_images_are_bad_the_others_are_kept(tiny, files, store):
+    table = precompute([*files, *["nowhere.jpg"] * 300], tiny, cache=store, engine=None, verbose=0)
+    assert table["ok"].sum() == store.info()["rows"].sum() == 12
+
+
+def test_an_engine_tells_of_images_without_finite_numbers(files, store):
+    network = wrap(Overflowing())
+    white = np.full((40, 40, 3), 255, np.uint8)
+    table = precompute([files[0], white], network, cache=store, engine=None, runtime="torch", verbose=0)
+    assert table["error"].tolist() == ["", "NaN or infinite numbers from the network"]
+
+
+def test_an_engine_takes_rows_of_several_images(tiny, files, store):
+    encoder = featx.ImageEncoder(tiny, combine="concat")
+    rows = [files[:2], [files[2], "nowhere.jpg"], files[3]]
+    table = precompute(rows, encoder, cache=store, engine=None, verbose=0)
+    assert table["error"].tolist() == ["", "image 1: no such file", ""]
+    assert store.info()["rows"].tolist() == [4]
+
+
+def test_an_engine_takes_a_folder_a_frame_and_a_part_of_an_object_store(tiny, files, store):
+    remote = pytest.importorskip("fsspec").filesystem("memory")
+    folder = Path(files[0]).parent
+    for name in ("a.jpg", "deep/b.JPG", "c.txt", ".hidden/d.jpg"):
+        remote.pipe_file(f"/bucket/photos/{name}", Path(files[0]).read_bytes())
+    remote.pipe_file("/bucket/photos2/e.jpg", b"")
+    frame = pd.DataFrame({"photo": files[:3], "price": [1, 2, 3]}, index=[7, 8, 9])
+    options = {"cache": store, "engine": None, "verbose": 0}
+    assert precompute(folder, tiny, **options)["image"].tolist() == files
+    assert precompute(frame, tiny, image="photo", **options).index.tolist() == [7, 8, 9]
+    urls = precompute("memory://bucket/photos", tiny, **options)["image"].tolist()
+    assert urls == ["memory:///bucket/photos/a.jpg", "memory:///bucket/photos/deep/b.JPG"]
+    with pytest.raises(InputError, match="holds no images"):
+        precompute("memory://bucket/nothing", tiny, **options)
+    with pytest.raises(UnknownNameError, match="photos"):
+        precompute(frame, tiny, image="photos", **options)
+    with pytest.raises(ParameterError, match="images that have no columns"):
+        precompute(files, tiny, image="photo", **options)
+
+
+def test_an_engine_names_the_cells_of_arrow(tiny, files, store):
+    column = pytest.importorskip("pyarrow").array([Path(file).read_bytes() for file in files])
+    table = precompute(column, tiny, cache=store, engine=None, verbose=0)
+    assert table["ok"].all()
+    assert table["image"][0] == f"<{Path(files[0]).stat().st_size:,} bytes>"
+
+
+def test_an_engine_says_where_embeddings_cannot_be_kept(tiny, files, tmp_path):
+    (tmp_path / "store").write_text("a file")
+    with pytest.warns(StoreWarning), pytest.raises(StoreError, match="could not be kept"):
+        precompute(files, tiny, cache=tmp_path / "store", engine=None, verbose=0)
+
+
+def test_engines_are_known_by_name_and_what_needs_one_says_so(tiny, files, store):
+    with pytest.raises(UnknownNameError, match=r"Unknown engine 'dask'\. Expected one of 'ray'"):
+        precompute(files, tiny, cache=store, engine="dask")
+    for parameters in ({"image": "photo"}, {"num_gpus": 1}, {"concurrency": 2}):
+        with pytest.raises(ParameterError, match="without an engine"):
+            precompute(files, tiny, cache=store, **parameters)

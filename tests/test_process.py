@@ -154,13 +154,9 @@ def in_a_child(function):
 
 @needs_fork
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])
-def test_a_network_that_is_new_runs_where_the_threads_of_the_parent_are_lost(runtime):
-    run(f"{LOADED}\nload(0, {runtime!r}).run(batch)\nin_a_child(lambda: load(1, {runtime!r}).run(batch))")
-
-
-@needs_fork
-def test_a_child_ends_whose_parent_had_loaded_a_network():
-    run(f"{LOADED}\nload(0).run(batch)\nin_a_child(lambda: None)")
+def test_a_network_that_is_new_runs_where_the_threads_of_the_parent_are_lost_and_a_child_without_one_ends(runtime):
+    parent = f"load(0, {runtime!r}).run(batch)"
+    run(f"{LOADED}\n{parent}\nin_a_child(lambda: load(1, {runtime!r}).run(batch))\nin_a_child(lambda: None)")
 
 
 COUNT = """

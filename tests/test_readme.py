@@ -20,7 +20,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("page", "shown"), [("README.md", "photo_0000"), ("examples/README.md", "no such file")])
-def test_every_python_block_runs(root, tmp_path, monkeypatch, crops, capsys, page, shown):
+def test_every_python_block_runs(root, tmp_path, monkeypatch, crops, capsys, short_timings, page, shown):
     mpl.use("Agg")
     get_reusable_executor().shutdown()  # workers of earlier tests have their folder, and their cache
     monkeypatch.chdir(tmp_path)

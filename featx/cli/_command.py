@@ -11,7 +11,7 @@ from typing import Any
 
 LAYOUT = "photos/<label>/..., or photos/<split>/<label>/..."
 _TASKS = ("auto", "classification", "regression")
-_ENCODER_PARAMETERS = ("weights", "layers", "pooling", "preprocess", "precision", "decode", "device", "batch_size")
+_CHOSEN = ("weights", "layers", "pooling", "preprocess", "precision", "decode", "views", "device", "batch_size")
 
 
 def add_command(
@@ -64,7 +64,11 @@ def add_json(command: argparse.ArgumentParser) -> None:
 def add_cache(command: Any) -> None:
     """Declare ``--cache`` and ``--no-cache`` for a parser or a group of options."""
     cache = command.add_mutually_exclusive_group()
-    cache.add_argument("--cache", metavar="DIR", help="where embeddings are kept; default: $FEATX_CACHE or your own")
+    cache.add_argument(
+        "--cache",
+        metavar="DIR|URL",
+        help="where embeddings are kept; default: $FEATX_CACHE or your own",
+    )
     cache.add_argument("--no-cache", action="store_true", help="do not keep embeddings")
 
 
@@ -86,6 +90,7 @@ def add_encoder(command: argparse.ArgumentParser) -> None:
     add("--preprocess", metavar="NAME", help="crop, squash or pad")
     add("--precision", metavar="NAME", help="float32, tf32, bfloat16 or float16")
     add("--decode", metavar="NAME", help="exact, or fast: sooner, with slightly other pixels")
+    add("--views", metavar="NAME", help="flip or five_crops: average the embeddings of such views")
     add("--device", metavar="NAME", help="auto, cpu, cuda, or several: cuda:0,cuda:1")
     add("--batch-size", type=int, metavar="N", help="images in a batch")
     add_cache(group)
@@ -93,7 +98,7 @@ def add_encoder(command: argparse.ArgumentParser) -> None:
 
 def encoder_parameters(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return what was chosen, by the names of `ImageEncoder`'s parameters."""
-    parameters = {name: getattr(parsed, name) for name in _ENCODER_PARAMETERS if getattr(parsed, name) is not None}
+    parameters = {name: getattr(parsed, name) for name in _CHOSEN if getattr(parsed, name) is not None}
     for name in ("layers", "device"):
         if "," in parameters.get(name, ""):
             parameters[name] = parameters[name].split(",")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from featx.cli._command import add_command, add_json, note, print_json
-from featx.cli._files import find_files
+from featx.cli._files import find_files, images_of_model, open_columns
 
 _EXAMPLES = """
 featx export model/ bundle/
 featx export model/ bundle/ --sample photos/
+featx export model/ bundle/ --sample goods.csv --root photos/
 featx export model/ bundle/ --sample photos/ --quantize int8
 featx export model/ bundle/ --sample photos/ --tolerance 0.01
+featx export model/ bundle/ --with docker web
 """
 
 
@@ -28,7 +31,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_ = command.add_argument
     add_("model", metavar="MODEL", help="the folder of a model, as featx train writes it")
     add_("bundle", metavar="BUNDLE", help="the folder to write; an older bundle is replaced")
-    add_("--sample", nargs="+", metavar="FOLDER|FILE", help="images to compare the two on; default: built-in ones")
+    add_(
+        "--sample",
+        nargs="+",
+        metavar="FOLDER|FILE",
+        help="images to compare the two on, or a table (.csv, .parquet) for a model of one; default: built-in ones",
+    )
+    add_("--root", metavar="DIR", help="below which a table's paths lie; default: the folder of the table")
     add_("--head", default="auto", metavar="NAME", help="auto, onnx or sklearn; default: %(default)s")
     add_("--quantize", metavar="KIND", help="int8 or float16: a smaller and less exact encoder; needs --sample")
     add_(
@@ -39,14 +48,23 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="share of the sample's rows whose label or scores may differ, not counting those on a tree's threshold; "
         "default: %(default)s",
     )
+    add_(
+        "--with",
+        dest="extras",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="what to write beside it: docker, systemd, kubernetes, web (a page that answers in the browser)",
+    )
     add_json(command)
 
 
 def run(parsed: argparse.Namespace) -> None:
     import featx
+    from featx.persistence import read_scores
 
-    sample = _readable(parsed.sample) if parsed.sample else None
     model = featx.load(parsed.model)
+    sample = _sample(parsed.sample, model, parsed.root) if parsed.sample else None
     bundle = featx.export_bundle(
         model,
         parsed.bundle,
@@ -54,6 +72,8 @@ def run(parsed: argparse.Namespace) -> None:
         head=parsed.head,
         quantize=parsed.quantize,
         tolerance=parsed.tolerance,
+        scores=read_scores(parsed.model),
+        extras=parsed.extras,
     )
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
     verified = bundle.manifest["verified"]
@@ -64,6 +84,20 @@ def run(parsed: argparse.Namespace) -> None:
     for name, value in verified.items():
         print(f"{name}: {value:.3g}")
     note(f"Bundle: {bundle.folder} ({size / 1e6:.1f} MB)")
+
+
+def _sample(paths: list[str], model: Any, root: str | None) -> Any:
+    """Return the images, or the rows of a table, to compare on."""
+    from featx.exceptions import ParameterError
+    from featx.images import is_table_name
+
+    if len(paths) == 1 and is_table_name(paths[0]):
+        names = images_of_model(model)
+        frame, name = open_columns(paths[0], names, None, root)
+        return frame if names else frame[name]
+    if root is not None:
+        raise ParameterError("Got --root without a table. Expected --sample with one table, a .csv for example.")
+    return _readable(paths)
 
 
 def _readable(paths: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ import csv
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -92,33 +92,57 @@ def write_csv(table: pd.DataFrame, file: Path | IO[str]) -> None:
     table.to_csv(file, index=False, errors="surrogateescape", lineterminator="\n", quoting=quoting)
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: Path | IO[str]) -> None:
-    """Write dicts as CSV as `write_csv` does, without pandas; None is an empty field.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        A row each; what is not among `columns` is left out.
-    columns : sequence of str
-        Their names, in order.
-    file : Path or text file
-        A text file keeps its encoding.
-    """
-    quoting = _quoting(row[name] for row in rows for name in columns)
-    opened = (
-        file.open("w", encoding="utf-8", errors="surrogateescape", newline="")
-        if isinstance(file, Path)
-        else nullcontext(file)
-    )
-    with opened as output:
-        writer = csv.DictWriter(output, columns, extrasaction="ignore", lineterminator="\n", quoting=quoting)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def _quoting(values: Iterable[Any]) -> Literal[0, 2]:
     # With "\n" as line ends the csv module quotes no carriage return by itself, and readers take it for a line's end.
     return csv.QUOTE_NONNUMERIC if any("\r" in str(value) for value in values) else csv.QUOTE_MINIMAL
+
+
+def images_of_model(model: Any) -> list[str]:
+    """List the columns of images of a pipeline of a table; none where it takes images alone."""
+    from sklearn.compose import ColumnTransformer
+
+    from featx._image_encoder import ImageEncoder
+    from featx._trusted_types import walk
+    from featx.table import TableEncoder
+
+    first = getattr(model, "steps", [("", model)])[0][1]
+    if isinstance(first, TableEncoder):
+        return [first.image] if isinstance(first.image, str) else list(first.image)
+    if not isinstance(first, ColumnTransformer):
+        return []
+    names: list[Any] = []
+    for _, step, columns in first.transformers_:
+        if any(isinstance(part, ImageEncoder) for part in walk(step)):
+            names += [columns] if isinstance(columns, str) else columns
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def open_columns(table: str, names: Sequence[str], image: str | None, root: str | None) -> tuple[pd.DataFrame, str]:
+    """Read a table whose columns of images are those that a model takes; return it, and the name of the first.
+
+    Parameters
+    ----------
+    table : str
+        The file.
+    names : sequence of str
+        The columns; none where the model takes images alone.
+    image : str or None
+        What the user calls the column, of a model that takes one.
+    root : str or None
+        Below which relative paths lie; None is the folder of the file.
+
+    Raises
+    ------
+    ParameterError
+        If the user names one of several.
+    UnknownNameError, InputError
+        If there is no such column, or the table cannot be read.
+    """
+    from featx.images import open_table
+
+    if len(names) > 1 and image is not None:
+        raise ParameterError(f"Got --image {image}. The model takes {', '.join(names)}: leave the option out.")
+    return open_table(table, image or names or None, root=root)
 
 
 def find_files(paths: Sequence[str]) -> list[str]:
@@ -130,19 +154,10 @@ def find_files(paths: Sequence[str]) -> list[str]:
     return images
 
 
-_TABLES = ([".csv"], [".tsv"], [".tab"], [".parquet"], [".pq"], [".tar"])
-
-
-def is_table_name(name: str) -> bool:
-    """Whether a name is that of a table, and not of a folder."""
-    # Of no package: a bundle's predictions are printed without pandas.
-    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
-    compressed = suffixes[-1:] == [".gz"]
-    return suffixes[-1 - compressed : len(suffixes) - compressed] in _TABLES and not Path(name).is_dir()
-
-
 def is_table(parsed: argparse.Namespace) -> bool:
     """Whether the folder that was given is a table."""
+    from featx.images import is_table_name
+
     return is_table_name(parsed.folder)
 
 

@@ -12,6 +12,7 @@ from featx.cli._command import add_command
 _EXAMPLES = """
 featx serve bundle/
 featx serve bundle/ --port 9000 --n-jobs 2
+FEATX_API_KEY=... featx serve bundle/ --protect metrics docs
 featx serve bundle/ --help
 """
 
@@ -23,7 +24,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         run,
         help="serve a bundle over HTTP, with a page to try it",
         description="Run the bundle's serve.py, which needs neither featx nor torch; its options come after the "
-        "bundle.",
+        "bundle. It has /predict, /embed, /metadata, /health, /ready, /metrics and /docs, and takes a bundle that "
+        "replaces this one on SIGHUP, or by POST /reload if clients need an API key.",
         examples=_EXAMPLES,
     )
     command.add_argument("bundle", metavar="BUNDLE", help="the folder of a bundle, as featx export writes it")

@@ -53,6 +53,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_("--cv", type=int, default=5, metavar="N", help="folds; 0 skips cross-validation; default: %(default)s")
     add_("--bad-images", metavar="FILE", help="where unreadable images are listed; default: MODEL-bad_images.csv")
+    add_("--audit", action="store_true", help="look for copies, likely wrong labels and outliers; a bundle says so")
     add_task(command, auto="that of --head, else classification; of a table that of its labels")
     add_json(command)
     add_table(command)
@@ -76,7 +77,7 @@ def run(parsed: argparse.Namespace) -> None:
         with replacing(bad_file) as file:
             write_csv(trained.bad, file)
         note(f"featx: warning: unreadable images are left out: {len(trained.bad):,}, listed in {bad_file}")
-    featx.save(trained.model, folder)
+    featx.save(trained.model, folder, scores=trained.scores)
     _print(parsed, trained, bad_file)
     note(f"Model: {folder}")
 
@@ -96,13 +97,20 @@ def _train(parsed: argparse.Namespace) -> Any:
             group=parsed.group,
             task=parsed.task,
             log=parsed.log_target,
+            audited=parsed.audit,
         )
     if parsed.log_target:
         raise ParameterError(f"Got --log-target with {parsed.folder}, a folder. Expected a table.")
     refuse_table_options(parsed)
     parsed.head = parsed.head or ("ridge" if parsed.task == "regression" else "logistic")
     return train(
-        parsed.folder, parsed.head, parsed.cv, encoder_parameters(parsed), task=parsed.task, split=parsed.split
+        parsed.folder,
+        parsed.head,
+        parsed.cv,
+        encoder_parameters(parsed),
+        task=parsed.task,
+        split=parsed.split,
+        audited=parsed.audit,
     )
 
 

@@ -16,23 +16,26 @@ import pandas as pd
 from sklearn.base import is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
-from sklearn.metrics import (
-    accuracy_score,
-    f1_score,
-    mean_absolute_error,
-    r2_score,
-    recall_score,
-    root_mean_squared_error,
-)
-from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline
 
 from featx._optional import import_optional
 from featx._pipeline import image_pipeline
+from featx._score_model import describe_images
 from featx._validate import check_choice
-from featx.auditing import warn_of_copies
+from featx.auditing import audit, warn_of_copies
 from featx.cli._files import LabelledImages, apply_to_readable, read_labelled, read_labels
-from featx.evaluation import is_regression, make_folds, regression_hint
+from featx.evaluation import (
+    Folds,
+    ModelScores,
+    count_targets,
+    describe_folds,
+    finite_rows,
+    is_regression,
+    make_folds,
+    regression_hint,
+    score,
+    score_folds,
+)
 from featx.exceptions import InputError
 from featx.heads import LogisticRegression
 from featx.images import is_missing
@@ -57,6 +60,8 @@ class TrainingResult:
         Warnings for the user.
     rows : int
         The number of rows of a table that it was fitted on.
+    scores : ModelScores
+        The same, as the model's folder keeps it.
     """
 
     model: Pipeline
@@ -66,6 +71,7 @@ class TrainingResult:
     splits: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: list[str] = field(default_factory=list)
     rows: int = 0
+    scores: ModelScores = field(default_factory=ModelScores)
 
 
 def train(
@@ -75,6 +81,8 @@ def train(
     parameters: dict[str, Any],
     task: str = "auto",
     split: str | Mapping[str, str] | None = "auto",
+    *,
+    audited: bool = False,
 ) -> TrainingResult:
     """Embed each image once, score the head on folds and splits, and fit it.
 
@@ -92,6 +100,8 @@ def train(
         ``"auto"``: the head decides.
     split : {"auto"}, mapping of str to str, or None, default="auto"
         As for `read_image_folder`.
+    audited : bool, default=False
+        Whether the images that it is fitted on are audited too.
 
     Returns
     -------
@@ -127,11 +137,14 @@ def train(
     if len(labels) < (2 if is_classifier(model) else 1):
         raise InputError(f"The images to train on have the labels {list(labels.index)}. Expected two or more.")
     result = TrainingResult(model, {label: int(n) for label, n in labels.items()}, errors)
-    _cross_validate(result, embeddings[fitted_on], y[fitted_on], n_folds)
+    folds, how, bins = _cross_validate(result, embeddings[fitted_on], y[fitted_on], n_folds)
     # The encoder needs no fit, and the steps are those of the pipeline itself.
     model[1:].fit(embeddings[fitted_on], y[fitted_on])
     if "split" in table:
         _score_splits(result, embeddings, y, table["split"].to_numpy(object))
+    images = table["image"][fitted_on].tolist()
+    counts = audit(images, y[fitted_on], task=task, encoder=model["encoder"], verbose=0).counts if audited else None
+    result.scores = _describe(result, images, y[fitted_on], folds, how, bins, counts)
     return result
 
 
@@ -146,6 +159,7 @@ def train_table(
     group: str | None = None,
     task: str = "auto",
     log: bool = False,
+    audited: bool = False,
 ) -> TrainingResult:
     """Score a pipeline of a table with a column of images on folds, and fit it.
 
@@ -165,6 +179,8 @@ def train_table(
         ``"auto"``: the head decides, else the labels.
     log : bool, default=False
         Whether numbers are predicted by their logarithm.
+    audited : bool, default=False
+        Whether the images are audited too.
 
     Returns
     -------
@@ -195,12 +211,16 @@ def train_table(
         raise InputError(f"All rows have the {target} {y[0]!r}. Expected two values or more.")
     result = TrainingResult(model, counts, errors, rows=len(y))
     given = {} if groups is None else {"features__groups": groups}
+    folds, how, bins = [], "", None
     if n_folds:
         folds = make_folds(y, n_folds, groups, regression=regression)
         if groups is None and len(X) == len(present) - len(reasons):
             warn_of_copies(encoder.transform(X[image]), folds)
-        result.folds = score_folds(model, X, y, folds, given)
+        result.folds, bins = score_folds(model, X, y, folds, given)
+        how = describe_folds(n_folds, regression=regression, groups=group)
     model.fit(X, y, **given)
+    found = audit(X[image], y, groups=groups, task=task, encoder=encoder, verbose=0).counts if audited else None
+    result.scores = _describe(result, X[image].tolist(), y, folds, how, bins, found)
     return result
 
 
@@ -229,41 +249,6 @@ def _table_head(name: str, regression: bool) -> Any:
     return kind(random_state=0, verbose=-1)
 
 
-def score_folds(
-    head: Any,
-    embeddings: Any,
-    y: np.ndarray,
-    folds: Sequence[tuple[Any, Any]],
-    params: Mapping[str, Any] | None = None,
-) -> pd.DataFrame:
-    """Score clones of a head on folds: one row per fold, with the columns of `score` and seconds."""
-    found = cross_validate(head, embeddings, y, cv=folds, scoring=score, error_score="raise", params=params)
-    columns = {name.removeprefix("test_"): found[name] for name in found if name.startswith("test_")}
-    table = pd.DataFrame(columns, index=[f"fold {i + 1}" for i in range(len(folds))])
-    return table.assign(seconds=found["fit_time"] + found["score_time"])
-
-
-def score(head: Any, embeddings: Any, y: np.ndarray) -> dict[str, float]:
-    """Score a fitted head.
-
-    Parameters
-    ----------
-    head : estimator
-        A fitted classifier or regressor.
-    embeddings : ndarray of shape (n, dim)
-        The rows to predict.
-    y : ndarray of shape (n,)
-        Their labels.
-
-    Returns
-    -------
-    dict
-        images; accuracy, balanced_accuracy and macro_f1 of a classifier, or r2, mae and rmse of a regressor.
-    """
-    found = head.predict(embeddings)
-    return {"images": len(y), **(_score_labels if is_classifier(head) else _score_numbers)(y, found)}
-
-
 def format_scores(folds: pd.DataFrame, splits: pd.DataFrame) -> str:
     """Format scores as a table, with mean and standard deviation of the folds."""
     shown = pd.concat([_formatted(frame) for frame in (folds, splits) if len(frame)])
@@ -275,19 +260,49 @@ def format_scores(folds: pd.DataFrame, splits: pd.DataFrame) -> str:
     return shown.to_string()
 
 
-def _cross_validate(result: TrainingResult, embeddings: np.ndarray, y: np.ndarray, n_folds: int) -> None:
-    """Score the head on shuffled folds, the same ones at each call; a classifier's are stratified."""
+def _cross_validate(
+    result: TrainingResult, embeddings: np.ndarray, y: np.ndarray, n_folds: int
+) -> tuple[Folds, str, list[dict[str, Any]] | None]:
+    """Score the head on shuffled folds, the same ones at each call; a classifier's are stratified.
+
+    Return the folds, how they were made, and how reliable probabilities are.
+    """
     head, counts = result.model[1:], pd.Series(result.labels)
-    if not is_classifier(head):
+    regression = not is_classifier(head)
+    if regression:
         counts = pd.Series({"all": len(y)})
     possible, note = _possible_folds(n_folds, counts)
     if note:
         result.notes.append(note)
-    if possible:
-        kind = StratifiedKFold if is_classifier(head) else KFold
-        folds = list(kind(possible, shuffle=True, random_state=0).split(embeddings, y))
-        warn_of_copies(embeddings, folds)
-        result.folds = score_folds(head, embeddings, y, folds)
+    if not possible:
+        return [], "", None
+    folds = make_folds(y, possible, regression=regression)
+    warn_of_copies(embeddings, folds)
+    result.folds, bins = score_folds(head, embeddings, y, folds)
+    return folds, describe_folds(possible, regression=regression), bins
+
+
+def _describe(
+    result: TrainingResult,
+    images: Sequence[Any],
+    y: np.ndarray,
+    folds: Folds,
+    how: str,
+    bins: list[dict[str, Any]] | None,
+    counts: dict[str, int] | None,
+) -> ModelScores:
+    """Put together what the model's folder keeps of its data and scores."""
+    splits = {str(name): finite_rows(result.splits.loc[[name]]) for name in result.splits.index}
+    return ModelScores(
+        finite_rows(result.folds),
+        how,
+        {name: {metric: values[0] for metric, values in scores.items()} for name, scores in splits.items()},
+        left_out=len(result.bad),
+        reliability=bins,
+        audit=counts,
+        **count_targets(y, regression=not is_classifier(result.model)),
+        **describe_images(images, y, folds),
+    )
 
 
 def _possible_folds(n_folds: int, counts: pd.Series) -> tuple[int, str]:
@@ -317,20 +332,3 @@ def _score_splits(result: TrainingResult, embeddings: np.ndarray, y: np.ndarray,
 
 def _formatted(scores: pd.DataFrame) -> pd.DataFrame:
     return scores.map("{:.3f}".format).assign(images=scores["images"].map("{:,}".format))
-
-
-def _score_labels(y: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    return {
-        "accuracy": float(accuracy_score(y, found)),
-        # balanced_accuracy_score would warn of labels that are predicted and not there.
-        "balanced_accuracy": float(recall_score(y, found, labels=np.unique(y), average="macro", zero_division=0)),
-        "macro_f1": float(f1_score(y, found, average="macro", zero_division=0)),
-    }
-
-
-def _score_numbers(y: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    return {
-        "r2": float(r2_score(y, found)) if len(y) > 1 else float("nan"),
-        "mae": float(mean_absolute_error(y, found)),
-        "rmse": float(root_mean_squared_error(y, found)),
-    }

@@ -201,6 +201,13 @@ def learn(features: FeatureSet, problem: Problem, folds: Sequence[Fold], size: i
 
 def examine(fitted: Any, Z: Any, y: np.ndarray, problem: Problem, outcome: Outcome) -> None:
     """Add to an outcome what a fitted estimator predicts of one fold's test rows, and how well."""
+    with warnings.catch_warnings():
+        # Categories that are new are no news in folds; they are zeros.
+        warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
+        _examine(fitted, Z, y, problem, outcome)
+
+
+def _examine(fitted: Any, Z: Any, y: np.ndarray, problem: Problem, outcome: Outcome) -> None:
     predicted = np.asarray(fitted.predict(Z))
     if problem.scoring is not None:
         scores = np.array([check_scoring(fitted, problem.scoring)(fitted, Z, y)], float)

@@ -1,6 +1,6 @@
-"""Predict with a bundle, without torch; `export` writes bundles, and `service` offers one over HTTP."""
+"""Predict with a bundle, without torch; `export` writes one, `batch` answers folders and tables, `service` HTTP."""
 
-from featx.deploy._bundle import plain, read_bundle
-from featx.deploy._predictor import Predictor
+import lazy_loader
 
-__all__ = ["Predictor", "plain", "read_bundle"]
+# Names and where they live are in __init__.pyi: the command line declares its options without numpy.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,8 @@ from .._trusted_types import TRUSTED, check_indices, import_skops
 from ..exceptions import BundleError, MissingDependencyError
 from ._columns import UNKNOWN
 
-KIND = Kind("bundle", "bundle.json", 2, "featx.export_bundle", BundleError)
+# Format 3 has what a reader of 2 would misread: several encoders of one column (also), several images a row (rows).
+KIND = Kind("bundle", "bundle.json", 3, "featx.export_bundle", BundleError, oldest=2)
 GRAPH = "model.onnx"
 HEAD = "head.skops"
 METHODS = {"label": "predict", "probabilities": "predict_proba", "decision": "decision_function"}
@@ -72,6 +73,12 @@ def read_bundle(folder: str | Path) -> Bundle:
     return Bundle(folder, manifest)
 
 
+def list_encoders(inputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """List the encoders of all columns of images, in the order of their embeddings."""
+    images = [entry for entry in inputs if entry["kind"] == "image"]
+    return [dict(encoder) for entry in images for encoder in (entry, *entry.get("also", ()))]
+
+
 class Engine:
     """Compute outputs; one engine serves any number of threads.
 
@@ -97,7 +104,8 @@ class Engine:
         Parameters
         ----------
         tensors : dict of str to ndarray
-            Pixels, uint8 (n, size, size, 3), and which are absent, bool (n, 1).
+            Pixels, uint8 (n, size, size, 3), and which are absent, bool (n, 1); or, where rows have several images,
+            which of the images are a row's own, int64 (n, most), -1 for none.
         values : dict of str to ndarray of shape (n, 1)
             The other columns, by name.
         names : sequence of {"label", "probabilities", "decision", "embedding"}
@@ -114,14 +122,33 @@ class Engine:
         if self._head is None:
             feeds = {**tensors, **{self._tensor(name): as_tensor(column) for name, column in values.items()}}
             *outputs, embedding = self._session.run([*names, "embedding"], feeds)
-            broken = _broken(embedding, tensors)
+            broken = self._broken(embedding, tensors)
         else:
             (embedding,) = self._session.run(["embedding"], tensors)
-            broken = _broken(embedding, tensors)
+            broken = self._broken(embedding, tensors)
             embedding[broken] = 0  # a head may refuse the whole batch for one of them
             outputs = [self._ask_head(name, embedding, values) for name in names]
-        outputs = [polish(name, output, self._manifest["dtype"]) for name, output in zip(names, outputs, strict=True)]
+        dtype, width = self._manifest["dtype"], self._manifest.get("width")
+        outputs = [polish(name, output, dtype, width) for name, output in zip(names, outputs, strict=True)]
         return dict(zip(names, outputs, strict=True)), broken
+
+    def _broken(self, embedding: np.ndarray, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Find rows with numbers that are not finite where an image is there."""
+        broken: np.ndarray = np.zeros(len(embedding), bool)
+        start = 0
+        for encoder in list_encoders(self._manifest["inputs"]):
+            finite = np.isfinite(embedding[:, start : start + encoder["dim"]])
+            start += encoder["dim"]
+            if encoder.get("rows"):
+                there = tensors[encoder["rows"]] >= 0
+                n = encoder.get("n_images")
+                there = there[:, :n] if n else there.any(axis=1, keepdims=True)
+            elif encoder["absent"]:
+                there = ~tensors[encoder["absent"]]
+            else:
+                there = np.ones((len(embedding), 1), bool)
+            broken |= (there & ~finite.reshape(*there.shape, -1).all(axis=2)).any(axis=1)
+        return broken
 
     def _tensor(self, name: str) -> str:
         return next(entry["tensor"] for entry in self._manifest["inputs"] if entry["name"] == name)
@@ -131,22 +158,20 @@ class Engine:
             return embedding
         # scikit-learn changes the process's warning filters while it predicts, and two threads would mix them up.
         with self._lock:
-            return getattr(self._head, METHODS[name])(head_input(embedding, values))
+            answer = getattr(self._head, METHODS[name])(head_input(embedding, values))
+        return np.concatenate(answer, axis=1) if isinstance(answer, list) else answer  # of several outputs
 
 
-def _broken(embedding: np.ndarray, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-    absent = [tensor.any(axis=1) for tensor in tensors.values() if tensor.dtype == bool]
-    return ~np.isfinite(embedding).all(axis=1) & ~np.any(absent or [np.zeros(len(embedding), bool)], axis=0)
+def polish(name: str, output: Any, dtype: str, width: int | None = None) -> np.ndarray:
+    """Bring an output into the shape and the dtype that scikit-learn gives.
 
-
-def polish(name: str, output: Any, dtype: str) -> np.ndarray:
-    """Bring an output into the shape and the dtype that scikit-learn gives; `dtype` is that of the labels."""
+    `dtype` is that of the labels, `width` the number of outputs where there are several.
+    """
     output = np.asarray(output)
     if name == "label":
-        return output.reshape(len(output)).astype(dtype)
-    if name == "decision" and output.ndim == 2 and output.shape[1] <= 2:  # of two classes, the second one's
-        return output[:, -1]
-    return output
+        return output.reshape(len(output) if width is None else (len(output), width)).astype(dtype)
+    is_of_two = width is None and output.ndim == 2 and output.shape[1] <= 2
+    return output[:, -1] if name == "decision" and is_of_two else output  # the second one's
 
 
 def head_input(embedding: np.ndarray, values: Mapping[str, np.ndarray]) -> Any:

@@ -27,6 +27,7 @@ class _Null:
 
 
 NULL = _Null()
+_IMAGE_KEYS = {"box", "bytes", "path", "data"}
 _EXACT = 2**53  # from here on float64 does not distinguish all integers
 _LARGEST = {"number": float(np.finfo(np.float32).max), "integer": int(np.iinfo(np.int64).max)}
 
@@ -63,8 +64,8 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
 
     Parameters
     ----------
-    X : container of images, or mapping of str to column, or frame
-        Images, or a table where `inputs` has several entries.
+    X : container of images, or mapping of str to column, or frame, or list of mappings
+        Images, or a table where `inputs` has several entries; a list has a mapping for each row.
     inputs : sequence of mapping
         The bundle's inputs: ``name``, ``kind`` ("image", "number", "integer"
         or "category"), ``missing`` (whether a value may be; of a category the
@@ -82,6 +83,8 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     InputError
         If a column is missing, or columns differ in length.
     """
+    if _are_rows(X, inputs):
+        X = _columns_of(X, [entry["name"] for entry in inputs])
     if len(inputs) == 1 and not _has_column(X, inputs[0]["name"]):
         X = {inputs[0]["name"]: X}
     elif not isinstance(X, Mapping) and not hasattr(X, "columns"):
@@ -101,6 +104,22 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
     if len(set(lengths.values())) > 1:
         raise InputError(f"Got columns of different lengths: {lengths}. Expected one value a row in each.")
     return columns
+
+
+def _are_rows(X: Any, inputs: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether it is a list of rows, and not of images that are dicts."""
+    if not isinstance(X, list | tuple) or not all(isinstance(row, Mapping) for row in X):
+        return False
+    return len(inputs) > 1 or (bool(X) and all(inputs[0]["name"] in row and not _IMAGE_KEYS & row.keys() for row in X))
+
+
+def _columns_of(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
+    for i, row in enumerate(rows):
+        if absent := [name for name in names if name not in row]:
+            raise InputError(
+                f"Got no {_quoted(absent)} in row {i}. Expected {_quoted(names)} in each; None is missing."
+            )
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def _has_column(X: Any, name: str) -> bool:

@@ -6,8 +6,9 @@ Like ``images/_decode.py``, this file also runs, byte for byte, where featx is n
 from __future__ import annotations
 
 import os
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,12 @@ from ..exceptions import (
     list_rows,
 )
 from ..images._cell import is_missing
-from ..images._decode import DecodeError
-from ..images._pixel_path import PixelPath
-from ..images._preprocess import Preprocess
-from ._bundle import Bundle, Engine, plain, read_bundle
+from ..images._several import members_of
+from ._bundle import Bundle, Engine, list_encoders, plain, read_bundle
 from ._columns import Columns, read_columns
+from ._tensors import BROKEN, Bad, Tensor, divide
 
 _POLICIES = ("raise", "nan")
-_BATCH_SIZE = 4
-_BROKEN = "NaN or infinite numbers from the network"
 
 
 class Predictor:
@@ -61,8 +59,8 @@ class Predictor:
     ----------
     manifest : dict
         The content of ``bundle.json``: inputs, classes, versions, scores at export.
-    classes_ : ndarray or None
-        The class labels; None for regression.
+    classes_ : ndarray, list of ndarray or None
+        The class labels, of several outputs each; None for regression.
 
     Raises
     ------
@@ -114,9 +112,20 @@ class Predictor:
         self.on_missing = _policy("on_missing", on_missing, image["on_missing"])
         self.max_pixels = check_integer("max_pixels", image["max_pixels"] if max_pixels is None else max_pixels)
         classes = self.manifest["classes"]
-        self.classes_ = None if classes is None else np.array(classes["values"], classes["dtype"])
-        self._images = [entry for entry in self.manifest["inputs"] if entry["kind"] == "image"]
-        self._paths = {entry["name"]: _pixel_path(entry, self.max_pixels) for entry in self._images}
+        self.classes_ = (
+            [np.array(part["values"], part["dtype"]) for part in classes]
+            if isinstance(classes, list)
+            else None
+            if classes is None
+            else np.array(classes["values"], classes["dtype"])
+        )
+        own = {"on_error": on_error, "on_missing": on_missing}
+        defaults = {name: image[name] for name in own}  # of a bundle whose columns have none of their own
+        given = {name: policy for name, policy in own.items() if policy is not None}
+        encoders = [{**defaults, **encoder, **given} for encoder in list_encoders(self.manifest["inputs"])]
+        self._encoders = [encoder["encoder"]["name"] for encoder in encoders]
+        tensors = dict.fromkeys(encoder["tensor"] for encoder in encoders)
+        self._tensors = [Tensor([e for e in encoders if e["tensor"] == name], self.max_pixels) for name in tensors]
         self._opened: tuple[int, Engine] | None = self._open(bundle)
 
     @property
@@ -158,13 +167,14 @@ class Predictor:
 
         Parameters
         ----------
-        X : container of images, or dict of columns, or frame
+        X : container of images, or dict of columns, or frame, or list of dicts
             What the exported pipeline takes: paths, bytes, PIL images or uint8
-            arrays; a table where the pipeline has several columns.
+            arrays, or lists of them where a row has several; a table where the pipeline has several columns, be it
+            a dict for each row.
 
         Returns
         -------
-        ndarray of shape (n,)
+        ndarray of shape (n,), or (n, n_outputs) of several
             Labels, in their own dtype; floats for regression.
 
         Raises
@@ -179,16 +189,22 @@ class Predictor:
         """
         return self.outputs(X, ["label"])["label"]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict each class's probability, (n, n_classes), in the order of `classes_`; errors as in `predict`."""
-        return self.outputs(X, ["probabilities"])["probabilities"]
+    def predict_proba(self, X: Any) -> np.ndarray | list[np.ndarray]:
+        """Predict each class's probability, (n, n_classes), in the order of `classes_`; errors as in `predict`.
+
+        Where `classes_` is a list, it is a list of such arrays, as in scikit-learn.
+        """
+        probabilities = self.outputs(X, ["probabilities"])["probabilities"]
+        if not isinstance(self.classes_, list):
+            return probabilities
+        return np.split(probabilities, np.cumsum([len(classes) for classes in self.classes_])[:-1], axis=1)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute decision values, (n,) for two classes, else (n, n_classes); errors as in `predict`."""
         return self.outputs(X, ["decision"])["decision"]
 
     def embed(self, X: Any) -> np.ndarray:
-        """Embed images: (n, dim) float32, as the pipeline's ImageEncoder does; errors as in `predict`."""
+        """Embed rows: (n, dim) float32, side by side what the pipeline's encoders give; errors as in `predict`."""
         return self.outputs(X, ["embedding"])["embedding"]
 
     def predict_table(self, X: Any) -> list[dict[str, Any]]:
@@ -203,16 +219,24 @@ class Predictor:
         -------
         list of dict
             One for each row: ``image`` (a path, or its position), ``label`` (a date as ISO
-            text), ``probability`` (of that label; None where the head has none) and
+            text; a list of several outputs), ``probability`` (of that label; None where the head has none, or
+            several outputs) and
             ``error`` ("" where all is well; else label and probability are None,
             unless the policy is "nan"). `pandas.DataFrame` takes it as it is.
+
+        Raises
+        ------
+        ParameterError
+            If the bundle only embeds.
         """
-        names = ["label", *(["probabilities"] if "probabilities" in self.manifest["outputs"] else [])]
+        is_probable = "probabilities" in self.manifest["outputs"] and "width" not in self.manifest
+        names = ["label", *(["probabilities"] if is_probable else [])]
+        self._check_outputs(names)
         columns = read_columns(X, self.manifest["inputs"])
         if not len(columns):
             return []
         outputs, reasons, unusable = self.run(columns, names)
-        classes = {} if self.classes_ is None else {label: j for j, label in enumerate(plain(self.classes_))}
+        classes = {label: j for j, label in enumerate(plain(self.classes_))} if is_probable else {}
         labels = plain(outputs["label"])
         rows = []
         for i in range(len(columns)):
@@ -248,28 +272,42 @@ class Predictor:
         ImageReadError, NonFiniteEmbeddingError, InputError
             As in `predict`.
         """
-        known = ["embedding", *self.manifest["outputs"]]
-        if absent := [name for name in names if name not in known]:
-            raise ParameterError(f"This bundle gives no {', '.join(absent)}. It gives {', '.join(known)}.")
+        self._check_outputs(names)
         columns = read_columns(X, self.manifest["inputs"])
         if not len(columns):
             raise InputError("Got no rows. Expected at least one.")
-        outputs, reasons, unusable = self.run(columns, names)
-        first = columns.first
-        rows = [(i, first.label(i), first.sources[i], reasons[i]) for i in sorted(reasons)]
-        if broken := [row for row in rows if row[3] == _BROKEN]:
-            name = ", ".join(entry["encoder"]["name"] for entry in self._images)
-            raise NonFiniteEmbeddingError(name, "float32", broken, len(columns))
-        if unusable:
-            raise ImageReadError([row for row in rows if row[0] in unusable], len(columns), None)
-        missing = sum(map(is_missing, first.sources))
-        if are_the_rule(len(rows) - sum(is_missing(row[2]) for row in rows), len(columns) - missing):
-            raise ImageReadError(rows, len(columns), None, stopped_after=len(columns))
-        if rows:
-            warnings.warn("\n".join(["Images became NaN rows:", *list_rows(rows)]), ImageWarning, stacklevel=3)
+        outputs, bad = self._run(columns, names)
+        if bad:
+            self._settle(columns, bad)
         return outputs
 
-    def run(self, columns: Columns, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[int, str], set[int]]:
+    def _check_outputs(self, names: Sequence[str]) -> None:
+        known = ["embedding", *self.manifest["outputs"]]
+        if absent := [name for name in names if name not in known]:
+            raise ParameterError(f"This bundle gives no {', '.join(absent)}. It gives {', '.join(known)}.")
+
+    def _settle(self, columns: Columns, bad: list[Bad]) -> None:
+        """Raise or warn, as an `ImageEncoder` does."""
+        first = columns.first
+        cells = {name: column.sources for name, column in columns.images.items()}
+        images = {name: [one for cell in of_column for one in members_of(cell)] for name, of_column in cells.items()}
+        n = sum(max(1, len(members_of(cell))) for of_column in cells.values() for cell in of_column)
+        rows = [(one, (one.place(), first.label(one.row), one.source, one.told(self._told))) for one in bad]
+        if broken := [row for one, row in rows if one.reason == BROKEN]:
+            raise NonFiniteEmbeddingError(", ".join(self._encoders), "float32", broken, len(columns))
+        if unusable := [row for one, row in rows if one.policy == "raise"]:
+            raise ImageReadError(unusable, n, None)
+        for name, sources in images.items():
+            unread = [row for one, row in rows if one.column == name and not is_missing(one.source)]
+            if are_the_rule(len(unread), len(sources) - sum(map(is_missing, sources))):
+                raise ImageReadError(unread, n, None, stopped_after=n)
+        became = "cannot be used in their rows" if any(tensor.rows for tensor in self._tensors) else "became NaN rows"
+        lines = list_rows([row for _, row in rows])
+        warnings.warn("\n".join([f"Images {became}:", *lines]), ImageWarning, stacklevel=4)
+
+    def run(
+        self, columns: Columns, names: Sequence[str], observe: Callable[[str, float], None] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[int, str], set[int]]:
         """Compute outputs, whatever is wrong with some rows.
 
         Parameters
@@ -278,6 +316,8 @@ class Predictor:
             One row at least.
         names : sequence of str
             The outputs to compute.
+        observe : callable, default=None
+            Called, chunk by chunk, with "decode" or "predict" and the seconds that it took.
 
         Returns
         -------
@@ -288,69 +328,63 @@ class Predictor:
         unusable : set of int
             Those among them whose outputs mean nothing.
         """
-        chunks = [range(i, min(i + _BATCH_SIZE, len(columns))) for i in range(0, len(columns), _BATCH_SIZE)]
+        outputs, bad = self._run(columns, names, observe)
+        reasons: dict[int, str] = {}
+        for image in sorted(bad, key=lambda image: image.policy == "nan"):  # what makes a row unusable comes first
+            reasons.setdefault(image.row, image.told(self._told, with_image=True))
+        return outputs, reasons, {image.row for image in bad if image.policy == "raise"}
+
+    def _run(
+        self, columns: Columns, names: Sequence[str], observe: Callable[[str, float], None] | None = None
+    ) -> tuple[dict[str, np.ndarray], list[Bad]]:
+        """Compute outputs, and list what cannot be used, in order."""
+        several = [columns.images[tensor.name].sources for tensor in self._tensors if tensor.rows]
+        chunks = list(divide(len(columns), several))
         engine = self._engine
         if len(chunks) == 1:
-            parts = [self._run_chunk(engine, columns, chunks[0], names)]
+            parts = [self._run_chunk(engine, columns, chunks[0], names, observe)]
         else:
             # A thread decodes a few images, then has them predicted: there is no queue of pixels and no waiting.
             with ThreadPoolExecutor(self._n_threads, thread_name_prefix="featx") as pool:
-                parts = list(pool.map(lambda chunk: self._run_chunk(engine, columns, chunk, names), chunks))
-        reasons, unusable = dict(columns.reasons), set(columns.reasons)
-        for _, bad in parts:
-            reasons |= {row: reason for row, (_, reason) in bad.items()}
-            unusable |= {row for row, (policy, _) in bad.items() if policy == "raise"}
-        return {name: np.concatenate([outputs[name] for outputs, _ in parts]) for name in names}, reasons, unusable
+                parts = list(pool.map(lambda chunk: self._run_chunk(engine, columns, chunk, names, observe), chunks))
+        values = [Bad(row, "raise", why, source=columns.first.sources[row]) for row, why in columns.reasons.items()]
+        bad = sorted([*values, *(image for _, images in parts for image in images)], key=lambda image: image.row)
+        return {name: np.concatenate([outputs[name] for outputs, _ in parts]) for name in names}, bad
+
+    @property
+    def _told(self) -> bool:
+        """Whether a reason names its column: where others might be meant."""
+        return len({tensor.name for tensor in self._tensors}) > 1
 
     def _run_chunk(
-        self, engine: Engine, columns: Columns, chunk: range, names: Sequence[str]
-    ) -> tuple[dict[str, np.ndarray], dict[int, tuple[str, str]]]:
-        """Compute outputs of some rows; of bad ones return the policy that holds and the reason."""
-        tensors: dict[str, np.ndarray] = {}
-        bad: dict[int, tuple[str, str]] = {}
-        for entry in self._images:
-            name, size = entry["name"], entry["preprocess"]["size"]
-            pixels = np.zeros((len(chunk), size, size, 3), np.uint8)
-            absent: np.ndarray = np.zeros((len(chunk), 1), bool)
-            for j, row in enumerate(chunk):
-                try:
-                    pixels[j] = self._read(columns.images[name].sources[row], entry)
-                except _Unusable as error:
-                    absent[j] = True
-                    bad.setdefault(row, (error.policy, error.reason))
-            tensors[entry["tensor"]] = pixels
-            if entry["absent"]:
-                tensors[entry["absent"]] = absent
+        self,
+        engine: Engine,
+        columns: Columns,
+        chunk: range,
+        names: Sequence[str],
+        observe: Callable[[str, float], None] | None,
+    ) -> tuple[dict[str, np.ndarray], list[Bad]]:
+        """Compute outputs of some rows; list what cannot be used."""
+        started = time.perf_counter()
+        feeds: dict[str, np.ndarray] = {}
+        bad: dict[Any, Bad] = {}
+        for tensor in self._tensors:
+            of_tensor, unusable = tensor.read(columns.images[tensor.name].sources, chunk)
+            feeds |= of_tensor
+            for image in unusable:  # another encoder of the column may be stricter
+                key = image.row, image.column, image.image
+                if key not in bad or bad[key].policy != "raise":
+                    bad[key] = image
         values = {name: column[chunk.start : chunk.stop] for name, column in columns.values.items()}
-        outputs, broken = engine.run(tensors, values, names)
-        for j in np.flatnonzero(broken).tolist():
-            bad.setdefault(chunk[j], ("raise", _BROKEN))
-        return outputs, bad
-
-    def _read(self, source: Any, entry: dict[str, Any]) -> np.ndarray:
-        """Return the pixels of a source, or raise `_Unusable`."""
-        if is_missing(source):
-            raise _Unusable(self.on_missing, f"missing ({source!r})")
-        try:
-            return self._paths[entry["name"]].pixels(source)
-        except DecodeError as error:
-            raise _Unusable(self.on_error, str(error)) from error
-
-
-def _pixel_path(entry: dict[str, Any], max_pixels: int) -> PixelPath:
-    decode = entry.get("decode")
-    if decode is None:  # only what is decoded fast has it, and had not at first
-        decode = "exact" if entry["at_least"] is None else "fast:1"
-    return PixelPath(Preprocess(**entry["preprocess"]), decode, max_pixels)
-
-
-class _Unusable(Exception):  # noqa: N818 - not yet an error: the policy may make it a NaN row
-    """An image that cannot be used: the policy that holds, and the reason."""
-
-    def __init__(self, policy: str, reason: str):
-        super().__init__(policy, reason)
-        self.policy = policy
-        self.reason = reason
+        decoded = time.perf_counter()
+        outputs, broken = engine.run(feeds, values, names)
+        if observe is not None:
+            observe("decode", decoded - started)
+            observe("predict", time.perf_counter() - decoded)
+        rows = {image.row for image in bad.values() if image.policy == "raise"}
+        for row in {chunk[j] for j in np.flatnonzero(broken)} - rows:
+            bad[row, None, None] = Bad(row, "raise", BROKEN, source=columns.first.sources[row])
+        return outputs, list(bad.values())
 
 
 def _policy(name: str, value: str | None, exported: str) -> str:

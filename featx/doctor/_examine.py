@@ -341,8 +341,10 @@ def check_gpus() -> list[Finding]:
     return [Finding("ok", "GPU", template.format(*[*map(str.strip, line.split(",")), *"????"])) for line in lines]
 
 
-def check_folder(what: str, path: Path) -> Finding:
-    """Check that a cache folder can be written and has room; nothing is created that stays."""
+def check_folder(what: str, path: Path | str) -> Finding:
+    """Check that a cache folder can be written and has room; nothing is created that stays, no network is asked."""
+    if isinstance(path, str):
+        return Finding("ok", what, f"{path}, which is not asked")
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     advice = "nothing is kept between two runs; set FEATX_CACHE to a folder that you may write to"
     if not there.is_dir():

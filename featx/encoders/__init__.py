@@ -8,7 +8,7 @@ from featx.encoders._registry import list_encoders, published_weights
 from featx.encoders._resolve import resolve, to_node
 from featx.encoders._spec import DECODES, FEATURE, LOGITS, PRECISIONS, EncoderSpec, Weights
 from featx.encoders._trace import list_nodes, trace
-from featx.encoders._weights import hash_file
+from featx.encoders._weights import hash_file, is_weights_path
 
 __all__ = [
     "DECODES",
@@ -24,6 +24,7 @@ __all__ = [
     "build_network",
     "hash_file",
     "identify_callable",
+    "is_weights_path",
     "list_encoders",
     "list_layers",
     "list_nodes",

@@ -60,7 +60,7 @@ class Encoder:
         _check_preprocess(preprocess)
         make_torch_fork_safe()
         module = recipe.build()
-        self.preprocess = preprocess
+        self.preprocess = preprocess.scaled_as(None)
         self.name = name or type(module).__qualname__
         self.version = version
         # Without the Python module's name, which differs between a script that is run and one that is imported.
@@ -183,11 +183,13 @@ class Encoder:
         ParameterError
             If the architecture is unknown, or cannot take such images.
         """
+        own = get_architecture(architecture).weights[0].preprocess if isinstance(architecture, str) else None
         if preprocess is None:
-            if not isinstance(architecture, str):
+            if own is None:
                 raise ParameterError("Got no preprocess. Expected preprocess=featx.Preprocess(...) with a factory.")
-            preprocess = get_architecture(architecture).weights[0].preprocess
+            preprocess = own
         _check_preprocess(preprocess)
+        preprocess = preprocess.scaled_as(own)
         recipe = FromCheckpoint(Path(path).expanduser().absolute(), architecture, preprocess.size, state_dict)
         encoder = cls(recipe, preprocess, name or Path(path).stem, version)
         if isinstance(architecture, str):
@@ -331,6 +333,9 @@ class GraphEncoder(Encoder):
     """
 
     __module__ = "featx.encoders"
+    # Of those that were saved before there were views.
+    views: str | None = None
+    view_size: int | None = None
 
     def __init__(self, file: Path, digest: str, spec: EncoderSpec, dim: int):
         self._file = file
@@ -342,6 +347,7 @@ class GraphEncoder(Encoder):
         self.architecture = spec.architecture
         self.weights = spec.weights
         self.classifier = None
+        self.views, self.view_size = spec.views, spec.view_size
         self._license = spec.license
 
     @property
@@ -377,6 +383,8 @@ class GraphEncoder(Encoder):
             preprocess=preprocess,
             dim=self.dim,
             license=self._license,
+            views=self.views,
+            view_size=self.view_size,
             graph=self.file,
             graph_digest=self.digest,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx._process import make_torch_fork_safe
 from featx.encoders._spec import FEATURE, LOGITS, STAGES, EncoderSpec
+from featx.encoders._views import Views
 from featx.exceptions import ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
             for name, values in (("mean", preprocess.mean), ("std", preprocess.std)):
                 self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
             self.taps = [_Tap(self.network, spec) for spec in specs]
+            self.views = Views(specs[0].views, specs[0].view_size)
             self.channels_last = True
             self.dtype = torch.float32
 
@@ -70,8 +72,8 @@ def build_network(specs: Sequence[EncoderSpec]) -> torch.nn.Module:
                 x = x.contiguous()
             for tap in self.taps:
                 tap.output = None
-            self.network(x)
-            return tuple(tap.take() for tap in self.taps)
+            self.network(self.views.split(x))
+            return tuple(self.views.mean(tap.take()) for tap in self.taps)
 
     return TappedNetwork()
 

@@ -15,6 +15,7 @@ from featx.encoders._encoder import Encoder
 from featx.encoders._registry import get_architecture, published_weights
 from featx.encoders._spec import DECODES, FEATURE, LOGITS, POOLINGS, PRECISIONS, STAGES, Architecture, EncoderSpec
 from featx.encoders._trace import name_stages, trace
+from featx.encoders._views import with_views
 from featx.encoders._weights import (
     build_from_file,
     build_published,
@@ -41,13 +42,14 @@ def resolve(
     preprocess: str | Preprocess = "default",
     precision: str = "float32",
     decode: str = "exact",
+    views: str | None = None,
     executor: str | None = None,
 ) -> tuple[EncoderSpec, ...]:
     """Turn a user's parameters into specs, one for each layer.
 
     Parameters
     ----------
-    encoder, weights, layers, pooling, preprocess, precision, decode
+    encoder, weights, layers, pooling, preprocess, precision, decode, views
         As in `ImageEncoder`.
     executor : str, default=None
         Runtime and kind of device (``"torch:cuda"``), which decide the numbers of a reduced precision.
@@ -68,6 +70,7 @@ def resolve(
     if base.graph is not None and precision != "float32":
         raise ParameterError(f"Got precision={precision!r} with {base.name!r}, a graph in a file. Expected 'float32'.")
     base = replace(base, precision=precision, decode=decode, executor=None if precision == "float32" else executor)
+    base = with_views(base, views)
     check_choice("pooling", pooling, (None, *POOLINGS))
     nodes = _resolve_layers(base, encoder, layers, pooling)
     return (base,) if nodes is None else tuple(_at_layer(base, node, pooling) for node in nodes)
@@ -120,8 +123,9 @@ def _resolve_encoder(encoder: str | Encoder, weights: str | Path, preprocess: st
 
 
 def _check_preprocess(preprocess: str | Preprocess, default: Preprocess) -> Preprocess:
+    default = default.scaled_as(None)
     if isinstance(preprocess, Preprocess):
-        return preprocess
+        return preprocess.scaled_as(default)
     if preprocess == "default":
         return default
     if preprocess in FITS:

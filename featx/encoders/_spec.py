@@ -22,6 +22,7 @@ STAGES = ("early", "middle", "late", "last")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 DECODES = {"exact": "exact", "fast": "fast:2"}  # name: what stands for its pixels in a fingerprint
 POOLINGS = ("avg", "max", "gem", "flatten")
+VIEWS = {"flip": 2, "five_crops": 5}  # name: how many
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,10 @@ class EncoderSpec:
         How the layer's output becomes a vector.
     precision, decode : str
         As in `ImageEncoder`.
+    views : str or None
+        Whose embeddings are averaged: ``"flip"`` or ``"five_crops"``.
+    view_size : int or None
+        Side of the views, where they are smaller than the images.
     executor : str or None
         Runtime and kind of device, where they change the numbers.
     dim : int or None
@@ -140,6 +145,8 @@ class EncoderSpec:
     pooling: str | None = None
     precision: str = "float32"
     decode: str = "exact"
+    views: str | None = None
+    view_size: int | None = None
     executor: str | None = None
     dim: int | None = field(default=None, compare=False)
     license: str = field(default="", compare=False)
@@ -162,7 +169,8 @@ class EncoderSpec:
             "precision": self.precision,
             "dtype": "float32",
         }
-        return identity if self.executor is None else {**identity, "executor": self.executor}
+        changes = {"executor": self.executor, "views": self.views, "view_size": self.view_size}
+        return {**identity, **{name: value for name, value in changes.items() if value is not None}}
 
     def fingerprint(self) -> str:
         """Compute the SHA-256, in hex, of `identity` as canonical JSON."""

@@ -1,6 +1,6 @@
 """Images -> embeddings: look up, and decode, batch, encode and store what is missing."""
 
-from featx.extraction._combine import COMBINATIONS, combine, embed_rows, most_images, spread
+from featx.extraction._combine import COMBINATIONS, combine, embed_rows
 from featx.extraction._extract import Extraction, Options, progress_bar
 from featx.extraction._failures import Failures
 from featx.extraction._rate import decode_some, decoding_rate, network_rate
@@ -17,8 +17,6 @@ __all__ = [
     "decoding_rate",
     "embed_rows",
     "encode_missing",
-    "most_images",
     "network_rate",
     "progress_bar",
-    "spread",
 ]

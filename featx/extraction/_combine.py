@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from featx.exceptions import InputError
-from featx.images import ImageColumn, is_missing
+from featx.images import ImageColumn, spread
 
 COMBINATIONS = ("mean", "max", "first", "concat")
 
@@ -39,55 +36,6 @@ def embed_rows(
         return embed(column)
     images = spread(column, n_images)
     return combine(embed(images), images.places or (), how)
-
-
-def most_images(column: ImageColumn) -> int:
-    """Count the images of the row that has the most."""
-    return max((len(_members(cell)) for cell in column.sources), default=0)
-
-
-def spread(column: ImageColumn, n_images: int | None = None) -> ImageColumn:
-    """Give each image of each row a cell by itself; a row without images has one that is missing.
-
-    Parameters
-    ----------
-    column : ImageColumn
-        Cells of images, of lists of them, or missing ones.
-    n_images : int, default=None
-        Rows with fewer images are filled up with missing ones.
-
-    Returns
-    -------
-    ImageColumn
-        With `places`.
-
-    Raises
-    ------
-    InputError
-        If a row has more than `n_images`.
-
-    Examples
-    --------
-    >>> from featx.extraction import spread
-    >>> from featx.images import ImageColumn
-    >>> spread(ImageColumn([["a.jpg", "b.jpg"], "c.jpg", None])).places
-    [(0, 0), (0, 1), (1, 0), (2, None)]
-    """
-    sources: list[Any] = []
-    places: list[tuple[int, int | None]] = []
-    for row, cell in enumerate(column.sources):
-        members = _members(cell)
-        if n_images is not None and len(members) > n_images:
-            raise InputError(
-                f"Got {len(members)} images in row {row}. Expected at most {n_images}, the most that fit saw in a row."
-            )
-        if n_images is None and not members:
-            sources.append(None if isinstance(cell, list | tuple) else cell)
-            places.append((row, None))
-        members += [None] * ((n_images or 0) - len(members))
-        sources += members
-        places += [(row, image) for image in range(len(members))]
-    return replace(column, sources=sources, places=places)
 
 
 def combine(embeddings: np.ndarray, places: Sequence[tuple[int, int | None]], how: str) -> np.ndarray:
@@ -135,11 +83,3 @@ def combine(embeddings: np.ndarray, places: Sequence[tuple[int, int | None]], ho
         combined = embeddings[np.where(counts > 0, firsts, starts)].copy()
     combined[counts == 0] = np.nan
     return combined
-
-
-def _members(cell: Any) -> list[Any]:
-    if isinstance(cell, list | tuple):
-        return list(cell)
-    if isinstance(cell, np.ndarray) and cell.dtype.kind in "OUT" and cell.ndim == 1:
-        return cell.tolist()
-    return [] if is_missing(cell) else [cell]

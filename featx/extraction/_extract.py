@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +39,15 @@ if TYPE_CHECKING:
     from featx.runtimes import Runtime
 
 
-def progress_bar(total: int, *, description: str, verbose: int, hits: int | None = None, unit: str = "img") -> Any:
+def progress_bar(
+    total: int | None, *, description: str, verbose: int, hits: int | None = None, unit: str = "img"
+) -> Any:
     """Open a tqdm bar over the images that have to be encoded, or whatever else takes its time.
 
     Parameters
     ----------
-    total : int
-        Images to encode.
+    total : int or None
+        Images to encode; None if nobody knows.
     description : str
     verbose : int
         0 shows nothing.
@@ -180,6 +182,28 @@ class Extraction:
         NonFiniteEmbeddingError
             If the network gives NaN or infinite numbers, whatever the options say; the other rows are in the store.
         """
+        call, embeddings = self._call(column)
+        call.failures.settle(stored=call.store is not None)
+        return embeddings
+
+    def fill(self, column: ImageColumn) -> dict[int, str]:
+        """Have the store hold the embeddings of these images, and say why it cannot hold the others'.
+
+        Parameters
+        ----------
+        column : ImageColumn
+            The images.
+
+        Returns
+        -------
+        dict of int to str
+            Position -> the reason, of unreadable and missing images, and of those that the network gives no finite
+            numbers for. However many there are, nothing is raised.
+        """
+        telling = replace(self, options=replace(self.options, on_error="tell"))
+        return telling._call(column)[0].failures.reasons()
+
+    def _call(self, column: ImageColumn) -> tuple[_Call, np.ndarray]:
         started = time.perf_counter()
         # One more than processors: it reads and decodes while the others wait for a disk, or for the GPU.
         threads = ThreadPoolExecutor(self.options.n_threads + 1, thread_name_prefix="featx")
@@ -189,8 +213,7 @@ class Extraction:
         n, failed = len(column), len(call.failures)
         hits, seconds = n - call.encoded - failed, time.perf_counter() - started
         logger.info("rows=%d hits=%d encoded=%d failed=%d seconds=%.3g", n, hits, call.encoded, failed, seconds)
-        call.failures.settle(stored=call.store is not None)
-        return embeddings
+        return call, embeddings
 
 
 @dataclass
@@ -203,7 +226,7 @@ class _Part:
         The rows, in order.
     keys : ndarray of shape (n, 16), uint8
         Their digests.
-    contents : mapping of int to bytes
+    contents : mapping of int to bytes or Region
         What was read of files, by their rows.
     unread : int
         How many files have yet to be read after this part.
@@ -211,7 +234,7 @@ class _Part:
 
     positions: np.ndarray
     keys: np.ndarray
-    contents: Mapping[int, bytes]
+    contents: Mapping[int, Any]
     unread: int
 
 
@@ -382,7 +405,7 @@ class _Call:
         return encoded[finite].tolist()
 
 
-def _make_part(digests: Mapping[int, bytes], contents: Mapping[int, bytes], unread: int) -> _Part:
+def _make_part(digests: Mapping[int, bytes], contents: Mapping[int, Any], unread: int) -> _Part:
     positions = sorted(digests)
     keys = b"".join(digests[i] for i in positions)
     return _Part(np.array(positions), np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES), contents, unread)

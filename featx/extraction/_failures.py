@@ -27,8 +27,8 @@ class Failures:
     Parameters
     ----------
     column : ImageColumn
-    on_error, on_missing : {"raise", "nan"}
-        What becomes of unreadable and of missing rows.
+    on_error, on_missing : {"raise", "nan", "tell"}
+        What becomes of unreadable and of missing rows; nothing is raised of any row where `on_error` is "tell".
     encoder, precision : str
         Of the network, for what is said of its numbers.
     """
@@ -57,6 +57,10 @@ class Failures:
         """List the bad rows, in order."""
         return sorted([*self._errors, *self._missing])
 
+    def reasons(self) -> dict[int, str]:
+        """Say of every row that has no embedding why, in order."""
+        return dict(sorted((self._errors | self._missing | self._non_finite).items()))
+
     def add_error(self, position: int, reason: str) -> None:
         self._errors[position] = reason
 
@@ -76,7 +80,7 @@ class Failures:
         NonFiniteEmbeddingError
             If the network gave such numbers for more than 5 % of the rows seen, at least 200.
         """
-        if seen < _RULE_ROWS:
+        if seen < _RULE_ROWS or self._on_error == "tell":
             return
         if len(self._non_finite) > _RULE_SHARE * seen:
             self.refuse_non_finite()
@@ -84,14 +88,14 @@ class Failures:
             raise ImageReadError(self._rows(self._errors), len(self._column), None, stopped_after=seen)
 
     def refuse_non_finite(self) -> None:
-        """Raise for rows that the network gave no numbers for, whatever the policies say.
+        """Raise for rows that the network gave no numbers for, under either policy.
 
         Raises
         ------
         NonFiniteEmbeddingError
             If there are any.
         """
-        if self._non_finite:
+        if self._non_finite and self._on_error != "tell":
             rows = self._rows(self._non_finite)
             raise NonFiniteEmbeddingError(self._encoder, self._precision, rows, len(self._column))
 

@@ -120,11 +120,12 @@ class Table:
 
     def add(self, images: np.ndarray, rows: np.ndarray, dims: Sequence[int]) -> None:
         """Take in freshly encoded rows, the layers side by side."""
+        as_kept = getattr(self.store, "round", None) or (lambda new: new)  # what later calls get from the store
         start = 0
         for i, dim in enumerate(dims):
             # A layer that another process stored meanwhile keeps its row.
             fresh = ~self._found[i, images]
-            self._fill(i, images[fresh], rows[fresh, start : start + dim])
+            self._fill(i, images[fresh], as_kept(rows[fresh, start : start + dim]))
             start += dim
 
     def put(self, images: np.ndarray, meta: Mapping[str, Any]) -> None:

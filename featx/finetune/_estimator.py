@@ -498,10 +498,10 @@ class FineTuneRegressor(RegressorMixin, BaseFineTuner):
 
 def check_encoder(encoder: ImageEncoder) -> EncoderSpec:
     """Refuse an encoder that is not tuned by its feature, or that has no network."""
-    if encoder.layers is not None or encoder.precision != "float32" or encoder.combine is not None:
+    if encoder.precision != "float32" or (encoder.layers, encoder.combine, encoder.views) != (None, None, None):
         raise ParameterError(
-            f"Got {encoder!r}. Expected an ImageEncoder with layers=None, precision='float32' and combine=None: the "
-            "head is trained on the network's feature of one image."
+            f"Got {encoder!r}. Expected an ImageEncoder with layers=None, precision='float32', combine=None and "
+            "views=None: the head is trained on the network's feature of one image."
         )
     spec = extraction_of(encoder).spec
     if spec.graph is not None:

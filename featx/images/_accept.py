@@ -170,7 +170,7 @@ def as_column(images: Any) -> ImageColumn:
             return ImageColumn(cells, index if library == "pandas" else None, name_of_column(images, library))
     if isinstance(images, list | tuple):
         return ImageColumn(images)
-    if isinstance(images, Mapping) and {"bytes", "path"} & set(images):
+    if isinstance(images, Mapping) and {"bytes", "path", "box"} & set(images):
         raise InputError(f"Got a single dict with the keys {', '.join(map(repr, images))}. {_ONE_IMAGE}")
     if hasattr(images, "__array__"):
         return ImageColumn(_array_sources(np.asarray(images)))

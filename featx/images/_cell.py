@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 from urllib.parse import unquote_to_bytes
@@ -24,6 +26,7 @@ EXPECTED = "a path, bytes, a PIL image, a uint8 array or tensor"
 _DAFT_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 # A file that several threads read has one position.
 _READING = threading.Lock()
+Edges = tuple[int, int, int, int]
 
 
 class StoredImage(ABC):
@@ -37,8 +40,34 @@ class StoredImage(ABC):
         return repr(str(self))
 
 
+@dataclass(frozen=True)
+class Region:
+    """A part of an image.
+
+    Attributes
+    ----------
+    source : object
+        What holds the image, as `open_cell` returns it.
+    box : Edges
+        Left, upper, right, lower, in pixels of the upright image.
+    """
+
+    source: Any
+    box: Edges
+
+    def cut(self, image: Image.Image) -> Image.Image:
+        """Cut it out of the image, or raise `DecodeError` where it is not inside."""
+        left, upper, right, lower = self.box
+        if left < 0 or upper < 0 or right > image.width or lower > image.height:
+            raise DecodeError(
+                f"the box ({left}, {upper}, {right - left}, {lower - upper}) is not inside the image, which is "
+                f"{image.width} x {image.height}"
+            )
+        return image.crop(self.box)
+
+
 def is_missing(cell: object) -> bool:
-    """Whether a cell holds nothing: None, NaN, pandas' NA or NaT, "", or a dict whose values are all None.
+    """Whether a cell holds nothing: None, NaN, pandas' NA or NaT, "", or a dict whose values, or image, are all None.
 
     Examples
     --------
@@ -54,9 +83,16 @@ def is_missing(cell: object) -> bool:
         return bool(np.isnan(cell))
     if getattr(cell, "is_valid", True) is False:  # pyarrow's scalars
         return True
+    if is_boxed(cell):
+        return is_missing(cell["image"])
     if isinstance(cell, Mapping):
         return len(cell) > 0 and all(value is None or not getattr(value, "is_valid", True) for value in cell.values())
     return type(cell).__name__ in ("NAType", "NaTType")
+
+
+def is_boxed(cell: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether a cell is a dict of an image and a box."""
+    return isinstance(cell, Mapping) and "image" in cell and "box" in cell
 
 
 def is_tensor(source: object) -> bool:
@@ -71,6 +107,8 @@ def is_path(cell: object) -> TypeGuard[str | Path]:
 
 def location_of(cell: object) -> str | None:
     """Tell the path or the URL of an image; None of one that is in memory."""
+    if is_boxed(cell):
+        return location_of(cell["image"])
     if isinstance(cell, Mapping) and is_missing(cell.get("bytes")):
         return location_of(cell.get("path"))
     return str(cell) if is_path(cell) or isinstance(cell, StoredImage) else None
@@ -92,13 +130,15 @@ def open_cell(cell: Any) -> Any:
         - a bytearray or memoryview
         - a ``data:`` URI
         - a dict of ``bytes`` and ``path``, as in columns of Hugging Face's ``Image``; the bytes come first
+        - a dict of ``image``, which is any of these, and ``box``: (x, y, width, height) of a part of it, in pixels from
+          the upper left of the upright image; None is the whole image
         - a dict of ``data``, ``height``, ``width`` and ``channel``, as in daft's columns of decoded images
         - a file that is open for reading in binary mode: all of it, wherever its position is
         - an object that has ``read_bytes``, such as ``zipfile.Path``
 
     Returns
     -------
-    str, Path, bytes, PIL.Image.Image, ndarray, tensor or StoredImage
+    str, Path, bytes, PIL.Image.Image, ndarray, tensor, StoredImage or Region
 
     Raises
     ------
@@ -138,6 +178,9 @@ def open_cell(cell: Any) -> Any:
 
 
 def _open_dict(cell: Mapping[Any, Any]) -> Any:
+    if is_boxed(cell):
+        box = cell["box"]
+        return open_cell(cell["image"]) if box is None else Region(open_cell(cell["image"]), _edges(box))
     data, path = (cell.get(key) for key in ("bytes", "path"))
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data)
@@ -149,6 +192,21 @@ def _open_dict(cell: Mapping[Any, Any]) -> Any:
     if {"data", "height", "width", "channel"} <= set(cell):
         return _decoded_by_daft(cell)
     raise DecodeError(f"a dict with the keys {_keys(cell)}; expected {_DICTS}")
+
+
+def _edges(box: Any) -> Edges:
+    """Round x, y, width, height to whole pixels: left, upper, right, lower."""
+    box = box.tolist() if hasattr(box, "tolist") else box
+    try:
+        x, y, width, height = map(float, box)
+        if not all(map(math.isfinite, (x, y, width, height))):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise DecodeError(f"a box {str(box)[:80]}; expected 4 numbers, (x, y, width, height)") from None
+    edges = round(x), round(y), round(x + width), round(y + height)
+    if edges[2] <= edges[0] or edges[3] <= edges[1]:
+        raise DecodeError(f"a box of {width:g} x {height:g} pixels; expected at least 1 x 1")
+    return edges
 
 
 _DICTS = "'bytes' (an encoded image) or 'path'"

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from featx._validate import check_choice
 from featx.exceptions import ParameterError
 from featx.images._accept import ImageColumn, as_column
-from featx.images._cell import DecodeError, is_data_uri, is_missing
+from featx.images._cell import DecodeError, is_boxed, is_data_uri, is_missing
 from featx.images._columns import Cells
 from featx.images._memo import FileState
 from featx.images._remote import RemoteImage
+from featx.images._several import holds_several
 from featx.images._source import KeptImage
 
 STRINGS = ("path", "base64")
@@ -70,11 +71,13 @@ class Doors:
             return self._locate(cell)
         if hasattr(cell, "as_py"):  # pyarrow's scalars: bytes are left where they are
             return cell if _has_bytes(cell) else self.open(cell.as_py())
+        if is_boxed(cell):
+            return {**cell, "image": self.open(cell["image"])}
         if isinstance(cell, Mapping) and is_missing(cell.get("bytes")):
             path = cell.get("path")
             return self._locate(path) if isinstance(path, str | Path) and path != "" else cell
-        if isinstance(cell, list | tuple):
-            return type(cell)(map(self.open, cell)) if type(cell) in (list, tuple) else list(map(self.open, cell))
+        if holds_several(cell):
+            return tuple(map(self.open, cell)) if type(cell) is tuple else list(map(self.open, cell))
         return cell
 
     def _locate(self, path: str | Path) -> Any:

@@ -1,15 +1,18 @@
-"""Folders -> the image files in them, and the files that look like images but are left out, with the reason."""
+"""Folders -> the image files in them, and the files that look like images but are left out, with the reason.
+
+Like ``_decode.py``, this file also runs, byte for byte, where there is nothing but numpy, Pillow and simplejpeg.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from featx._warnings import warn
-from featx.exceptions import ImageWarning, InputError
-from featx.images._pillow import DecodeError, identify
+from .._warnings import warn
+from ..exceptions import ImageWarning, InputError
+from ._pillow import DecodeError, identify
 
 # Files of these names are images by their name alone, and are not opened.
 SUFFIXES = frozenset(
@@ -61,18 +64,7 @@ def list_images(folder: str | Path) -> tuple[list[str], dict[str, str]]:
     >>> [Path(image).name for image in images], list(left_out.values())
     (['a.jpg'], ["a backup or a variant of an image (suffix '.1')"])
     """
-    images: list[str] = []
-    left_out: dict[str, str] = {}
-    for path in _files(os.fspath(folder)):
-        name = os.path.basename(path)
-        suffix = os.path.splitext(name)[1]
-        if suffix.lower() in SUFFIXES:
-            images.append(path)
-        elif reason := _why_left_out(path, suffix):
-            left_out[path] = reason
-        elif reason is not None:
-            images.append(path)
-    return images, left_out
+    return _sort_out(_scan(os.fspath(folder)))
 
 
 def list_folder(root: Path, expected: str = "Expected a folder of images.") -> tuple[list[str], dict[str, str]]:
@@ -106,16 +98,60 @@ def find_images(sources: Sequence[str | Path]) -> tuple[list[str], dict[str, str
     InputError
         If a source is not there, or a folder holds no images.
     """
-    images: dict[str, None] = {}
-    left_out: dict[str, str] = {}
-    for source in (Path(source).expanduser() for source in sources):
-        if source.exists() and not source.is_dir():
-            images[os.fspath(source)] = None
+    return _sort_out(scan_images(sources))
+
+
+def scan_images(sources: Sequence[str | Path]) -> Iterator[tuple[str, str]]:
+    """Find what `find_images` lists, one by one: in memory are the names of one folder, and of those above it.
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        As for `find_images`.
+
+    Returns
+    -------
+    iterator of (str, str)
+        A path, and why it is left out: "" of an image.
+
+    Raises
+    ------
+    InputError
+        At once, if a source is not there, or a folder holds no images.
+    """
+    paths = [Path(source).expanduser() for source in sources]
+    named = {os.fspath(path) for path in paths if path.exists() and not path.is_dir()}
+    for path in paths:
+        if os.fspath(path) not in named and not (path.is_dir() and _holds_images(path)):
+            list_folder(path, "Expected a folder of images, or image files.")
+    return _scan_all([os.fspath(path) for path in paths], named)
+
+
+def _scan_all(sources: Sequence[str], named: set[str]) -> Iterator[tuple[str, str]]:
+    before: tuple[str, ...] = ()  # the folders that were scanned
+    for source in dict.fromkeys(sources):
+        if source in named:
+            yield source, ""
             continue
-        found, others = list_folder(source, "Expected a folder of images, or image files.")
-        images |= dict.fromkeys(found)
-        left_out |= others
-    return list(images), {file: reason for file, reason in left_out.items() if file not in images}
+        for path, reason in _scan(source):
+            if path not in named and not path.startswith(before):
+                yield path, reason
+        before += (os.path.join(source, ""),)
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(not reason for _, reason in _scan(os.fspath(folder)))
+
+
+def _sort_out(found: Iterable[tuple[str, str]]) -> tuple[list[str], dict[str, str]]:
+    images: list[str] = []
+    left_out: dict[str, str] = {}
+    for path, reason in found:
+        if reason:
+            left_out[path] = reason
+        else:
+            images.append(path)
+    return images, left_out
 
 
 def warn_left_out(left_out: Mapping[str, str]) -> None:
@@ -134,20 +170,34 @@ def describe_left_out(left_out: Mapping[str, str]) -> str:
     return f"{len(left_out):,} files that look like images ({'; '.join([*shown, *more])})"
 
 
+def _scan(folder: str) -> Iterator[tuple[str, str]]:
+    """Find what looks like an image below a folder: its path, and why it is left out ("" of an image)."""
+    for path in _files(folder):
+        suffix = os.path.splitext(path)[1]
+        reason = "" if suffix.lower() in SUFFIXES else _why_left_out(path, suffix)
+        if reason is not None:
+            yield path, reason
+
+
 def _files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in above:  # a link to a folder that it lies in
         return
+    files, folders = [], []
     with os.scandir(folder) as entries:
-        shown = [entry for entry in entries if not entry.name.startswith(".")]
-    shown = sorted((e for e in shown if e.name.lower() not in HOUSEKEEPING), key=lambda entry: entry.name)
-    for entry in shown:
-        # A link that leads nowhere keeps its name, and its row in the table has the reason.
-        if entry.is_file() or (not entry.is_dir() and os.path.splitext(entry.name)[1].lower() in SUFFIXES):
-            yield entry.path
-    for entry in shown:
-        if entry.is_dir():
-            yield from _files(entry.path, above | {real})
+        for entry in entries:
+            name = entry.name
+            if name.startswith(".") or name.lower() in HOUSEKEEPING:
+                continue
+            # A link that leads nowhere keeps its name, and its row in the table has the reason.
+            if entry.is_file() or (not entry.is_dir() and os.path.splitext(name)[1].lower() in SUFFIXES):
+                files.append(name)
+            elif entry.is_dir():
+                folders.append(name)
+    for name in sorted(files):
+        yield os.path.join(folder, name)
+    for name in sorted(folders):
+        yield from _files(os.path.join(folder, name), above | {real})
 
 
 def _why_left_out(path: str, suffix: str) -> str | None:

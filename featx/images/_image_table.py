@@ -24,6 +24,7 @@ IMAGE, LABEL, SPLIT = "image", "label", "split"
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _PARQUET = (".parquet", ".pq")
+_KINDS = (*_SEPARATORS, *_PARQUET, ".tar")
 
 
 def read_image_table(
@@ -90,14 +91,16 @@ def read_image_table(
 
 
 def open_table(
-    table: Any, image: str | None = None, label: str | None = None, root: str | Path | None = None
+    table: Any, image: str | Sequence[str] | None = None, label: str | None = None, root: str | Path | None = None
 ) -> tuple[pd.DataFrame, str]:
-    """Read a table as it is, but for its paths, which begin at the root; and tell which column has the images.
+    """Read a table once, as it is, but for its paths, which begin at the root; and tell which column has the images.
 
     Parameters
     ----------
-    table, image, label, root
+    table, label, root
         As for `read_image_table`.
+    image : str or sequence of str, default=None
+        As for `read_image_table`; or several columns, of which the first is told.
 
     Raises
     ------
@@ -106,41 +109,42 @@ def open_table(
     InputError, MissingDependencyError
         As for `read_image_table`.
     """
-    frame, name = _read(table, image, label)
-    if name not in frame.columns:
-        raise UnknownNameError("column", name, list(map(str, frame.columns)))
+    names = [IMAGE] if image is None else [image] if isinstance(image, str) else list(image)
+    frame = _read(table, names, label, find_image=image is None)
     doors = Doors(root=_folder_of(table) if root is None else root, allow_http=True)
-    frame[name] = _objects(_located(cell, doors) for cell in frame[name])
-    return frame, name
+    for name in names:
+        if name not in frame.columns:
+            raise UnknownNameError("column", name, list(map(str, frame.columns)))
+        frame[name] = _objects(_located(cell, doors) for cell in frame[name])
+    return frame, names[0]
 
 
-def _read(table: Any, image: str | None, label: str | None) -> tuple[pd.DataFrame, str]:
-    """Read a table, and tell which of its columns has the images."""
+def _read(table: Any, names: Sequence[str], label: str | None, *, find_image: bool) -> pd.DataFrame:
+    """Read a table whose columns of images have these names; an archive's image may be found by its suffix."""
     import pandas as pd
 
-    name = IMAGE if image is None else image
     if isinstance(table, pd.DataFrame):
-        return table.copy(), name
+        return table.copy()
     if hasattr(table, "to_pandas") and hasattr(table, "get_column"):  # polars
-        return table.drop(name, strict=False).to_pandas().assign(**_column(table, name)), name
+        columns = {name: _objects(as_column(table[name]).sources) for name in names if name in table.columns}
+        return table.drop(names, strict=False).to_pandas().assign(**columns)
     if isinstance(table, Mapping):
-        parts = [_read(part, image, label)[0].assign(**{SPLIT: split}) for split, part in table.items()]
-        return pd.concat(parts, ignore_index=True), name
+        parts = {split: _read(part, names, label, find_image=find_image) for split, part in table.items()}
+        return pd.concat([part.assign(**{SPLIT: split}) for split, part in parts.items()], ignore_index=True)
     if type(table).__module__.partition(".")[0] == "datasets":
-        return _read_dataset(table, name), name
+        return _read_dataset(table, names)
     files = _files(table)
     kinds = {_suffix(file) for file in files}
     if len(kinds) > 1:
         raise InputError(f"Got files of several kinds: {', '.join(sorted(kinds))}. Expected one kind.")
     kind = kinds.pop()
     if kind == ".tar":
-        return _read_archives(files, image, label)
+        return _read_archives(files, names, label, find_image)
     if kind in _PARQUET:
-        return pd.concat([_read_parquet(file, name) for file in files], ignore_index=True), name
+        return pd.concat([_read_parquet(file, names) for file in files], ignore_index=True)
     if kind in _SEPARATORS:
-        return pd.concat([_read_csv(file, _SEPARATORS[kind]) for file in files], ignore_index=True), name
-    known = ", ".join([*_SEPARATORS, *_PARQUET, ".tar"])
-    raise InputError(f"Got {files[0]}. Expected a file that ends in {known}, a dataset or a frame.")
+        return pd.concat([_read_csv(file, _SEPARATORS[kind]) for file in files], ignore_index=True)
+    raise InputError(f"Got {files[0]}. Expected a file that ends in {', '.join(_KINDS)}, a dataset or a frame.")
 
 
 def _files(table: Any) -> list[str]:
@@ -156,6 +160,11 @@ def _files(table: Any) -> list[str]:
     if missing := [file for file in found or [table] if not os.path.isfile(file)]:
         raise InputError(f"Got {missing[0]}, which is no file. Expected a table of images.")
     return found
+
+
+def is_table_name(name: str | Path) -> bool:
+    """Whether a name is that of a table that `read_image_table` reads, and not of a folder."""
+    return _suffix(str(name)) in _KINDS and not os.path.isdir(name)
 
 
 def _suffix(file: str) -> str:
@@ -191,10 +200,6 @@ def _objects(cells: Iterable[Any]) -> Any:
     return column
 
 
-def _column(table: Any, name: str) -> dict[str, Any]:
-    return {name: _objects(as_column(table[name]).sources)} if name in table.columns else {}
-
-
 def _read_csv(file: str, separator: str) -> pd.DataFrame:
     import pandas as pd
 
@@ -204,16 +209,17 @@ def _read_csv(file: str, separator: str) -> pd.DataFrame:
         raise InputError(f"Got {file}, which cannot be read as a table: {error}") from error
 
 
-def _read_parquet(file: str, name: str) -> pd.DataFrame:
+def _read_parquet(file: str, names: Sequence[str]) -> pd.DataFrame:
     parquet = import_optional("pyarrow.parquet", extra="cli", purpose="Reading Parquet")
     try:
         with parquet.ParquetFile(file) as opened:
             schema = opened.schema_arrow
-            names = [column for column in schema.names if column != name or not _is_image(schema.field(column).type)]
-            frame = opened.read(columns=names).to_pandas(ignore_metadata=True)
+            images = [name for name in names if name in schema.names and _is_image(schema.field(name).type)]
+            others = [column for column in schema.names if column not in images]
+            frame = opened.read(columns=others).to_pandas(ignore_metadata=True)
     except (ValueError, OSError) as error:
         raise InputError(f"Got {file}, which cannot be read as Parquet: {error}") from error
-    if name in schema.names and name not in names:
+    for name in images:
         frame[name] = _objects(list_parquet(os.path.abspath(file), name))
     return frame
 
@@ -222,16 +228,16 @@ def _is_image(kind: Any) -> bool:
     return str(kind).startswith(("binary", "large_binary", "struct"))
 
 
-def _read_dataset(dataset: Any, name: str) -> pd.DataFrame:
+def _read_dataset(dataset: Any, names: Sequence[str]) -> pd.DataFrame:
     if not hasattr(dataset, "select_columns") or not hasattr(dataset, "__len__"):
         raise InputError(f"Got a {type(dataset).__name__}. Expected a dataset that has a length, not a stream.")
-    others = [column for column in dataset.column_names if column != name]
+    others = [column for column in dataset.column_names if column not in names]
     frame = dataset.select_columns(others).with_format(None).to_pandas()
     for column in others:
         feature = dataset.features[column]
         if hasattr(feature, "int2str"):  # a class's number
             frame[column] = [None if code is None or code < 0 else feature.int2str(int(code)) for code in frame[column]]
-    if name in dataset.column_names:
+    for name in (name for name in names if name in dataset.column_names):
         frame[name] = _objects(_scalars(dataset, name))
     return frame
 
@@ -246,7 +252,7 @@ def _scalars(dataset: Any, name: str) -> list[Any]:
     return [None if is_missing(cell) else cell for cell in arrow]
 
 
-def _read_archives(files: Sequence[str], image: str | None, label: str | None) -> tuple[pd.DataFrame, str]:
+def _read_archives(files: Sequence[str], names: Sequence[str], label: str | None, find_image: bool) -> pd.DataFrame:
     """Read archives whose files are grouped by their names up to the first dot."""
     import pandas as pd
 
@@ -257,18 +263,25 @@ def _read_archives(files: Sequence[str], image: str | None, label: str | None) -
             folder, _, base = member.member.rpartition("/")
             key, _, suffix = base.partition(".")
             samples.setdefault(f"{folder}/{key}" if folder else key, {})[suffix.lower()] = member
-        rows += [_read_sample(key, members, image, label) for key, members in samples.items()]
-    return pd.DataFrame(rows), IMAGE if image is None else image
+        for key, members in samples.items():
+            cells = {IMAGE: _find_image(key, members)} if find_image else {name: members.get(name) for name in names}
+            rows.append({"key": key, **cells, **_read_others(members, label)})
+    return pd.DataFrame(rows)
 
 
-def _read_sample(key: str, members: Mapping[str, TarImage], image: str | None, label: str | None) -> dict[str, Any]:
+def _find_image(key: str, members: Mapping[str, TarImage]) -> TarImage | None:
+    """Find the one member of a sample that has an image's suffix; None if there is none."""
     images = [suffix for suffix in members if f".{suffix.rpartition('.')[2]}" in SUFFIXES]
-    if image is None and len(images) > 1:
+    if len(images) > 1:
         raise InputError(
             f"Got a sample {key!r} with the images {', '.join(images)}. Expected one: choose it by image=."
         )
-    chosen = image if image is not None else images[0] if images else None
-    row: dict[str, Any] = {"key": key, IMAGE if image is None else image: members.get(chosen) if chosen else None}
+    return members[images[0]] if images else None
+
+
+def _read_others(members: Mapping[str, TarImage], label: str | None) -> dict[str, Any]:
+    """Read what a sample has beside images."""
+    row: dict[str, Any] = {}
     for suffix, member in members.items():
         if suffix == "json":
             row |= _read_json(member)

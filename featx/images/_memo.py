@@ -94,6 +94,14 @@ class DigestMemo:
         paths = [path for path in paths if _is_utf8(path)]
         return (self._attempt(read) or {}) if paths and os.path.exists(self.file) else {}
 
+    def entries(self) -> list[tuple[str, bytes, bytes]]:
+        """Read all that is known, by name: [(path, packed stat, digest)]."""
+
+        def read(connection: sqlite3.Connection) -> list[tuple[str, bytes, bytes]]:
+            return connection.execute("SELECT path, stat, digest FROM memo ORDER BY path").fetchall()
+
+        return (self._attempt(read) or []) if os.path.exists(self.file) else []
+
     def record(self, entries: Iterable[tuple[str, FileState, bytes]], since: int | None = None) -> None:
         """Remember digests of files whose state was found before they were read.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from ._cell import Edges, Region
 from ._decode import MAX_PIXELS
 from ._preprocess import Preprocess
 from ._read import read_cell, to_pixels
@@ -22,6 +23,7 @@ DIGEST_BYTES = 16
 _SPARE = 2
 _FILE_TAG = b"featx:file:1\0"
 _PIXELS_TAG = b"featx:pixels:1\0"
+_REGION_TAG = b"featx:region:1\0"
 
 
 def digest_file(data: bytes) -> bytes:
@@ -36,6 +38,11 @@ def digest_pixels(image: Image.Image) -> bytes:
     width, height = image.size
     tag = _PIXELS_TAG + f"{height}x{width}\0".encode()
     return hashlib.sha256(tag + image.tobytes()).digest()[:DIGEST_BYTES]
+
+
+def digest_region(digest: bytes, box: Edges) -> bytes:
+    """Digest of a part of an image: 16 bytes over the image's digest and the box."""
+    return hashlib.sha256(_REGION_TAG + digest + ",".join(map(str, box)).encode()).digest()[:DIGEST_BYTES]
 
 
 def load(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> tuple[bytes, Image.Image]:
@@ -71,6 +78,9 @@ def load(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None = No
     (16, (6, 4))
     """
     data = read_cell(source)
+    if isinstance(data, Region):
+        digest, image = load(data.source, max_pixels)
+        return digest_region(digest, data.box), data.cut(image)
     image = to_pixels(data, max_pixels, at_least)
     return digest_file(data) if isinstance(data, bytes) else digest_pixels(image), image
 

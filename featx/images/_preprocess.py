@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,9 @@ class Preprocess:
         on a background of the mean colour.
     interpolation : {"nearest", "bilinear", "bicubic", "lanczos"}, default="bicubic"
         Pillow's filter of that name.
-    mean, std : tuple of 3 floats, default=ImageNet's
-        Per channel, in units of 1 = white; applied inside the network's graph.
+    mean, std : tuple of 3 floats, default=None
+        Per channel, in units of 1 = white; applied inside the network's graph. None is what the network was trained
+        with where featx knows it, else ImageNet's.
 
     Raises
     ------
@@ -64,8 +65,8 @@ class Preprocess:
     resize: int | None = None
     fit: str = "crop"
     interpolation: str = "bicubic"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         size = check_integer("size", self.size)
@@ -77,8 +78,10 @@ class Preprocess:
         object.__setattr__(self, "size", size)
         # Two ways to say one thing must be equal.
         object.__setattr__(self, "resize", resize if self.fit != "pad" and resize > size else None)
-        object.__setattr__(self, "mean", _three("mean", self.mean, lambda mean: 0 <= mean <= 1, "in 0..1"))
-        object.__setattr__(self, "std", _three("std", self.std, lambda std: 0 < std < math.inf, "above 0"))
+        if self.mean is not None:
+            object.__setattr__(self, "mean", _three("mean", self.mean, lambda mean: 0 <= mean <= 1, "in 0..1"))
+        if self.std is not None:
+            object.__setattr__(self, "std", _three("std", self.std, lambda std: 0 < std < math.inf, "above 0"))
 
     def __call__(self, image: Image.Image, resize: _Resize = resize_exactly) -> np.ndarray:
         """Resize and crop in one step.
@@ -108,8 +111,13 @@ class Preprocess:
         left, upper = (width - across) / 2, (height - down) / 2
         return left, upper, left + across, upper + down
 
+    def scaled_as(self, own: Preprocess | None) -> Preprocess:
+        """Return it with a network's own mean and std where it has none, or ImageNet's where nothing is known of it."""
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if own is None else (own.mean, own.std)
+        return replace(self, mean=self.mean or mean, std=self.std or std)
+
     def _pad(self, image: Image.Image) -> Image.Image:
-        background = Image.new("RGB", (self.size, self.size), tuple(round(255 * m) for m in self.mean))
+        background = Image.new("RGB", (self.size, self.size), tuple(round(255 * m) for m in self.mean or IMAGENET_MEAN))
         background.paste(image, ((self.size - image.width) // 2, (self.size - image.height) // 2))
         return background
 

@@ -15,21 +15,23 @@ from PIL import Image
 
 from ..exceptions import InputError
 from ._accept import array_of
-from ._cell import StoredImage, is_path, open_cell
+from ._cell import Region, StoredImage, is_path, open_cell
 from ._decode import MAX_PIXELS, DecodeError, decode, from_array, from_pil
 
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
 
 
 def read_cell(cell: object) -> object:
-    """Read what a cell holds: encoded bytes, or pixels as they are (a PIL image, an array, a tensor).
+    """Read what a cell holds: encoded bytes, or pixels (a PIL image, an array, a tensor), or a `Region` of these.
 
     Raises
     ------
     DecodeError
         With the reason why it cannot be read.
     """
-    source = open_cell(cell)
+    source = cell if isinstance(cell, Region) else open_cell(cell)
+    if isinstance(source, Region):
+        return Region(read_cell(source.source), source.box)
     if is_path(source):
         return read_file(source)
     return source.read() if isinstance(source, StoredImage) else source
@@ -65,6 +67,8 @@ def to_pixels(source: object, max_pixels: int = MAX_PIXELS, at_least: int | None
     (6, 4)
     """
     source = read_cell(source)
+    if isinstance(source, Region):
+        return source.cut(to_pixels(source.source, max_pixels))  # its pixels are those of the full size
     if isinstance(source, bytes):
         return decode(source, max_pixels, at_least)
     if isinstance(source, Image.Image):

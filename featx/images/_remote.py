@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from featx._optional import import_optional
-from featx.exceptions import MissingDependencyError
+from featx._optional import open_url
+from featx.exceptions import InputError
 from featx.images._cell import DecodeError
+from featx.images._files import HOUSEKEEPING, SUFFIXES
 from featx.images._memo import FileState
 from featx.images._source import KeptImage
 
@@ -69,16 +71,52 @@ class RemoteImage(KeptImage):
         return [found[image.url] for image in images]
 
 
-def _open(url: str) -> tuple[Any, str]:
-    """Find the file system of a URL, and the path in it."""
-    fsspec = import_optional("fsspec", extra="remote", purpose=f"Reading {url}")
+def list_remote(url: str) -> list[str]:
+    """List the images below a folder of an object store, in sorted order, by their suffixes alone.
+
+    Parameters
+    ----------
+    url : str
+        As fsspec reads it: ``s3://bucket/photos/``.
+
+    Returns
+    -------
+    list of str
+        Their URLs.
+
+    Raises
+    ------
+    InputError
+        If there are none, or the store cannot be read.
+
+    Examples
+    --------
+    >>> import fsspec
+    >>> from featx.images._remote import list_remote
+    >>> fsspec.filesystem("memory").pipe({"/photos/a.jpg": b"...", "/photos/b.txt": b"..."})
+    >>> list_remote("memory://photos")
+    ['memory:///photos/a.jpg']
+    """
+    system, path = _open(url)
     try:
-        return fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        scheme = url.partition("://")[0]
-        raise MissingDependencyError(
-            f"Reading {url} needs fsspec's package for {scheme}: {error}. s3:// comes with: pip install 'featx[remote]'"
-        ) from error
+        found = system.find(path)
+    except Exception as error:
+        raise InputError(f"{url} cannot be listed: {_reason(error)}.") from error
+    images = [name for name in sorted(found) if _is_image(name.removeprefix(path) or name)]
+    if not images:
+        raise InputError(f"{url} holds no images ({', '.join(sorted(SUFFIXES))}). Expected a folder of images.")
+    return [system.unstrip_protocol(name) for name in images]
+
+
+def _is_image(name: str) -> bool:
+    """Whether it is one by its suffix, and nobody's housekeeping."""
+    *folders, file = name.strip("/").split("/")
+    hidden = any(part.startswith(".") or part.lower() in HOUSEKEEPING for part in (*folders, file))
+    return not hidden and os.path.splitext(file)[1].lower() in SUFFIXES
+
+
+def _open(url: str) -> tuple[Any, str]:
+    return open_url(url, purpose=f"Reading {url}")
 
 
 def _ask(url: str) -> FileState | str:

@@ -8,17 +8,17 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from featx.images._cell import StoredImage, is_missing, is_path, open_cell
+from featx.images._cell import Edges, Region, StoredImage, is_boxed, is_missing, is_path, open_cell
 from featx.images._decode import MAX_PIXELS, DecodeError
 from featx.images._memo import DigestMemo, FileState
-from featx.images._pixel_path import DIGEST_BYTES, digest_file, load
+from featx.images._pixel_path import DIGEST_BYTES, digest_file, digest_region, load
 from featx.images._read import read_file, stat_file
 
 
@@ -84,6 +84,8 @@ class UnreadFile:
         Nanoseconds of the clock before that.
     image : KeptImage or None
         What reads it; None for a path.
+    box : Edges or None
+        The part of it that is wanted, as in `Region`.
     """
 
     position: int
@@ -91,10 +93,15 @@ class UnreadFile:
     state: FileState
     since: int
     image: KeptImage | None = None
+    box: Edges | None = None
 
     def fetch(self) -> tuple[bytes, FileState | None]:
         """Read it, or raise `DecodeError`; the state is None unless the content comes with it."""
         return (read_file(self.name), None) if self.image is None else self.image.fetch()
+
+    def digest_of(self, digest: bytes) -> bytes:
+        """Digest of what is wanted of it, given the file's."""
+        return digest if self.box is None else digest_region(digest, self.box)
 
 
 def digest_unread(
@@ -123,7 +130,7 @@ def digest_unread(
         The other files, for `read_in_parts`.
     """
     digests: dict[int, bytes] = {}
-    files, kept, others, reasons = _sort(sources)
+    files, kept, others, boxes, reasons = _sort(sources)
     known = memo.lookup([image.name for image in kept.values()])
     found, failed = _find_states(kept, known)
     reasons |= failed
@@ -132,9 +139,11 @@ def digest_unread(
         known |= memo.lookup([file.name for file in files if file.image is None])
     unread = []
     for file in files:
+        if file.position in boxes:
+            file = replace(file, box=boxes[file.position])
         packed, digest = known.get(file.name, (b"", b""))
         if packed and packed == file.state.packed:
-            digests[file.position] = digest
+            digests[file.position] = file.digest_of(digest)
         else:
             unread.append(file)
     # Many a task: to hand one over takes as long as to hash a small image.
@@ -150,16 +159,22 @@ def digest_unread(
 
 def _sort(
     sources: Mapping[int, object],
-) -> tuple[list[UnreadFile], dict[int, KeptImage], list[int], dict[int, str]]:
-    """Tell files, `KeptImage`, what is in memory, and what cannot be used, with the reason."""
+) -> tuple[list[UnreadFile], dict[int, KeptImage], list[int], dict[int, Edges], dict[int, str]]:
+    """Tell files, `KeptImage`, what is in memory, of which a part is wanted, and what cannot be used, with the reason.
+
+    What is in memory is in no need of its box: it is digested with it.
+    """
     since = time.time_ns()
     files: list[UnreadFile] = []
     kept: dict[int, KeptImage] = {}
     others: list[int] = []
+    boxes: dict[int, Edges] = {}
     reasons: dict[int, str] = {}
     for i, cell in sources.items():
         try:
-            path = _path_in(cell)
+            path, box = _path_in(cell)
+            if box is not None:
+                boxes[i] = box
             if isinstance(path, KeptImage):
                 kept[i] = path
             elif path is None:
@@ -169,7 +184,7 @@ def _sort(
                 files.append(UnreadFile(i, absolute(path), state, since))
         except DecodeError as error:
             reasons[i] = str(error)
-    return files, kept, others, reasons
+    return files, kept, others, boxes, reasons
 
 
 def _find_states(
@@ -191,7 +206,7 @@ def _find_states(
 
 def read_in_parts(
     files: Sequence[UnreadFile], *, memo: DigestMemo, pool: Executor
-) -> Iterator[tuple[dict[int, bytes], dict[int, bytes], dict[int, str]]]:
+) -> Iterator[tuple[dict[int, bytes | Region], dict[int, bytes], dict[int, str]]]:
     """Read files and digest them, each once, and as many at a time as memory should hold.
 
     Where some come over a network, the next ones are read while these are used.
@@ -207,8 +222,8 @@ def read_in_parts(
 
     Yields
     ------
-    contents : dict of int to bytes
-        Position -> what was read.
+    contents : dict of int to bytes or Region
+        Position -> what was read, or the part of it that is wanted.
     digests : dict of int to bytes
         Position -> digest of exactly that.
     reasons : dict of int to str
@@ -247,15 +262,17 @@ def _finish(
     memo: DigestMemo,
     *,
     worth_it: bool,
-) -> tuple[dict[int, bytes], dict[int, bytes], dict[int, str]]:
-    contents, digests, reasons = {}, {}, {}
+) -> tuple[dict[int, bytes | Region], dict[int, bytes], dict[int, str]]:
+    contents: dict[int, bytes | Region] = {}
+    digests, reasons, whole = {}, {}, {}
     states: dict[int, FileState] = {}
     for file, future in zip(part, futures, strict=True):
         read = future.result()
         if read.reason:
             reasons[file.position] = read.reason
         else:
-            contents[file.position], digests[file.position] = read.content, read.digest
+            contents[file.position] = read.content if file.box is None else Region(read.content, file.box)
+            whole[file.position], digests[file.position] = read.digest, file.digest_of(read.digest)
             states[file.position] = read.state or file.state
     if worth_it:
         # Over a network nothing else tells that a file did not change between its state and its content.
@@ -267,7 +284,7 @@ def _finish(
         again = _states({i: image for i, image in unsure.items() if i in states})
         memo.record(
             [
-                (file.name, states[i], digests[i])
+                (file.name, states[i], whole[i])
                 for file in part
                 if (i := file.position) in states and again.get(i, states[i]) == states[i]
             ],
@@ -301,21 +318,24 @@ def digest_many(
     return np.frombuffer(keys, np.uint8).reshape(-1, DIGEST_BYTES), dict(sorted(reasons.items()))
 
 
-def _path_in(cell: object) -> str | Path | KeptImage | None:
-    """Find the path, or the `KeptImage`, that a cell holds; None where it holds what is in memory."""
+def _path_in(cell: object) -> tuple[str | Path | KeptImage | None, Edges | None]:
+    """Find the path, or the `KeptImage`, that a cell holds, and its box; no path where it holds what is in memory."""
     if isinstance(cell, str | Path):
-        return cell if is_path(cell) else None
+        return cell if is_path(cell) else None, None
     if isinstance(cell, KeptImage):
-        return cell
+        return cell, None
+    if is_boxed(cell):
+        region = open_cell(cell)
+        return (_path_in(region.source)[0], region.box) if isinstance(region, Region) else _path_in(region)
     if not isinstance(cell, Mapping) or (hasattr(cell, "as_py") and not is_missing(cell.get("bytes"))):
-        return None
+        return None, None
     source = open_cell(cell)
-    return source if isinstance(source, str | Path) and is_path(source) else None
+    return source if isinstance(source, str | Path) and is_path(source) else None, None
 
 
 def name_of_file(cell: object) -> str | None:
     """Name the file of a cell as `DigestMemo` does; None where it holds what is in memory."""
-    path = _path_in(cell)
+    path, _ = _path_in(cell)
     if path is None or isinstance(path, KeptImage):
         return None if path is None else path.name
     return absolute(path)
@@ -357,7 +377,10 @@ def _read_and_hash(file: UnreadFile) -> _Read:
 def _hash_source(source: object, max_pixels: int) -> bytes | str:
     """Digest a source in memory, without decoding encoded bytes; a str is a reason."""
     try:
-        source = open_cell(source)
+        source = source if isinstance(source, Region) else open_cell(source)
+        if isinstance(source, Region):
+            digest = _hash_source(source.source, max_pixels)
+            return digest if isinstance(digest, str) else digest_region(digest, source.box)
         if isinstance(source, bytes):
             return digest_file(source) if source else "empty bytes (0 bytes)"
         return load(source, max_pixels)[0]

@@ -1,5 +1,5 @@
 """Save a model as a folder that a colleague can load: no network, no pickle, no path of the machine it came from."""
 
-from featx.persistence._save_load import load, save
+from featx.persistence._save_load import load, read_scores, save
 
-__all__ = ["load", "save"]
+__all__ = ["load", "read_scores", "save"]

@@ -21,13 +21,14 @@ from featx._rebuild import rebuild
 from featx._version import __version__
 from featx._warnings import warn
 from featx.encoders import DECODES, Encoder, EncoderSpec, GraphEncoder, hash_file, published_weights
+from featx.evaluation import ModelScores, as_model_scores
 from featx.exceptions import FeatxWarning, ModelError, ParameterError
 from featx.persistence import _format
 from featx.persistence._format import KIND, MODEL, WEIGHTS, dump, keep_published, place_published, versions
 from featx.text import TextEncoder, TextSpec, spec_of
 
 
-def save(model: BaseEstimator, folder: str | Path) -> None:
+def save(model: BaseEstimator, folder: str | Path, *, scores: Any = None) -> None:
     """Save a model as a folder that loads on another machine, with its encoders' weights.
 
     The model is not changed. In the folder ``cache=`` of a folder or a store is True, ``device=`` of a GPU
@@ -42,6 +43,8 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
         ``to_encoder()`` gives.
     folder : str or Path
         The folder to make, in a folder that exists; a model that was saved there is replaced.
+    scores : ModelScores or scores of folds, default=None
+        What is known of how good it is, as for `export_bundle`; it is kept in ``model.json``.
 
     Raises
     ------
@@ -74,6 +77,7 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
     """
     if isinstance(model, type) or not hasattr(model, "get_params"):
         raise ParameterError(f"Got model={model!r}. Expected a scikit-learn estimator (an instance).")
+    known = as_model_scores(scores)
     with atomic_folder(Path(folder).expanduser().resolve(), marker=KIND.file, error=ModelError) as new:
         try:
             model = model.to_pipeline() if hasattr(model, "to_pipeline") else model
@@ -84,6 +88,7 @@ def save(model: BaseEstimator, folder: str | Path) -> None:
             raise ModelError(f"{type(model).__name__} cannot be saved: {error}") from error
         dump(packed, new / MODEL)
         content = {"versions": versions(), "encoders": packer.encoders, "notes": packer.notes}
+        content |= {} if known is None else {"scores": known.to_dict()}
         write_manifest(new, KIND, content, __version__)
 
 
@@ -144,8 +149,11 @@ class _Packer:
             changes["encoder"] = self._pack_encoder(encoder.encoder, specs)
         else:
             changes |= self._keep_named(encoder, encoder.encoder, specs)
-        if isinstance(changes.get("encoder"), GraphEncoder) and encoder.runtime == "torch":
-            changes["runtime"] = "auto"
+        if isinstance(changes.get("encoder"), GraphEncoder):
+            if encoder.runtime == "torch":
+                changes["runtime"] = "auto"
+            if encoder.views is not None:
+                changes |= {"views": None, "preprocess": "default"}  # they are the graph's own
         return self._with(encoder, **changes)
 
     def _pack_text_encoder(self, encoder: TextEncoder) -> TextEncoder:
@@ -183,7 +191,7 @@ class _Packer:
 
     def _pack_encoder(self, encoder: Encoder, specs: Sequence[EncoderSpec]) -> Encoder:
         if encoder.file is None:
-            return self._graph(specs, (id(encoder), specs[0].preprocess))
+            return self._graph(specs, (id(encoder), specs[0].preprocess, specs[0].views))
         if id(encoder) not in self._packed:
             self._packed[id(encoder)] = self._keep_file(encoder, encoder.file, specs)
         return self._packed[id(encoder)]
@@ -309,6 +317,17 @@ def load(folder: str | Path, trusted: Iterable[str | type] = ()) -> BaseEstimato
             FeatxWarning,
         )
     return model
+
+
+def read_scores(folder: str | Path) -> ModelScores | None:
+    """Read what a model's folder says of how good it is; None where it says nothing.
+
+    Raises
+    ------
+    ModelError
+        As `load`.
+    """
+    return as_model_scores(read_manifest(Path(folder).expanduser().absolute(), KIND).get("scores"))
 
 
 class _Unpacker:

@@ -1,304 +1,521 @@
-"""The segments of one fingerprint: their listing, the index of their rows, their repair and their merging."""
+"""The rows of one fingerprint: looked up, kept, repaired, merged and indexed."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from featx._warnings import warn
 from featx.exceptions import ParameterError, StoreWarning
-from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedSegmentError, Segment, write_segment
+from featx.store._files import Files, LocalFiles, Url
+from featx.store._index import INDEX_NAME, Index, as_slice, as_strings, checks_of, open_index
+from featx.store._layout import DamagedFileError, NewerFormatError
+from featx.store._record import RECORD_NAME, DamagedRecordError, read_record
+from featx.store._segment import SEGMENT_NAME, Segment, new_name, write_segment
+from featx.store.base import KEY_BYTES
 
-
-class Index:
-    """Keys in order, each with its segment and its row there; a key may be there more than once."""
-
-    def __init__(self):
-        self._segments: list[Segment] = []
-        self._keys = np.empty(0, "S16")
-        self._segment_of = np.empty(0, np.int32)
-        self._row_of = np.empty(0, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def add(self, segments: Sequence[Segment]) -> None:
-        """Take in segments; of equal keys, the one that was there first is found first."""
-        if not segments:
-            return
-        lengths = [len(segment) for segment in segments]
-        numbers = np.arange(len(self._segments), len(self._segments) + len(segments), dtype=np.int32)
-        self._segments += segments
-        keys = np.concatenate([self._keys, *(as_strings(segment.keys) for segment in segments)])
-        order = np.argsort(keys, kind="stable")  # linear where the old index is long and the new part short
-        self._keys = keys[order]
-        self._segment_of = np.concatenate([self._segment_of, np.repeat(numbers, lengths)])[order]
-        self._row_of = np.concatenate([self._row_of, *map(np.arange, lengths)])[order]
-
-    def find(self, keys: np.ndarray) -> np.ndarray:
-        """Where each of n keys stands in the index, -1 where it does not.
-
-        Parameters
-        ----------
-        keys : ndarray of shape (n, 16), uint8
-
-        Returns
-        -------
-        ndarray of shape (n,), int
-        """
-        if not len(self):
-            return np.full(len(keys), -1)
-        wanted = as_strings(keys)
-        at = np.searchsorted(self._keys, wanted)
-        at[at == len(self)] = 0
-        return np.where(self._keys[at] == wanted, at, -1)
-
-    def by_segment(self, at: np.ndarray) -> Iterator[tuple[Segment, np.ndarray | slice, np.ndarray]]:
-        """Group places in the index.
-
-        Parameters
-        ----------
-        at : ndarray of shape (n,), int
-            From `find`.
-
-        Yields
-        ------
-        segment : Segment
-        targets : ndarray of int, or slice
-            Which of the n places these are.
-        positions : ndarray of int
-            Their rows in the segment, ascending.
-        """
-        segment_of, row_of = self._segment_of[at], self._row_of[at]
-        order = np.lexsort((row_of, segment_of))
-        starts = np.flatnonzero(np.diff(segment_of[order], prepend=-1))
-        for targets in np.split(order, starts[1:]) if len(at) else []:
-            yield self._segments[segment_of[targets[0]]], _as_slice(targets), row_of[targets]
-
-    def drop(self, at: np.ndarray) -> None:
-        """Forget these places."""
-        self._keys, self._segment_of, self._row_of = (
-            np.delete(array, at) for array in (self._keys, self._segment_of, self._row_of)
-        )
-
-
-def as_strings(keys: np.ndarray) -> np.ndarray:
-    """Keys (n, 16) u8 as n strings of 16 bytes, which numpy can sort and search.
-
-    All are 16 wide, so that numpy's neglect of trailing zero bytes makes no two of them equal.
-    """
-    return np.ascontiguousarray(keys).view("S16").ravel()
-
-
-def _as_slice(targets: np.ndarray) -> np.ndarray | slice:
-    return slice(targets[0], targets[-1] + 1) if (np.diff(targets) == 1).all() else targets
-
-
+T = TypeVar("T")
 _MERGE_FILES = 64
 _SMALL_ROWS = 1024
 # Bounds the memory of one merge; the next holder of the lock goes on.
 _MERGED_AT_ONCE = 2 * _MERGE_FILES
+# Compaction fills segments up to this, and leaves those that hold half of it alone.
+_FULL_BYTES = 1 << 28
+# Their names have to fit into a header.
+_REPLACED_AT_ONCE = 4096
+# Until so many rows are in no index, opening them takes less than a second.
+_UNINDEXED_ROWS = 1_000_000
 # A folder that is merged faster than it is read costs an encoding, not a hang.
 _LISTINGS = 5
-# No writer takes that long: what is older was left by one that was killed.
-_STALE_SECONDS = 24 * 3600
+# A segment is noted as used this often, in seconds.
+_NOTED = 60.0
 
 
 class Folder:
-    """Rows under one fingerprint; the folder's listing is the manifest.
+    """Rows under one fingerprint; the listing of its files is the manifest.
 
     Parameters
     ----------
-    path : Path
-        Need not exist yet.
+    files : Files or Path
+        Where they are; a folder need not exist yet.
+    report : callable, default=None
+        Takes what is to be said of files that are skipped; None warns.
+    notes_use : bool, default=True
+        Whether what is read counts as used, which saves it from being pruned.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, files: Files | Path, report: Callable[[str], None] | None = None, *, notes_use: bool = True):
+        self.files: Files = LocalFiles(files) if isinstance(files, Path) else files
+        self._report = report or partial(warn, category=StoreWarning)
+        self._notes_use = notes_use
         self._lock = threading.RLock()
         self._skipped: set[str] = set()
+        self._refused: set[str] = set()
+        self._renewed: set[str] = set()
+        self._noted: dict[str, float] = {}
         self._forget()
 
     def _forget(self) -> None:
         self._segments: dict[str, Segment] = {}
-        self._index = Index()
+        self._dim: int | None = None
+        self._index_name: str | None = None
+        self._mapped = Index()
+        self._recent = Index()
+
+    @property
+    def path(self) -> Path | Url:
+        """Where the files are, for messages."""
+        return self.files.path
 
     @property
     def dim(self) -> int | None:
         """Length of the rows; None where there are none."""
-        return next((segment.dim for segment in self._segments.values()), None)
+        return self._dim
+
+    def count(self) -> tuple[int, int, int]:
+        """Count rows, distinct keys and segments."""
+        with self._lock:
+            whole = self._whole()
+            return len(whole), whole.n_distinct, len(whole.names)
+
+    def _whole(self) -> Index:
+        """Where everything lies."""
+        return self._ask_indexes(lambda mapped, recent: mapped.merged_with(recent))
+
+    def _ask_indexes(self, question: Callable[[Index, Index], T]) -> T:
+        """Ask about everything that lies here; what a damaged index says is read from its segments."""
+        while True:
+            self.refresh()
+            try:
+                return question(self._mapped, self._recent)
+            except DamagedFileError as error:
+                self._skip(self._index_name or "", str(error))
 
     def get(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Look rows up; see `Store.get_many`."""
         with self._lock:
-            self.refresh()
-            while True:
-                at = self._index.find(keys)
-                found = at >= 0
-                rows, sound = self._gather(at[found])
-                if sound.all():
-                    return found, rows
+            found = np.zeros(len(keys), bool)
+            rows = np.empty((0, 0), np.float32)
+            complete = False
+            while not complete:
                 # There may be a second copy of a damaged row, and a merged segment's rows are in a new one.
-                self._index.drop(at[found][~sound])
                 self.refresh()
+                if not len(rows):
+                    rows = np.empty((0, self._dim or 0), np.float32)
+                complete = True
+                for index in (self._mapped, self._recent):
+                    wanted = np.flatnonzero(~found)
+                    try:
+                        at = index.find(keys[wanted])
+                    except DamagedFileError as error:
+                        self._skip(self._index_name or "", str(error))
+                        complete = False
+                        break
+                    wanted, at = wanted[at >= 0], at[at >= 0]
+                    if not len(at):
+                        continue
+                    if not len(rows):
+                        rows = np.zeros((len(keys), self._dim or 0), np.float32)
+                    sound = self._gather(index, at, keys, wanted, rows)
+                    found[wanted[sound]] = True
+                    index.drop(at[~sound])
+                    complete &= bool(sound.all())
+            return found, rows if found.all() or not len(rows) else rows[found]
 
-    def _gather(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.zeros((len(at), self.dim or 0), np.float32)
+    def _gather(
+        self, index: Index, at: np.ndarray, keys: np.ndarray, wanted: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """Read the rows of some keys to their places; say which are what was written."""
         sound = np.zeros(len(at), bool)
-        for segment, targets, positions in self._index.by_segment(at):
-            try:
-                if isinstance(targets, slice):
-                    _, sound[targets] = segment.gather(positions, out=rows[targets])
-                else:
-                    rows[targets], sound[targets] = segment.gather(positions)
-            except FileNotFoundError:
-                continue  # merged away since the listing
-            except OSError as error:
-                self._skip(segment.path.name, str(error))
-                continue
-            if n_bad := np.count_nonzero(~sound[targets]):
-                self._skip(segment.path.name, f"{n_bad} rows are not what was written")
-        return rows, sound
+        sums = index.sums_at(at, keys[wanted])
+        parts = list(index.by_segment(at))
+        self.files.prefetch(name for name, _, _ in parts)
+        for name, targets, positions in parts:
+            sound[targets] = self._take(name, positions, sums[targets], as_slice(wanted[targets]), rows)
+        return sound
+
+    def _take(
+        self, name: str, positions: np.ndarray, sums: np.ndarray, places: np.ndarray | slice, rows: np.ndarray
+    ) -> np.ndarray | bool:
+        """Read rows of one segment to their places; say which are what was written."""
+        try:
+            segment = self._open(name)
+            direct = isinstance(places, slice) and segment.dtype == rows.dtype
+            got, sound = segment.gather(positions, sums, out=rows[places] if direct else None)
+            if not direct:
+                rows[places] = got
+        except FileNotFoundError:
+            return False  # merged away since the listing
+        except NewerFormatError as error:
+            self._refuse(name, str(error))
+            return False
+        except (DamagedFileError, OSError) as error:
+            return self._skip(name, str(error)) and self._take(name, positions, sums, places, rows)
+        self._note(name)
+        n_bad = np.count_nonzero(~sound)
+        if n_bad and self._skip(name, f"{n_bad} rows are not what was written"):
+            return self._take(name, positions, sums, places, rows)
+        return sound
+
+    def _note(self, name: str) -> None:
+        now = time.monotonic()
+        if self._notes_use and now - self._noted.get(name, -_NOTED) >= _NOTED:
+            self._noted[name] = now
+            self.files.touch(name)
+
+    def keys(self) -> np.ndarray:
+        """Every distinct key once, (n, 16) uint8, in the order in which their rows lie in the segments."""
+
+        def distinct(mapped: Index, recent: Index) -> np.ndarray:
+            new = recent.in_order()
+            return np.concatenate([mapped.in_order(), new[mapped.find(new) < 0]])
+
+        with self._lock:
+            return self._ask_indexes(distinct)
 
     def refresh(self) -> None:
         """List the folder; open what is new, forget what has gone."""
         for _ in range(_LISTINGS):
-            names = self.segment_names()
-            if self._segments.keys() - set(names):
-                self._forget()
-            new = [name for name in names if not self._knows(name)]
+            names = self.files.names()
+            segments = [name for name in names if SEGMENT_NAME.fullmatch(name)]
+            self._follow_index([name for name in names if INDEX_NAME.fullmatch(name)])
+            if set(self._recent.names) - set(segments):
+                indexed = set(self._mapped.names)
+                self._recent = Index()
+                self._segments = {name: segment for name, segment in self._segments.items() if name in indexed}
+            self._mapped.keep(segments)
+            known = {*self._mapped.names, *self._recent.names, *self._skipped, *self._refused}
+            new = [name for name in segments if name not in known]
+            self.files.prefetch(new)
             try:
-                opened = [self._try_open(name) for name in new]
-                self._index.add([segment for segment in opened if segment is not None])
+                read = {name: keys for name in new if (keys := self._try_read(name)) is not None}
+                self._recent.add(read)
             except BaseException:
                 self._forget()  # else what was opened before an interrupt counts as known, and is not in the index
                 raise
-            if all(map(self._knows, new)):
+            if all(name in read or name in self._skipped or name in self._refused for name in new):
                 break  # else some were merged away since the listing, and their rows are in the next one
+        if not self._recent.names and not self._mapped.n_there:
+            self._dim = None
 
-    def _knows(self, name: str) -> bool:
-        return name in self._segments or name in self._skipped
+    def _follow_index(self, names: Sequence[str]) -> None:
+        """Map the latest index that is sound."""
+        for name in reversed(names):
+            if name in self._skipped or name in self._refused:
+                continue
+            if name == self._index_name or self._try_map(name):
+                return
+        if self._index_name is not None:
+            self._forget()
+
+    def _try_map(self, name: str) -> bool:
+        self.files.prefetch([name])
+        try:
+            mapped, dim = open_index(self.files.fetch(name))
+        except FileNotFoundError:
+            return False
+        except NewerFormatError as error:
+            self._refuse(name, str(error))
+            return False
+        except (DamagedFileError, OSError) as error:
+            return self._skip(name, str(error)) and self._try_map(name)
+        self._forget()
+        self._index_name, self._mapped, self._dim = name, mapped, dim
+        return True
+
+    def _index_names(self) -> list[str]:
+        return list(filter(INDEX_NAME.fullmatch, self.files.names()))
 
     def segment_names(self) -> list[str]:
         """Names of the published segments, oldest first; links are never followed."""
-        try:
-            with os.scandir(self.path) as entries:
-                return sorted(
-                    entry.name
-                    for entry in entries
-                    if SEGMENT_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
-                )
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return list(filter(SEGMENT_NAME.fullmatch, self.files.names()))
 
-    def _try_open(self, name: str) -> Segment | None:
+    def _try_read(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         try:
-            self._segments[name] = self._open(name)
+            segment = self._open(name)
+            keys = segment.read_keys()
         except FileNotFoundError:
             return None
-        except (DamagedSegmentError, OSError) as error:
+        except NewerFormatError as error:
+            self._refuse(name, str(error))
+            return None
+        except (DamagedFileError, OSError) as error:
             self._skip(name, str(error))
             return None
-        return self._segments[name]
+        self._dim = segment.dim
+        return keys
 
     def _open(self, name: str) -> Segment:
-        segment = Segment(self.path / name)
-        if self.dim not in (None, segment.dim):
-            raise DamagedSegmentError(f"its rows hold {segment.dim} numbers, those of the others {self.dim}")
-        return segment
+        if name not in self._segments:
+            segment = Segment(self.files.fetch(name))
+            if self._dim not in (None, segment.dim):
+                raise DamagedFileError(f"its rows hold {segment.dim} numbers, those of the others {self._dim}")
+            self._segments[name] = segment
+        return self._segments[name]
 
-    def _skip(self, name: str, reason: str) -> None:
+    def _try_open(self, name: str) -> Segment | None:
+        """Open a segment, or leave it to whoever asks for its rows to be told why it cannot be."""
+        try:
+            return self._open(name)
+        except (DamagedFileError, NewerFormatError, OSError):
+            return None
+
+    def _skip(self, name: str, reason: str) -> bool:
+        """Read a damaged file no more; say whether it was fetched once more instead, and is worth another look."""
+        if name not in self._renewed and self.files.renew(name):
+            self._renewed.add(name)
+            self._segments.pop(name, None)
+            if name == self._index_name:
+                self._forget()
+            return True
         if name not in self._skipped:
             self._skipped.add(name)
-            warn(
-                f"A damaged segment is skipped and its rows are encoded again: {self.path / name}: {reason}.",
-                StoreWarning,
-            )
+            if INDEX_NAME.fullmatch(name):
+                skipped = "index is skipped and the keys of its segments are read"
+            else:
+                skipped = "segment is skipped and its rows are encoded again"
+            self._report(f"A damaged {skipped}: {self.path / name}: {reason}.")
+        return False
+
+    def _refuse(self, name: str, reason: str) -> None:
+        if name not in self._refused:
+            self._refused.add(name)
+            self._report(f"{self.path / name} is not used: {reason}. It is left as it is; upgrade featx.")
 
     def put(self, keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, object]) -> None:
         """Write a segment; see `Store.put_many`."""
         with self._lock:
-            dim = self.dim
+            dim = self._dim
         if dim not in (None, rows.shape[1]):
             raise ParameterError(f"Got rows of {rows.shape[1]} numbers. Expected {dim}, as in {self.path}.")
-        write_segment(self.path, keys, rows, metadata)
+        self.files.publish(new_name(), lambda file: write_segment(file, keys, rows, metadata))
 
     def tidy(self) -> None:
-        """Move damaged segments aside, merge small ones, remove what killed writers left.
+        """Move damaged files aside, merge small segments, index what is not, remove what killed writers left.
 
         Only for the holder of the lock.
         """
         with self._lock:
-            self._sweep()
-            self.refresh()
-            if self._skipped:
-                for name in sorted(self._skipped):
-                    self._move_aside(name)
-                self._forget()
-                self.refresh()
-            sound = [segment for name, segment in self._segments.items() if name not in self._skipped]
-            small = [segment for segment in sound if len(segment) < _SMALL_ROWS]
+            self._repair()
+            small = [name for name in self._sound() if name in self._segments and self._is_small(name)]
             if len(small) > _MERGE_FILES:
                 self._merge(small[:_MERGED_AT_ONCE])
                 self.refresh()
+            if len(self._recent) >= _UNINDEXED_ROWS:
+                self._write_index()
 
-    def _sweep(self) -> None:
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                if TEMPORARY_NAME.fullmatch(entry.name) and _age(entry) > _STALE_SECONDS:
-                    Path(entry.path).unlink(missing_ok=True)
+    def compact(self) -> None:
+        """Merge segments into large ones, and write an index of all; only for the holder of the lock."""
+        with self._lock:
+            self._repair()
+            for group in self._groups():
+                self._merge(group)
+            if self._skipped:  # met while merging
+                self._repair()
+            self.refresh()
+            if self._recent.names or self._mapped.n_there < len(self._mapped.names) or len(self._indexes()) > 1:
+                self._write_index()
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete files; an index that knows them is written anew, shorter. Only for the holder of the lock."""
+        with self._lock:
+            gone = set(names)
+            self._follow_index(self._index_names())
+            self.files.remove(gone)
+            if gone.intersection(self._mapped.names):
+                self.refresh()
+                self._write_index(of=self._mapped.names_there())
+
+    def repair(self, names: Iterable[str]) -> set[str]:
+        """Repair damaged files; say which are still there and damaged. Only for the holder of the lock."""
+        with self._lock:
+            self._skipped.update(names)
+            self._repair()
+            return {*self._skipped, *self._refused}.intersection(names)
+
+    def check_index(self, name: str) -> str:
+        """Compare an index with its segments, as far as they are there; say what is wrong with it, or ""."""
+        try:
+            index, _ = open_index(self.files.fetch(name))
+            entries = index.entries()
+        except DamagedFileError as error:
+            return str(error)
+        there = set(self.segment_names())
+        for segment, (keys, checks, positions) in entries.items():
+            if segment not in there or (opened := self._try_open(segment)) is None:
+                continue
+            with suppress(DamagedFileError, OSError):
+                right, sums = opened.read_keys()
+                if not (
+                    len(keys) == len(right)
+                    and np.array_equal(positions, np.arange(len(right)))
+                    and np.array_equal(keys, as_strings(right))
+                    and np.array_equal(checks, checks_of(right, sums))
+                ):
+                    return f"it is not what {segment} says"
+        return ""
+
+    def _is_small(self, name: str) -> bool:
+        return len(self._segments[name]) < _SMALL_ROWS and name not in set(self._mapped.names)
+
+    def _sound(self) -> list[str]:
+        names = [*self._mapped.names_there(), *self._recent.names]
+        return sorted(name for name in names if name not in self._skipped)
+
+    def _repair(self) -> None:
+        self.files.sweep()
+        self.refresh()
+        if skipped := sorted(self._skipped):
+            indexed = set(self._mapped.names)
+            for name in skipped:
+                self._move_aside(name)
+            done = set(skipped) - self._skipped
+            self._forget()
+            self.refresh()
+            if any(name in indexed or INDEX_NAME.fullmatch(name) for name in done):
+                self._write_index(afresh=True)
+        self._remove_replaced()
+
+    def _groups(self) -> list[list[str]]:
+        """Neighbours, in order of writing, that together fill a segment."""
+        groups: list[list[str]] = [[]]
+        room = _FULL_BYTES
+        for name in self._sound():
+            segment = self._try_open(name)
+            if segment is None or segment.n_bytes > _FULL_BYTES // 2:
+                continue
+            n_bytes = segment.n_bytes
+            if n_bytes > room or len(groups[-1]) == _REPLACED_AT_ONCE:
+                groups.append([])
+                room = _FULL_BYTES
+            groups[-1].append(name)
+            room -= n_bytes
+        return [group for group in groups if len(group) > 1]
+
+    def _indexes(self) -> list[str]:
+        """Name the indexes that a later one may replace."""
+        names = self._index_names()
+        for name in set(names) - self._refused - {self._index_name}:
+            try:
+                open_index(self.files.fetch(name))
+            except NewerFormatError as error:
+                self._refuse(name, str(error))
+            except (DamagedFileError, OSError):
+                pass
+        return [name for name in names if name not in self._refused]
+
+    def _write_index(self, *, afresh: bool = False, of: Iterable[str] | None = None) -> None:
+        """Index every segment or some, in place of older indexes; afresh, from the segments themselves."""
+        old = self._indexes()
+        if afresh:
+            self.files.remove(old)
+        whole = self._whole()
+        if of is not None:
+            whole.keep(of)
+            whole = whole.merged_with(Index())
+        if len(whole) and self._dim:
+            dim = self._dim
+            self.files.publish(f"index-{new_name()}", lambda file: whole.write(file, dim), sync=True)
+        self._forget()  # what is mapped cannot be removed everywhere
+        self.files.remove(old)
+        self.refresh()
+
+    def _remove_replaced(self) -> None:
+        """Remove segments whose rows were written anew, by a merge that was killed before it could."""
+        there = set(self.segment_names())
+        self.files.prefetch(there)
+        for name in sorted(there):
+            merged = self._try_open(name)
+            left = [old for old in merged.replaces if old in there and old != name] if merged else []
+            with suppress(DamagedFileError, NewerFormatError, OSError):
+                if merged and left and self._holds_all(merged, left):
+                    self.files.remove(left)
+                    self.refresh()
+
+    def _holds_all(self, merged: Segment, names: Sequence[str]) -> bool:
+        keys, _, sound = merged.read()
+        held = set(as_strings(keys).tolist())
+        return bool(sound.all()) and all(
+            held.issuperset(as_strings(self._open(name).read_keys()[0]).tolist()) for name in names
+        )
 
     def _move_aside(self, name: str) -> None:
         """Read once more; what is still damaged is renamed, after its sound rows are written anew."""
-        path = self.path / name
         try:
             if not self._is_sound(name):
-                path.rename(path.with_name(name + DAMAGED))
+                self.files.move_aside(name)
         except FileNotFoundError:
             pass  # moved or merged by another process
+        except NewerFormatError:
+            self._refused.add(name)  # not ours to move
         except OSError:
             return  # cannot be read or renamed by us, or not now
         self._skipped.discard(name)
 
     def _is_sound(self, name: str) -> bool:
         """Whether a second read finds no damage; the sound rows of what is damaged are written anew."""
+        self.files.renew(name)
+        if INDEX_NAME.fullmatch(name):
+            return not self.check_index(name)
+        self._segments.pop(name, None)
         try:
+            if RECORD_NAME.fullmatch(name):
+                read_record(self.files.fetch(name))
+                return True
             segment = self._open(name)
-        except DamagedSegmentError:
+            keys, rows, sound = segment.read()
+        except (DamagedFileError, DamagedRecordError):
             return False
-        rows, sound = segment.read()
         if not sound.all():
-            self._publish([segment], rows[sound], segment.keys[sound])
+            self._publish([segment], rows[sound], keys[sound])
         return bool(sound.all())
 
-    def _merge(self, segments: Sequence[Segment]) -> None:
-        """Write the rows of small segments to one new segment, then remove the small ones."""
-        keys = np.concatenate([segment.keys for segment in segments])
-        rows = np.empty((len(keys), self.dim), np.float32)
-        sound = np.empty(len(keys), bool)
-        whole = []
-        start = 0
+    def _merge(self, names: Sequence[str]) -> None:
+        """Write the rows of some segments to a new one, then remove them."""
+        segments = [segment for name in names if (segment := self._try_open(name)) is not None]
+        if len(segments) < 2:
+            return
+        n = sum(map(len, segments))
+        keys = np.empty((n, KEY_BYTES), np.uint8)
+        rows = np.empty((n, self._dim or 0), segments[0].dtype)
+        sound = np.zeros(n, bool)
+        whole, start = [], 0
         for segment in segments:
             part = slice(start, start := start + len(segment))
-            rows[part], sound[part] = segment.read()
+            try:
+                keys[part], _, sound[part] = segment.read(out=rows[part])
+            except (DamagedFileError, OSError):
+                continue  # whoever asks for its rows will be told
             if sound[part].all():
-                whole.append(segment.path)
+                whole.append(segment.path.name)
             else:
+                sound[part] = False  # its sound rows are written anew when it is moved aside
                 self._skip(segment.path.name, "some rows are not what was written")
         keep = _first_copies(keys, sound)
-        self._publish(segments, rows if len(keep) == len(rows) else rows[keep], keys[keep])
-        for path in whole:
-            path.unlink(missing_ok=True)
+        self._publish(segments, rows if len(keep) == len(rows) else rows[keep], keys[keep], replaces=" ".join(whole))
+        self.files.remove(whole)
 
-    def _publish(self, segments: Sequence[Segment], rows: np.ndarray, keys: np.ndarray) -> None:
-        if len(rows):
-            metadata = {**segments[0].metadata, "seconds": sum(segment.seconds for segment in segments)}
-            write_segment(self.path, keys, rows, metadata)
+    def _publish(self, segments: Sequence[Segment], rows: np.ndarray, keys: np.ndarray, **more: str) -> None:
+        if not len(rows):
+            return
+        metadata = {**segments[0].metadata, "seconds": sum(segment.seconds for segment in segments), **more}
+        names = {segment.path.name for segment in segments}
+        used = [file.used for file in self.files.own() if file.name in names]
+
+        def write(file: Path) -> None:
+            write_segment(file, keys, rows, metadata)
+            if used:  # to be written anew is no use
+                os.utime(file, (max(used), max(used)))
+
+        self.files.publish(new_name(), write, sync=True)  # what it replaces is on the disk
 
 
 def _first_copies(keys: np.ndarray, sound: np.ndarray) -> np.ndarray:
@@ -306,11 +523,3 @@ def _first_copies(keys: np.ndarray, sound: np.ndarray) -> np.ndarray:
     candidates = np.flatnonzero(sound)
     _, first = np.unique(as_strings(keys[candidates]), return_index=True)
     return np.sort(candidates[first])
-
-
-def _age(entry: os.DirEntry) -> float:
-    """Seconds since a file was last written, 0 where it has gone or is no file."""
-    try:
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime if entry.is_file(follow_symlinks=False) else 0
-    except FileNotFoundError:
-        return 0

@@ -1,167 +1,248 @@
-"""What lies in a location: described, verified, deleted. Only what the store wrote counts."""
+"""What lies in a location: described, verified, pruned, deleted. Only what the store wrote counts."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from featx.exceptions import StoreError, UnknownNameError
-from featx.store._folder import Folder, as_strings
+from featx.exceptions import ParameterError, StoreError, UnknownNameError
+from featx.store._files import DAMAGED, ENCODER_FILE, LOCK, Files, OwnFile, Place, is_left_over
+from featx.store._folder import Folder
+from featx.store._index import INDEX_NAME
+from featx.store._layout import DamagedFileError, NewerFormatError
 from featx.store._record import RECORD_NAME, DamagedRecordError, read_record
-from featx.store._segment import DAMAGED, SEGMENT_NAME, TEMPORARY_NAME, DamagedSegmentError, Segment, publish
+from featx.store._segment import SEGMENT_NAME, Segment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ENCODER_FILE = "encoder.json"
-LOCK = "turn.lock"
 NAME_LENGTH = 32
 _FOLDER_NAME = re.compile(rf"[0-9a-f]{{{NAME_LENGTH}}}")
-_FILE_NAME = re.compile(
-    rf"{re.escape(ENCODER_FILE)}|{re.escape(LOCK)}|{TEMPORARY_NAME.pattern}|"
-    rf"({SEGMENT_NAME.pattern}|{RECORD_NAME.pattern})({re.escape(DAMAGED)})?"
-)
 _PREFIX = 8
 _INFO = ["encoder", "fingerprint", "rows", "unique_rows", "segments", "bytes", "last_used"]
-_VERIFIED = ["fingerprint", "segment", "rows", "damaged", "error"]
+_VERIFIED = ["fingerprint", "segment", "rows", "damaged", "error", "repaired"]
+_NO_CARD = "it is missing or damaged; it is written again with the next row"
+
+# Gives a folder while its lock is held.
+Locked = Callable[[str], AbstractContextManager[Folder]]
 
 
-def describe(location: Path) -> pd.DataFrame:
+def describe(place: Place) -> pd.DataFrame:
     """See `EmbeddingStore.info`."""
     import pandas as pd
 
-    return pd.DataFrame([_describe(path) for path in folders(location)], columns=_INFO)
+    return pd.DataFrame([_describe(name, place.files(name)) for name in folders(place)], columns=_INFO)
 
 
-def verify(location: Path) -> pd.DataFrame:
-    """See `EmbeddingStore.verify`."""
+def verify(place: Place, locked: Locked | None) -> pd.DataFrame:
+    """See `EmbeddingStore.verify`; with `locked`, what can be repaired is."""
     import pandas as pd
 
-    records = [
-        {"fingerprint": path.name, "segment": name, **record}
-        for path in folders(location)
-        for name in [*Folder(path).segment_names(), *_record_names(path)]
-        if (record := _check(path / name))
-    ]
+    records = []
+    for name in folders(place):
+        files = place.files(name)
+        found = [{"fingerprint": name, **record, "repaired": False} for record in _check_all(name, files)]
+        bad = {record["segment"] for record in found if record["damaged"] or record["error"]} - {ENCODER_FILE}
+        if bad and locked is not None:
+            with locked(name) as folder:
+                left = folder.repair(bad)
+            for record in found:
+                record["repaired"] = record["segment"] in bad - left
+        records += found
     return pd.DataFrame(records, columns=_VERIFIED)
 
 
-def clear(location: Path, encoder: str | None) -> int:
+def clear(place: Place, encoder: str | None) -> int:
     """See `EmbeddingStore.clear`."""
-    paths = folders(location)
-    chosen = [path for path in paths if encoder is None or _is_by(path, encoder)]
-    if encoder is not None and not chosen:
-        names = {read_encoder(path).get("name", path.name) for path in paths}
-        raise UnknownNameError("encoder in this store", encoder, sorted(names))
-    try:
-        return sum(map(_remove, chosen))
-    except OSError as error:
-        raise StoreError(f"The store {location} cannot be cleared: {error.strerror or error}.") from error
+    return sum(_remove(place, name) for name in chosen(place, encoder))
 
 
-def total_bytes(location: Path) -> int:
+def prune(place: Place, max_bytes: int | None, oldest: float | None, locked: Locked) -> int:
+    """See `EmbeddingStore.prune`; what was used before `oldest`, in seconds since 1970, goes."""
+    own = {name: place.files(name).own() for name in folders(place)}
+    before = total = sum(file.n_bytes for files in own.values() for file in files)
+    left = [(file, name) for name, files in own.items() for file in files if _is_prunable(file)]
+    left.sort(key=lambda item: (not _is_useless(item[0]), item[0].used))
+    in_folder = Counter(name for _, name in left)
+    going: dict[str, list[str]] = {}
+    for file, name in left:
+        if (oldest is not None and file.used < oldest) or (max_bytes is not None and total > max_bytes):
+            going.setdefault(name, []).append(file.name)
+            total -= file.n_bytes
+            in_folder[name] -= 1
+            if not in_folder[name]:  # card and index go with the last of them
+                total -= sum(other.n_bytes for other in own[name] if not _is_prunable(other))
+    for name, gone in going.items():
+        with suppress(FileNotFoundError):  # cleared meanwhile
+            _prune(place, name, gone, locked)
+    return max(0, before - total_bytes(place))
+
+
+def _prune(place: Place, name: str, gone: list[str], locked: Locked) -> None:
+    with locked(name) as folder:
+        folder.remove(gone)
+        rest = folder.files.own()
+        if any(map(_is_prunable, rest)):
+            return
+        # By name: what is published meanwhile stays. The card last, as in `_remove`.
+        folder.files.remove(sorted({file.name for file in rest} - {LOCK}, key=ENCODER_FILE.__eq__))
+    place.files(name).remove([LOCK])
+    place.remove(name)
+
+
+def total_bytes(place: Place) -> int:
     """Size of all that the store wrote."""
-    return sum(map(_size, folders(location)))
+    return sum(_size(place.files(name)) for name in folders(place))
 
 
-def folders(location: Path) -> list[Path]:
-    """List the store's own folders: named by a fingerprint, with ``encoder.json`` or a segment in them."""
-    try:
-        with os.scandir(location) as entries:
-            names = [e.name for e in entries if _FOLDER_NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
-        paths = [location / name for name in sorted(names)]
-        return [path for path in paths if (path / ENCODER_FILE).is_file() or Folder(path).segment_names()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise StoreError(f"The cache folder {location} cannot be read: {error.strerror or error}.") from error
+def folders(place: Place) -> list[str]:
+    """Name the store's own folders: named by a fingerprint, with ``encoder.json`` or a segment in them."""
+    names = [name for name in place.folders() if _FOLDER_NAME.fullmatch(name)]
+    return [name for name in names if any(map(_is_sign, place.files(name).names()))]
 
 
-def read_encoder(path: Path) -> dict[str, Any]:
+def chosen(place: Place, encoder: str | None) -> list[str]:
+    """Name the folders of an encoder: a name, or a fingerprint's beginning; None is all."""
+    names = folders(place)
+    if encoder is None:
+        return names
+    found = [name for name in names if _is_by(name, place.files(name), encoder)]
+    if not found:
+        known = {read_encoder(place.files(name)).get("name", name) for name in names}
+        raise UnknownNameError("encoder in this store", encoder, sorted(known))
+    return found
+
+
+def one_chosen(place: Place, encoder: str | None) -> str:
+    """Name the folder of an encoder that has embeddings; a ParameterError lists them where there are several."""
+    names = [name for name in chosen(place, encoder) if any(map(SEGMENT_NAME.fullmatch, place.files(name).names()))]
+    if not names:
+        of = "" if encoder is None else f" by {encoder}"
+        raise StoreError(f"The store {place.path} holds no embeddings{of}. Expected one that encoders have written to.")
+    if len(names) > 1:
+        known = "\n".join(f"  {_titled(name, read_encoder(place.files(name)))}" for name in names)
+        got = f"Got encoder={encoder!r}, which stands for several fingerprints in {place.path}"
+        raise ParameterError(f"{got}. Expected one of them, its first {_PREFIX} digits or more:\n{known}")
+    return names[0]
+
+
+def _titled(name: str, card: Mapping[str, Any]) -> str:
+    details = [f"{what} {card[what]}" for what in ("layer", "pooling", "precision", "dtype") if card.get(what)]
+    return f"{name[:16]}  {', '.join([card.get('name', '?'), *details])}"
+
+
+def read_encoder(files: Files) -> dict[str, Any]:
     """Read ``encoder.json``; {} if it is missing or damaged."""
     try:
-        encoder = json.loads((path / ENCODER_FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
+        encoder = _read_json(files)
+        if encoder is None and files.renew(ENCODER_FILE):
+            encoder = _read_json(files)
+    except StoreError:  # an object store that cannot be asked says nothing about the card
+        raise
+    except OSError:
+        encoder = None
     return encoder if isinstance(encoder, dict) else {}
 
 
-def write_encoder(path: Path, encoder: Mapping[str, Any]) -> None:
+def _read_json(files: Files) -> Any:
+    try:
+        return json.loads(files.fetch(ENCODER_FILE).read_bytes())
+    except (ValueError, RecursionError):
+        return None
+
+
+def write_encoder(files: Files, encoder: Mapping[str, Any]) -> None:
     """Say, for people and for checks, what the rows were encoded by."""
-    publish(path / ENCODER_FILE, json.dumps(encoder, indent=1, sort_keys=True).encode())
+    text = json.dumps(encoder, indent=1, sort_keys=True)
+
+    def write(file: Path) -> None:
+        file.write_text(text, encoding="utf-8")
+
+    files.publish(ENCODER_FILE, write)
 
 
-def _is_by(path: Path, encoder: str) -> bool:
-    by_fingerprint = len(encoder) >= _PREFIX and encoder.startswith(path.name[: len(encoder)])
-    return by_fingerprint or read_encoder(path).get("name") == encoder
+def disagrees(name: str, encoder: Mapping[str, Any]) -> str:
+    """Say why a card is not that of a folder; "" if it is, or says nothing."""
+    fingerprint = str(encoder.get("fingerprint", name))
+    if fingerprint.startswith(name):
+        return ""
+    return f"it is of the fingerprint {fingerprint[:NAME_LENGTH]}, which is not the folder's name"
 
 
-def _describe(path: Path) -> dict[str, Any]:
-    segments = []
-    for name in Folder(path).segment_names():
-        with suppress(DamagedSegmentError, OSError):
-            segments.append(Segment(path / name))
-    keys = [as_strings(segment.keys) for segment in segments]
-    encoder = read_encoder(path)
-    last_used = None
-    with suppress(OSError):
-        last_used = datetime.fromtimestamp((path / ENCODER_FILE).stat().st_mtime)
+def _is_sign(name: str) -> bool:
+    return name == ENCODER_FILE or SEGMENT_NAME.fullmatch(name) is not None
+
+
+def _is_prunable(file: OwnFile) -> bool:
+    return bool(SEGMENT_NAME.fullmatch(file.name) or RECORD_NAME.fullmatch(file.name)) or _is_useless(file)
+
+
+def _is_useless(file: OwnFile) -> bool:
+    return file.name.endswith(DAMAGED) or is_left_over(file)
+
+
+def _is_by(name: str, files: Files, encoder: str) -> bool:
+    by_fingerprint = len(encoder) >= _PREFIX and encoder.startswith(name[: len(encoder)])
+    return by_fingerprint or read_encoder(files).get("name") == encoder
+
+
+def _describe(name: str, files: Files) -> dict[str, Any]:
+    rows, unique_rows, segments = Folder(files, report=lambda _: None).count()
+    encoder = read_encoder(files)
+    own = files.own()
+    used = [file.used for file in own if file.name == ENCODER_FILE]
     return {
         "encoder": encoder.get("name", ""),
-        "fingerprint": encoder.get("fingerprint", path.name),
-        "rows": sum(map(len, segments)),
-        "unique_rows": len(np.unique(np.concatenate(keys))) if keys else 0,
-        "segments": len(segments),
-        "bytes": _size(path),
-        "last_used": last_used,
+        "fingerprint": encoder.get("fingerprint", name),
+        "rows": rows,
+        "unique_rows": unique_rows,
+        "segments": segments,
+        "bytes": sum(file.n_bytes for file in own),
+        "last_used": datetime.fromtimestamp(used[0]) if used else None,
     }
 
 
-def _record_names(path: Path) -> list[str]:
-    return sorted(file.name for file, _ in _own_files(path) if RECORD_NAME.fullmatch(file.name))
+def _check_all(name: str, files: Files) -> Iterator[dict[str, Any]]:
+    names = files.names()
+    card = read_encoder(files)
+    if error := disagrees(name, card) if card else _NO_CARD:
+        yield {"segment": ENCODER_FILE, "rows": 0, "damaged": 0, "error": error}
+    for pattern in (SEGMENT_NAME, INDEX_NAME, RECORD_NAME):
+        for file in filter(pattern.fullmatch, names):
+            with suppress(FileNotFoundError):  # merged away since the listing: no damage
+                yield {"segment": file, "rows": 0, "damaged": 0, "error": "", **_check(files, file)}
 
 
-def _check(path: Path) -> dict[str, Any] | None:
+def _check(files: Files, name: str) -> dict[str, Any]:
+    files.renew(name)  # the object is what counts, not a copy of it
     try:
-        if RECORD_NAME.fullmatch(path.name):
-            read_record(path)
-            return {"rows": 0, "damaged": 0, "error": ""}
-        segment = Segment(path)
-        _, sound = segment.read()
+        if INDEX_NAME.fullmatch(name):
+            return {"error": Folder(files, report=lambda _: None).check_index(name)}
+        if RECORD_NAME.fullmatch(name):
+            read_record(files.fetch(name))
+            return {}
+        keys, _, sound = Segment(files.fetch(name)).read()
     except FileNotFoundError:
-        return None  # merged away since the listing: no damage
-    except (DamagedSegmentError, DamagedRecordError, OSError) as error:
-        return {"rows": 0, "damaged": 0, "error": str(error)}
-    return {"rows": len(segment), "damaged": int((~sound).sum()), "error": ""}
+        raise
+    except (DamagedFileError, NewerFormatError, DamagedRecordError, OSError) as error:
+        return {"error": str(error)}
+    return {"rows": len(keys), "damaged": int((~sound).sum())}
 
 
-def _own_files(path: Path) -> Iterator[tuple[Path, int]]:
-    """List the store's own files in one folder, with their sizes."""
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
-        for entry in entries:
-            if _FILE_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):  # published or merged meanwhile
-                    yield Path(entry.path), entry.stat(follow_symlinks=False).st_size
+def _size(files: Files) -> int:
+    return sum(file.n_bytes for file in files.own())
 
 
-def _size(path: Path) -> int:
-    return sum(size for _, size in _own_files(path))
-
-
-def _remove(path: Path) -> int:
-    freed = 0
+def _remove(place: Place, name: str) -> int:
+    files = place.files(name)
+    own = files.own()
     # The encoder last: a clearing that is interrupted leaves what can be seen and cleared again.
-    for file, size in sorted(_own_files(path), key=lambda own: own[0].name == ENCODER_FILE):
-        file.unlink(missing_ok=True)
-        freed += size
-    with suppress(OSError):  # not empty: somebody else's files
-        path.rmdir()
-    return freed
+    files.remove(sorted((file.name for file in own), key=ENCODER_FILE.__eq__))
+    place.remove(name)
+    return sum(file.n_bytes for file in own)

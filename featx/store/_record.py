@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from featx.exceptions import FeatxError
-from featx.store._segment import publish
+from featx.store._layout import NewerFormatError
 
 FORMAT = "1"
 RECORD_NAME = re.compile(r"record-[a-z0-9-]{1,40}\.safetensors")
@@ -22,20 +22,20 @@ class DamagedRecordError(FeatxError):
     """A file that is not a whole record; the message says what is wrong."""
 
 
-def record_file(folder: Path, name: str) -> Path:
-    """Return the file of a record: lower-case letters, digits and hyphens name it."""
-    file = folder / f"record-{name}.safetensors"
-    assert RECORD_NAME.fullmatch(file.name), name
+def record_name(name: str) -> str:
+    """Return the name of a record's file: lower-case letters, digits and hyphens name it."""
+    file = f"record-{name}.safetensors"
+    assert RECORD_NAME.fullmatch(file), name
     return file
 
 
 def write_record(file: Path, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
-    """Write a record whole, or not at all.
+    """Write a record to a new file.
 
     Parameters
     ----------
     file : Path
-        An older record is replaced.
+        It becomes a record once it is published under its name.
     arrays : mapping of str to ndarray
         Numbers of any shape.
     description : mapping
@@ -44,13 +44,15 @@ def write_record(file: Path, arrays: Mapping[str, np.ndarray], description: Mapp
     Raises
     ------
     OSError
-        If the file cannot be written; nothing is left behind.
+        If the file cannot be written.
     """
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps(description, sort_keys=True)
-    publish(file, save(arrays, {"format": FORMAT, "description": text, "checksum": _checksum(arrays, text)}))
+    metadata = {"format": FORMAT, "description": text, "checksum": _checksum(arrays, text)}
+    # Not save_file: its files are for their owner alone, and a store may be shared.
+    file.write_bytes(save(arrays, metadata))
 
 
 def read_record(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -76,6 +78,8 @@ def read_record(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         If it cannot be read.
     DamagedRecordError
         If it is not what was written.
+    NewerFormatError
+        If a later version of featx wrote it.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -85,9 +89,12 @@ def read_record(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = load(content)
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-        whole = metadata["format"] == FORMAT and metadata["checksum"] == _checksum(arrays, metadata["description"])
+        written = metadata["format"]
+        if written.isdecimal() and int(written) > int(FORMAT):
+            raise NewerFormatError(f"it is of format {written}, which a later version of featx wrote")
+        whole = written == FORMAT and metadata["checksum"] == _checksum(arrays, metadata["description"])
         description = json.loads(metadata["description"])
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedRecordError(f"it is no record ({error})") from error
     if not whole:
         raise DamagedRecordError("its content is not what was written")

@@ -1,82 +1,59 @@
-"""One immutable file of rows, in the safetensors layout: write, publish, open, gather, verify.
+"""One immutable file of rows, in the safetensors layout: write, open, gather, verify.
 
-Tensors: ``keys`` u8 [n, 16], ``rows`` f32 [n, dim], ``sums`` u64 [n]. The header's metadata holds a
-checksum over keys and sums, which is checked at open; ``sums`` covers each row, checked at every gather.
+Tensors: ``keys`` u8 [n, 16], ``rows`` f32 or f16 [n, dim], ``sums`` u64 [n]. The header's metadata holds a
+checksum over keys and sums, which is checked whenever they are read; ``sums`` covers each row, checked at every gather.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
 import re
 import time
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from featx._atomic import TEMPORARY, atomic_file
-from featx.exceptions import FeatxError
+from featx.store._layout import DamagedFileError, read_layout, write_arrays
 from featx.store.base import KEY_BYTES as KEY
 
-FORMAT = "1"
-DAMAGED = ".damaged"
-# Other files that people put into the folder are not ours to read, to move or to delete.
+# Rows of float32; rows of float16.
+FORMATS = ("1", "2")
 SEGMENT_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{12}\.safetensors")
-TEMPORARY_NAME = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{32}}(\.[a-z]+)?")
-# A lost row is only encoded again, so small files do not wait for the disk.
-_FSYNC_BYTES = 1_000_000
-_TENSORS = {"keys": ("U8", 1), "rows": ("F32", 4), "sums": ("U64", 8)}
-_MAX_HEADER = 1_000_000
+_TENSORS = {"keys": ("U8",), "rows": ("F32", "F16"), "sums": ("U64",)}
 
 
-class DamagedSegmentError(FeatxError):
-    """A file that is not a whole segment; the message says what is wrong."""
+def new_name() -> str:
+    """Make a name of its own; it begins with the time, so that a listing is in order of writing."""
+    return f"{time.time_ns():016x}-{uuid.uuid4().hex[:12]}.safetensors"
 
 
-def write_segment(folder: Path, keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, object]) -> Path:
-    """Write rows to a new file and publish it under a name of its own.
+def write_segment(file: Path, keys: np.ndarray, rows: np.ndarray, metadata: Mapping[str, object]) -> None:
+    """Write rows to a new file.
 
     Parameters
     ----------
-    folder : Path
+    file : Path
+        It becomes a segment once it is published under a name of its own.
     keys : ndarray of shape (n, 16), uint8
-    rows : ndarray of shape (n, dim), float32
+    rows : ndarray of shape (n, dim), float32 or float16
     metadata : mapping
         Kept in the header, as text.
-
-    Returns
-    -------
-    Path
-        The published file.
 
     Raises
     ------
     OSError
-        If the folder cannot be written; nothing is left behind.
+        If it cannot be written.
     """
-    from safetensors.numpy import save
-
-    keys, rows = np.ascontiguousarray(keys), np.ascontiguousarray(rows, dtype=np.float32)
+    keys, rows = np.ascontiguousarray(keys), np.ascontiguousarray(rows)
     sums = row_sums(rows)
     header = {name: str(value) for name, value in metadata.items()}
-    header |= {"format": FORMAT, "checksum": _checksum(keys.tobytes(), sums.tobytes())}
-    # Names begin with the time, so that a listing is in order of writing.
-    path = folder / f"{time.time_ns():016x}-{uuid.uuid4().hex[:12]}.safetensors"
-    # Not save_file: its files are for their owner alone, and a store may be shared.
-    publish(path, save({"keys": keys, "rows": rows, "sums": sums}, header))
-    return path
-
-
-def publish(path: Path, content: bytes) -> None:
-    """Write a file that others see whole or not at all; nothing is left behind where that fails."""
-    with atomic_file(path, sync=len(content) >= _FSYNC_BYTES) as temporary:
-        temporary.write_bytes(content)
+    header |= {"format": FORMATS[rows.dtype == np.float16], "checksum": _checksum(keys, sums)}
+    write_arrays(file, {"keys": keys, "rows": rows, "sums": sums}, header)
 
 
 def row_sums(rows: np.ndarray) -> np.ndarray:
@@ -86,14 +63,15 @@ def row_sums(rows: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    rows : ndarray of shape (n, dim), float32
+    rows : ndarray of shape (n, dim), float32 or float16
 
     Returns
     -------
     ndarray of shape (n,), uint64
     """
-    if rows.shape[1] % 2:
-        rows = np.pad(rows, ((0, 0), (0, 1)))
+    per_word = 8 // rows.itemsize
+    if rows.shape[1] % per_word:
+        rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % per_word)))
     words = np.ascontiguousarray(rows).view(np.uint64)
     return np.einsum("ij,j->i", words, _weights(words.shape[1]))
 
@@ -104,12 +82,27 @@ def _weights(n: int) -> np.ndarray:
     return np.arange(1, n + 1, dtype=np.uint64) * golden | np.uint64(1)
 
 
-def _checksum(keys: bytes, sums: bytes) -> str:
-    return hashlib.sha256(keys + sums).hexdigest()
+def _checksum(keys: np.ndarray, sums: np.ndarray) -> str:
+    digest = hashlib.sha256(keys)
+    digest.update(sums)
+    return digest.hexdigest()
+
+
+def _read_at(file: FileIO, out: memoryview, offset: int) -> None:
+    """Fill `out` from a place in a file; what a file that is cut short leaves out does not match its sum."""
+    while len(out):
+        if hasattr(os, "preadv"):  # one system call, where seek and readinto are two
+            n = os.preadv(file.fileno(), (out,), offset)
+        else:
+            file.seek(offset)
+            n = file.readinto(out)
+        if not n:
+            return
+        out, offset = out[n:], offset + n
 
 
 class Segment:
-    """An open segment: keys and sums are in memory, rows are read from the file whenever they are gathered.
+    """A segment: its header is in memory, keys and rows are read from the file whenever they are asked for.
 
     No file stays open and nothing is mapped: a store may have any number of segments, and a file
     that is cut short or removed meanwhile is met as an error, never as a signal.
@@ -120,14 +113,19 @@ class Segment:
 
     Attributes
     ----------
-    keys : ndarray of shape (n, 16), uint8
     dim : int
+        Length of a row.
+    dtype : numpy.dtype
+        What a row is kept as.
     metadata : dict of str to str
+        What was written beside the rows.
 
     Raises
     ------
-    DamagedSegmentError
-        If the file is cut short, or header, keys or sums are not what was written.
+    DamagedFileError
+        If the file is cut short, or its header is not what was written.
+    NewerFormatError
+        If a later version of featx wrote it.
     FileNotFoundError
         If it has been merged away meanwhile.
     """
@@ -135,25 +133,14 @@ class Segment:
     def __init__(self, path: Path):
         self.path = path
         with open(path, "rb") as file:
-            try:
-                self.metadata, shapes, starts = _read_header(file)
-                n, self.dim = shapes["rows"]
-                if shapes["keys"] != (n, KEY) or shapes["sums"] != (n,):
-                    raise ValueError(f"keys {shapes['keys']} and sums {shapes['sums']} for {n} rows")
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise DamagedSegmentError(f"its header is damaged ({error})") from error
-            file.seek(starts["keys"])
-            keys = file.read(n * KEY)
-            file.seek(starts["sums"])
-            sums = file.read(n * 8)
-        if _checksum(keys, sums) != self.metadata.get("checksum"):
-            raise DamagedSegmentError("its keys or sums are not what was written")
-        self.keys = np.frombuffer(keys, np.uint8).reshape(n, KEY)
-        self._sums = np.frombuffer(sums, np.uint64)
-        self._rows_at = starts["rows"]
+            self._layout = read_layout(file, _TENSORS, FORMATS)
+        self.metadata, shapes = self._layout.metadata, self._layout.shapes
+        if len(shapes["rows"]) != 2 or shapes["keys"] != (len(self), KEY) or shapes["sums"] != (len(self),):
+            raise DamagedFileError(f"its header is damaged (arrays of {shapes})")
+        self.dim, self.dtype = shapes["rows"][1], self._layout.dtypes["rows"]
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return self._layout.shapes["rows"][0]
 
     @property
     def seconds(self) -> float:
@@ -163,18 +150,54 @@ class Segment:
         except (KeyError, ValueError):
             return 0.0
 
-    def gather(self, positions: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def replaces(self) -> list[str]:
+        """Names of the segments whose rows were written anew in this one."""
+        return str(self.metadata.get("replaces", "")).split()
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of keys, rows and sums."""
+        return len(self) * (KEY + 8 + self.dim * self.dtype.itemsize)
+
+    def read_keys(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read what finds and checks the rows.
+
+        Returns
+        -------
+        keys : ndarray of shape (n, 16), uint8
+        sums : ndarray of shape (n,), uint64
+
+        Raises
+        ------
+        DamagedFileError
+            If they are not what was written.
+        FileNotFoundError
+            If it has been merged away meanwhile.
+        """
+        with open(self.path, "rb") as file:
+            keys, sums = self._layout.read(file, "keys"), self._layout.read(file, "sums")
+        if _checksum(keys, sums) != self.metadata.get("checksum"):
+            raise DamagedFileError("its keys or sums are not what was written")
+        return keys, sums
+
+    def gather(
+        self, positions: np.ndarray, sums: np.ndarray, out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Read rows; neighbours are read in one go.
 
         Parameters
         ----------
         positions : ndarray of shape (n,), int
-        out : ndarray of shape (n, dim), float32, C-contiguous, default=None
-            Zeros, to read them to.
+        sums : ndarray of shape (n,), uint64
+            What `row_sums` of these rows must be.
+        out : ndarray of shape (n, dim), C-contiguous, default=None
+            Of the segment's type; zeros, to read them to.
 
         Returns
         -------
-        rows : ndarray of shape (n, dim), float32
+        rows : ndarray of shape (n, dim)
+            Of the segment's type.
         sound : ndarray of shape (n,), bool
             Whether each row is what was written.
 
@@ -183,38 +206,20 @@ class Segment:
         FileNotFoundError
             If it has been merged away meanwhile.
         """
-        rows = np.zeros((len(positions), self.dim), np.float32) if out is None else out
+        rows = np.zeros((len(positions), self.dim), self.dtype) if out is None else out
         starts = np.flatnonzero(np.diff(positions, prepend=-2) != 1)
         ends = np.flatnonzero(np.diff(positions, append=-2) != 1) + 1
-        with open(self.path, "rb") as file:
-            for start, end in zip(starts, ends, strict=True):
-                file.seek(self._rows_at + int(positions[start]) * self.dim * 4)
-                file.readinto(rows[start:end])  # what a file cut short leaves out does not match its sum
-        return rows, row_sums(rows) == self._sums[positions]
+        rows_at, width = self._layout.starts["rows"], self.dim * self.dtype.itemsize
+        offsets = rows_at + positions[starts].astype(np.int64) * width
+        buffer = memoryview(rows.reshape(-1)).cast("B") if rows.size else memoryview(b"")
+        with open(self.path, "rb", buffering=0) as file:
+            for start, end, offset in zip(
+                (starts * width).tolist(), (ends * width).tolist(), offsets.tolist(), strict=True
+            ):
+                _read_at(file, buffer[start:end], offset)
+        return rows, row_sums(rows) == sums
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Gather every row."""
-        return self.gather(np.arange(len(self)))
-
-
-def _read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, tuple[int, ...]], dict[str, int]]:
-    """Metadata, and of each tensor the shape and where it starts; ValueError and its like where they make no sense."""
-    size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
-    if not 2 <= length <= min(_MAX_HEADER, size - 8):
-        raise ValueError("no header")
-    header = json.loads(file.read(length))
-    metadata = header["__metadata__"]
-    if metadata["format"] != FORMAT:
-        raise ValueError(f"format {metadata['format']!r}, expected {FORMAT!r}")
-    shapes, starts = {}, {}
-    for name, (dtype, width) in _TENSORS.items():
-        entry = header[name]
-        begin, end = entry["data_offsets"]
-        shape = tuple(entry["shape"])
-        if entry["dtype"] != dtype or not all(type(x) is int and x >= 0 for x in (begin, end, *shape)):
-            raise ValueError(f"{name} is of {entry}")
-        if end - begin != math.prod(shape) * width or end > size - 8 - length:
-            raise ValueError("the file is cut short")
-        shapes[name], starts[name] = shape, 8 + length + begin
-    return metadata, shapes, starts
+    def read(self, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Read all: keys, rows (to `out`), and whether each row is what was written; errors as of `read_keys`."""
+        keys, sums = self.read_keys()
+        return keys, *self.gather(np.arange(len(self)), sums, out)

@@ -18,6 +18,20 @@ class Store(Protocol):
     A *key* is the 16-byte digest of an image or a text, a *fingerprint* the
     hex digest of everything that changes the numbers. Rows under one
     fingerprint all have one length.
+
+    Notes
+    -----
+    A store of your own, in a database or a cache server, is a class with these three methods; it need not inherit
+    anything. What it must promise is little: the row of a key is the row that was put under it, or none. It may forget
+    rows, which are encoded again. An error that it raises costs the caching with a `featx.exceptions.StoreWarning`,
+    never the result. Threads may share it; where processes do (``n_jobs=``), it has to be picklable, and
+    ``__sklearn_clone__`` should return itself, so that clones of an encoder share it as well.
+
+    A store that keeps rows less exactly than it is given them has a fourth method, ``round(rows)``, of shape (n, dim):
+    it gives rows back as they will be read, so that a first call returns what later ones do.
+
+    `featx.testing.StoreConformance` has the tests that every store must pass, and `featx.testing.MemoryStore` is the
+    shortest store that does.
     """
 
     def get_many(self, fingerprint: str, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,7 @@ from featx.exceptions import InputError, ParameterError
 from featx.table._weighting import apart, by_groups, choose_weights
 
 COMPONENTS = 30
+_ROUNDING = 1e-6  # of float32 embeddings, relative to the largest value
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -175,12 +176,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         given = {"groups": groups} if groups is not None and has_fit_parameter(encoder, "groups") else {}
         embeddings = {name: np.asarray(encoders[name].fit_transform(X[[name]], y, **given)) for name in names}
         reductions = {name: self._reduction(rows) for name, rows in embeddings.items()}
-        reduced = {name: reductions[name].fit_transform(rows) for name, rows in embeddings.items()}
+        reduced = {name: _reduced(reductions[name], rows) for name, rows in embeddings.items()}
         self.weights_ = self._weigh(table, embeddings, reduced, y, groups)
         parts = [] if table is None else [table]
         self.images_ = {}
         for name, rows in embeddings.items():
-            features = _weighted(reductions[name], reduced[name], self.weights_[name])
+            features = _weighted(reductions[name], reduced[name], rows, self.weights_[name])
             self.images_[name] = Pipeline([("encoder", encoders[name]), ("features", features)])
             parts.append(_as_array(features.transform(rows)))
         self.feature_names_in_ = np.array([*names, *others], dtype=object)
@@ -288,7 +289,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if estimator is None:
             estimator = Ridge() if regression else LogisticRegression(max_iter=1000)
         if groups is None:
-            folds = apart(np.hstack([rows / _spread(rows) for rows in reduced.values()]), self.random_state)
+            alike = [rows / _spread(rows, embeddings[name]) for name, rows in reduced.items()]
+            folds = apart(np.hstack(alike), self.random_state)
         else:
             folds = by_groups(check_groups(groups, n))
         # That a photo is missing is a fact of the table: it has no weight.
@@ -301,8 +303,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def _fold(self, rows: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reduce a fold's embeddings by what its training rows show, to total variance 1 there."""
         embedding = self._embedding(rows[train])
-        inside = _as_array(embedding.fit_transform(rows[train]))
-        spread = _spread(inside)
+        inside = _reduced(embedding, rows[train])
+        spread = _spread(inside, rows[train])
         return inside / spread, _as_array(embedding.transform(rows[test])) / spread
 
     def _reduction(self, rows: np.ndarray) -> ColumnTransformer:
@@ -337,14 +339,23 @@ def vectorizer() -> Pipeline:
     )
 
 
-def _spread(reduced: np.ndarray) -> float:
-    """Return the standard deviation of all components together, 1 where they do not vary."""
-    return float(np.sqrt(reduced.var(axis=0).sum())) or 1.0
+def _reduced(reduction: Any, rows: np.ndarray) -> np.ndarray:
+    """Fit a reduction to embeddings, and return them reduced."""
+    with np.errstate(invalid="ignore"):  # PCA divides by the variance, which is 0 where all images are alike
+        return _as_array(reduction.fit_transform(rows))
 
 
-def _weighted(features: ColumnTransformer, output: np.ndarray, weight: float) -> ColumnTransformer:
+def _spread(reduced: np.ndarray, embeddings: np.ndarray) -> float:
+    """Return the standard deviation of all components together, 1 where embeddings vary by rounding only."""
+    spread = float(np.sqrt(reduced.var(axis=0).sum()))
+    return spread if spread > _ROUNDING * np.nanmax(np.abs(embeddings), initial=0) else 1.0
+
+
+def _weighted(
+    features: ColumnTransformer, output: np.ndarray, embeddings: np.ndarray, weight: float
+) -> ColumnTransformer:
     """Have a fitted reduction multiply the embedding, not the indicator, so that it varies as much as `weight`."""
-    spread = _spread(output[:, features.output_indices_["embedding"]])
+    spread = _spread(output[:, features.output_indices_["embedding"]], embeddings)
     features.transformer_weights = {"embedding": weight / spread}
     return features
 

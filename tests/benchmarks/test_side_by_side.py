@@ -17,7 +17,8 @@ from featx.encoders import resolve
 from featx.exceptions import FeatxError, ParameterError
 from tests.bench.test_bench import line_of, make_result
 from tests.benchmarks import libraries, processes
-from tests.benchmarks.candidates import ABSENT, BROKEN, GOOD, Counter
+from tests.benchmarks.candidates import ABSENT, BROKEN, GOOD
+from tests.benchmarks.counter import Counter
 from tests.benchmarks.libraries import BATCH, EMBETTER, IMG2VEC, LIBRARIES, TIMM, TORCH_LOOP, TRANSFORMERS, Task
 from tests.benchmarks.processes import Worker
 from tests.benchmarks.side_by_side import (
@@ -163,7 +164,7 @@ def test_the_torch_loop_has_the_embeddings_of_featx_up_to_rounding_of_the_resize
 
 
 def test_the_torch_loop_runs_with_its_own_workers(files):
-    task = Task(tuple(files), "resnet18", "random", 2)
+    task = Task(tuple(files), "resnet18", "random", 1)
     with Worker(libraries.LibraryBench, TORCH_LOOP, task, quiet=True) as worker:
         assert worker.call("whole") > 0
 

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+# Of a segment.
+ROWS = 256
 
 FIRST_CALL = """
 import sys, time
@@ -79,28 +83,35 @@ def main() -> None:
 
 
 def prepare(scratch: Path, n: int) -> tuple[Path, Path]:
-    """Write n distinct small files, and a store that knows them, as segments of 256 rows."""
+    """Write n distinct small files, a store that knows them, and its rows as an array."""
+    listing, store = scratch / "paths.txt", scratch / "store"
+    np.save(scratch / "rows.npy", write_known(listing, n, [str(store)]))
+    run(FIRST_CALL.format(spies="", parts=""), store, listing)
+    return listing, store
+
+
+def write_known(listing: Path, n: int, locations: Sequence[str]) -> np.ndarray:
+    """Write n distinct small files beside a listing of them, and stores that know them, as segments of 256 rows."""
     import featx
     from featx.encoders import resolve
     from featx.images import load
 
-    (scratch / "images").mkdir()
+    folder = listing.with_name("images")
+    folder.mkdir()
     rng = np.random.default_rng(0)
-    paths = [scratch / "images" / f"{i:06}.png" for i in range(n)]
+    paths = [folder / f"{i:06}.png" for i in range(n)]
     for path in paths:
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
-    (scratch / "paths.txt").write_text("\n".join(map(str, paths)))
+    listing.write_text("\n".join(map(str, paths)))
     keys = np.frombuffer(b"".join(load(path)[0] for path in paths), np.uint8).reshape(n, 16)
     rows = rng.normal(size=(n, 1280)).astype(np.float32)
-    store = featx.EmbeddingStore(scratch / "store")
     (spec,) = resolve("efficientnet_lite0")
-    for start in range(0, n, 256):
-        part = slice(start, start + 256)
-        store.put_many(spec.fingerprint(), keys[part], rows[part], {"encoder": {"name": "efficientnet_lite0"}})
-    np.save(scratch / "rows.npy", rows)
+    for store in map(featx.EmbeddingStore, locations):
+        for start in range(0, n, ROWS):
+            part = slice(start, start + ROWS)
+            store.put_many(spec.fingerprint(), keys[part], rows[part], {"encoder": {"name": "efficientnet_lite0"}})
     time.sleep(2.5)  # files younger than two seconds are not trusted by the memo
-    run(FIRST_CALL.format(spies="", parts=""), scratch / "store", scratch / "paths.txt")
-    return scratch / "paths.txt", scratch / "store"
+    return rows
 
 
 def run(program: str, store: Path, listing: Path) -> list[float]:

@@ -7,22 +7,20 @@ import pytest
 from PIL import Image
 
 from featx.cli import main
-from tests.cli.processes import featx_command
 
 
-def test_bench_measures_a_folder_with_broken_files_in_it(files, tmp_path):
+def test_bench_measures_a_folder_with_broken_files_in_it(files, tmp_path, capsys):
     folder = Path(files[0]).parent
     (folder / "deep").mkdir()
     Image.new("L", (300, 200)).save(folder / "deep" / "other.png")
     (folder / "broken.jpg").write_bytes(b"no image")
-    done = featx_command(
-        *("bench", str(folder), "--runs", "1", "--encoder", "resnet18", "--batch-size", "4"),
-        *("--n-jobs", "1", "--json", str(tmp_path / "a.json")),
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("resnet18, weights random, float32: ")
-    assert "1 thread, batches of 4\n13 images, one run\n1 file left out:\n" in done.stdout
-    assert "% of the limit" in done.stdout
+    arguments = ["bench", str(folder), "--runs", "1", "--encoder", "resnet18", "--batch-size", "4", "--n-jobs", "1"]
+    assert main([*arguments, "--json", str(tmp_path / "a.json")]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert told.out.startswith("resnet18, weights random, float32: ")
+    assert "1 thread, batches of 4\n13 images, one run\n1 file left out:\n" in told.out
+    assert "% of the limit" in told.out
     data = json.loads((tmp_path / "a.json").read_text())
     assert (data["n_images"], data["n_threads"]) == (13, 1)
 

@@ -60,16 +60,36 @@ def test_files_and_folders_are_taken_in_order_and_once(folder, capsys):
     assert len(images) == 12
 
 
+@pytest.mark.filterwarnings("default")
 def test_an_unreadable_image_ends_it_or_is_a_row_of_nan(folder, capsys):
     Path("photos/bad.jpg").write_bytes(b"garbage")
     assert main(["embed", folder, "-o", "e.csv", *TINY]) == 2
     assert "1 of 13 images unreadable; 12 embeddings stored" in capsys.readouterr().err
     assert not [name for name in os.listdir() if name.startswith((".featx", "e."))]
-    done = featx_command("embed", folder, "-o", "e.csv", "--on-error", "nan", *TINY)
-    assert done.returncode == 0
-    assert "featx: warning: 1 of 13 images became NaN rows" in done.stderr
+    assert main(["embed", folder, "-o", "e.csv", "--on-error", "nan", *TINY]) == 0
+    assert "featx: warning: 1 of 13 images became NaN rows" in capsys.readouterr().err
     table = pd.read_csv("e.csv").set_index("image")
     assert table.index[table.isna().all(axis=1)].tolist() == ["photos/bad.jpg"]
+
+
+def test_without_a_file_the_cache_is_filled_and_bad_images_are_listed(folder, capsys):
+    Path("photos/bad.jpg").write_bytes(b"garbage")
+    assert main(["embed", folder, "--layers", "early,late", *TINY]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.startswith("photos/bad.jpg: not an image")
+    assert shown.out.count("\n") == 1
+    assert shown.err == "13 images: 1 bad, 24 embeddings are new in the cache\n"
+    os.remove("photos/bad.jpg")
+    assert main(["embed", "photos/00.jpg", folder, "--layers", "early", *TINY]) == 0
+    assert capsys.readouterr().err == "12 images: 0 bad, 0 embeddings are new in the cache\n"
+
+
+def test_a_table_names_its_column_of_images(folder, files, expected, capsys):
+    pd.DataFrame({"photo": [Path(file).read_bytes() for file in files]}).to_parquet("t.parquet")
+    assert main(["embed", "t.parquet", "--image", "photo", "-o", "e.csv", *TINY]) == 0
+    table = pd.read_csv("e.csv")
+    np.testing.assert_array_equal(table.iloc[:, 1:].to_numpy("float32"), expected)
+    assert table["image"][3].endswith("t.parquet::photo[0, 3]")
 
 
 @pytest.mark.parametrize("output", ["e.parquet", "e.csv", "e.npy"])
@@ -108,6 +128,10 @@ def test_a_line_break_in_a_name_goes_into_a_table_not_into_lines(folder, capsys)
         (["photos", "-o", "e.csv", "--encoder", "resnet19"], "Unknown encoder 'resnet19'"),
         (["photos", "-o", "e.csv", "--on-error", "zero"], "Unknown on_error 'zero'"),
         (["photos", "-o", "e.csv", "--pooling", "gem"], "without layers"),
+        (["photos", "--pooling", "gem"], "without layers"),
+        (["photos", "--no-cache"], "nothing would be kept"),
+        (["photos", "--engine", "dask"], "Unknown engine 'dask'"),
+        (["photos", "--image", "photo"], "Got --image photo without a table"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_leaves_nothing(folder, arguments, message, capsys):

@@ -7,11 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from PIL import Image
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 import featx
 from featx.cli import main
-from tests.cli.processes import environment, featx_command
+from tests.cli.processes import environment
 from tests.test_pipeline import photo_folder
 
 # What a bundle's predictions do without, and would take longer to import than to predict.
@@ -38,12 +44,12 @@ def images(made, tmp_path, monkeypatch) -> None:
 
 def test_a_model_becomes_a_bundle_that_predicts_the_same(images, capsys):
     Path("photos", "broken.jpg").write_bytes(b"no image")
-    done = featx_command("export", "model", "bundle", "--sample", "photos")
+    assert main(["export", "model", "bundle", "--sample", "photos"]) == 0
     Path("photos", "broken.jpg").unlink()
-    assert done.returncode == 0, done.stderr
-    assert "unreadable images are left out: 1" in done.stderr
-    assert "labels_equal: 1\n" in done.stdout
-    assert "Bundle: " in done.stderr
+    told = capsys.readouterr()
+    assert "unreadable images are left out: 1" in told.err
+    assert "labels_equal: 1\n" in told.out
+    assert "Bundle: " in told.err
     answers = []
     for folder in ("model", "bundle"):
         assert main(["predict", folder, "photos", "nowhere.jpg"]) == 2  # no such file is no image among others
@@ -76,9 +82,67 @@ def test_a_share_of_rows_may_be_allowed_to_differ(images, capsys):
     assert "Expected a share of rows" in capsys.readouterr().err
 
 
+def test_a_bundle_has_the_scores_that_training_left_in_the_model(images, capsys):
+    small = ["--encoder", "squeezenet1_1", "--weights", "random"]
+    Path("photos", "left", "broken.jpg").write_bytes(b"no image")
+    assert main(["train", "photos", "-o", "trained", "--cv", "3", "--audit", *small, "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert main(["export", "trained", "bundle"]) == 0
+    scores = json.loads(Path("bundle", "bundle.json").read_text())["card"]["scores"]
+    assert scores["folds"]["accuracy"] == [fold["accuracy"] for fold in trained["folds"]]
+    assert scores["summary"]["accuracy"]["mean"] == pytest.approx(trained["mean"]["accuracy"])
+    assert (scores["rows"], scores["classes"], scores["left_out"]) == (12, {"left": 6, "right": 6}, 1)
+    assert (scores["audit"]["images"], scores["copies"]) == (12, 0)
+    assert "Its accuracy in cross-validation is" in Path("bundle", "README.md").read_text()
+    assert main(["export", "model", "bundle"]) == 0
+    assert "No scores were given" in Path("bundle", "README.md").read_text()
+
+
+def test_what_operators_need_is_written_beside_it(images, capsys):
+    assert main(["export", "model", "bundle", "--with", "docker", "web"]) == 0
+    assert Path("bundle", "Dockerfile").is_file()
+    assert Path("bundle", "web", "index.html").is_file()
+    assert main(["export", "model", "bundle", "--with", "lorry"]) == 2
+    assert "'lorry'" in capsys.readouterr().err
+
+
 def test_what_cannot_leave_is_told_and_nothing_is_written(images, capsys):
     assert main(["export", "nowhere", "bundle"]) == 2
     assert main(["export", "model", "photos"]) == 2
     assert main(["export", "model", "bundle", "--quantize", "int8"]) == 2
     assert "without sample" in capsys.readouterr().err
     assert not Path("bundle").exists()
+
+
+@pytest.fixture
+def sides(crops, tmp_path, monkeypatch) -> None:
+    """A table of two columns of photos, of which the first holds several, in goods.parquet; and a model of it."""
+    pytest.importorskip("pyarrow", reason="needs pip install pyarrow")
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    names = [f"{i}.png" for i in range(12)]
+    for name, crop in zip(names, crops[:12], strict=True):
+        Image.fromarray(crop).save(Path("photos", name))
+    table = pd.DataFrame({"front": [[a, b] for a, b in zip(names, names[::-1], strict=True)], "back": names})
+    table.to_parquet("goods.parquet")
+    encoder = featx.ImageEncoder("squeezenet1_1", weights="random", root="photos", cache=False, verbose=0)
+    columns = make_column_transformer((clone(encoder).set_params(combine="mean"), "front"), (encoder, "back"))
+    model = make_pipeline(columns, LogisticRegression()).fit(table, ["new", "old"] * 6)
+    for _, part, _ in model[0].transformers_:
+        part.set_params(root=None)
+    featx.save(model, "model")
+
+
+def test_a_table_of_two_columns_of_images_is_the_sample_and_is_labelled(sides, capsys):
+    assert main(["export", "model", "bundle", "--sample", "goods.parquet", "--root", "photos"]) == 0
+    assert "rows: 12" in capsys.readouterr().out
+    answers = []
+    for folder in ("model", "bundle"):
+        assert main(["predict", folder, "goods.parquet", "--root", "photos", "--json"]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert [row["label"] for row in answers[0]] == [row["label"] for row in answers[1]]
+    for ours, theirs in zip(*answers, strict=True):
+        assert ours["probability"] == pytest.approx(theirs["probability"], abs=1e-4)
+    assert main(["predict", "bundle", "goods.parquet", "--image", "back"]) == 2
+    assert "The model takes front, back" in capsys.readouterr().err
+    assert main(["export", "model", "bundle", "--sample", "photos", "--root", "photos"]) == 2

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import featx
-from featx.cli._files import apply_to_readable, check_target, replacing, write_csv, write_rows
+from featx.cli._files import apply_to_readable, check_target, replacing, write_csv
 from featx.exceptions import ImageReadError, ParameterError, StoreError
 
 
@@ -86,29 +86,23 @@ def write_table(rows: list[dict], columns: list[str], file: Path | io.StringIO) 
     write_csv(pd.DataFrame(rows, columns=columns, dtype=object), file)
 
 
-WRITERS = pytest.mark.parametrize("write", [write_rows, write_table])
-
-
-@WRITERS
 @given(rows=st.lists(st.tuples(st.text(), st.text(), st.none() | st.floats(0, 1)), min_size=1, max_size=3))
-def test_any_name_and_number_comes_back(write, rows):
+def test_any_name_and_number_comes_back(rows):
     text, columns = io.StringIO(newline=""), ["image", "label", "probability"]
-    write([dict(zip(columns, row, strict=True)) for row in rows], columns, text)
+    write_table([dict(zip(columns, row, strict=True)) for row in rows], columns, text)
     found = [(row["image"], row["label"], row["probability"]) for row in rows_of(text.getvalue())]
     assert [row[:2] for row in found] == [row[:2] for row in rows]
     assert [float(row[2]) if row[2] else None for row in found] == [row[2] for row in rows]
 
 
-@WRITERS
-def test_a_plain_table_has_no_quotes(write):
+def test_a_plain_table_has_no_quotes():
     text = io.StringIO()
-    write([{"image": "a b.jpg", "error": "", "n": np.float32(0.1)}], ["image", "error", "n"], text)
+    write_table([{"image": "a b.jpg", "error": "", "n": np.float32(0.1)}], ["image", "error", "n"], text)
     assert text.getvalue() == "image,error,n\na b.jpg,,0.1\n"
 
 
-@WRITERS
-def test_bytes_that_are_no_text_reach_the_file(write, tmp_path):
-    write([{"image": os.fsdecode(b"caf\xe9\r.jpg"), "n": 1}], ["image", "n"], tmp_path / "a.csv")
+def test_bytes_that_are_no_text_reach_the_file(tmp_path):
+    write_table([{"image": os.fsdecode(b"caf\xe9\r.jpg"), "n": 1}], ["image", "n"], tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_bytes() == b'"image","n"\n"caf\xe9\r.jpg",1\n'
 
 

@@ -125,17 +125,6 @@ def test_ctrl_c_ends_a_process_quietly(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_ctrl_c_that_became_another_error_is_still_ctrl_c(running):
-    def be_imported(parsed):
-        try:
-            raise KeyboardInterrupt
-        except KeyboardInterrupt as interrupt:
-            raise ImportError("initialization failed") from interrupt
-
-    running(be_imported)
-    assert main(["go"]) == 130
-
-
 def test_a_reader_that_leaves_early_is_no_error():
     read, write = os.pipe()
     os.close(read)

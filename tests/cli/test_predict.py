@@ -4,12 +4,19 @@ import csv
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
+from pyarrow import parquet
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
@@ -20,16 +27,25 @@ from tests.cli.processes import featx_command
 from tests.test_pipeline import photo_folder
 
 
-@pytest.fixture
-def images(crops, tmp_path, monkeypatch) -> list[str]:
-    """Twelve images below photos/, and beside it models that were fitted on them."""
-    monkeypatch.chdir(tmp_path)
-    photo_folder(Path("photos"), crops, 12)
-    table = featx.read_image_folder("photos")
+@pytest.fixture(scope="module")
+def made(crops, graphs, tmp_path_factory) -> Path:
+    """A folder of twelve images in photos/, and beside it models that were fitted on them."""
+    folder = tmp_path_factory.mktemp("made")
+    photo_folder(folder / "photos", crops, 12)
+    table = featx.read_image_folder(folder / "photos")
     for name, y in (("logistic", table["label"]), ("svm", table["label"]), ("ridge", range(12))):
-        model = featx.image_pipeline(name, encoder="squeezenet1_1", weights="random")
-        featx.save(model.fit(table["image"], y), name)
-    return table["image"].tolist()
+        model = featx.image_pipeline(name, encoder="squeezenet1_1", weights="random", cache=False)
+        model.fit(table["image"], y).set_params(encoder__cache=True)  # of each test
+        featx.save(model, folder / name)
+    return folder
+
+
+@pytest.fixture
+def images(made, tmp_path, monkeypatch) -> list[str]:
+    """The same, to be changed, in the working directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return featx.read_image_folder("photos")["image"].tolist()
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -62,6 +78,88 @@ def test_a_regressors_label_is_the_number(images, capsys):
         "probability": None,
         "error": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (MultiOutputClassifier(LogisticRegression()), "text"),
+        (KNeighborsClassifier(1), "text"),
+        (OneVsRestClassifier(LogisticRegression()), "tags"),
+        (RandomForestClassifier(3, random_state=0), "tags"),
+        (Ridge(), "numbers"),
+    ],
+    ids=["two heads", "one head", "tags", "a forest of tags", "numbers"],
+)
+def test_a_model_of_several_outputs_and_its_bundle_have_a_column_for_each(images, head, kind, capsys):
+    first = np.arange(12) % 2
+    y = np.stack([first, np.arange(12) % 3 == 0], axis=1)
+    y = {"text": np.array(["no", "yes"])[y], "tags": y, "numbers": y * 1.5}[kind]
+    encoder = featx.ImageEncoder("squeezenet1_1", weights="random", verbose=0)
+    model = make_pipeline(encoder, head).fit(images, y)
+    featx.save(model, "several")
+    featx.export_bundle(model, "bundle")
+    Path("broken.jpg").write_bytes(b"no image")
+    expected = model.predict(images)
+    for folder in ("several", "bundle"):
+        assert main(["predict", folder, "broken.jpg", "photos"]) == 1
+        rows = read(capsys.readouterr().out)
+        assert list(rows[0]) == ["image", "label_0", "label_1", "error"]
+        assert (rows[0]["label_0"], rows[0]["label_1"]) == ("", "")
+        found = np.array([[row["label_0"], row["label_1"]] for row in rows[1:]])
+        if kind == "numbers":
+            np.testing.assert_allclose(found.astype(float), expected, atol=1e-3)
+        else:
+            assert found.tolist() == expected.astype(str).tolist()
+        assert main(["predict", folder, "photos", "-o", f"{folder}.parquet"]) == 0
+        types = parquet.read_schema(f"{folder}.parquet").types[1:3]
+        assert list(map(str, types)) == [{"text": "string", "tags": "int64", "numbers": "double"}[kind]] * 2
+        assert main(["predict", folder, images[0], "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert list(row) == ["image", "label", "error"]
+        assert row["label"] == (expected[0].tolist() if kind != "numbers" else pytest.approx(expected[0], abs=1e-3))
+
+
+def test_an_encoder_and_its_bundle_give_embeddings_as_featx_embed_does(images, capsys):
+    encoder = featx.ImageEncoder("squeezenet1_1", weights="random", verbose=0).fit(images)
+    featx.save(encoder, "encoder")
+    featx.export_bundle(encoder, "bundle")
+    assert main(["embed", "photos", "-o", "embed.csv", "--encoder", "squeezenet1_1", "--weights", "random"]) == 0
+    expected = pd.read_csv("embed.csv")
+    for folder in ("encoder", "bundle"):
+        assert main(["predict", folder, "photos", "-o", f"{folder}.csv"]) == 0
+        found = pd.read_csv(f"{folder}.csv")
+        assert found.columns.tolist() == [*expected.columns, "error"]
+        np.testing.assert_allclose(found.iloc[:, 1:-1], expected.iloc[:, 1:], atol=1e-4)
+        capsys.readouterr()
+        assert main(["predict", folder, images[0], "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        np.testing.assert_allclose(row["embedding"], expected.iloc[0, 1:].to_numpy(float), atol=1e-4)
+    pd.DataFrame({"image": [*images, "nowhere.jpg"]}).to_csv("table.csv", index=False)
+    assert main(["predict", "encoder", "table.csv", "-o", "table-embeddings.csv"]) == 1
+    assert pd.read_csv("table-embeddings.csv").iloc[:-1, 1].tolist() == pytest.approx(expected.iloc[:, 1].tolist())
+
+
+def test_parquet_has_labels_of_their_own_type_and_is_not_replaced_unasked(images, capsys):
+    for name, kind in (("ridge", "double"), ("logistic", "string")):
+        command = ["predict", name, *images[:3], "-o", "labels.parquet"]
+        assert main([*command, "--overwrite"]) == 0
+        assert str(parquet.read_schema("labels.parquet").field("label").type) == kind
+        assert main(command) == 2
+        assert "is there already. Expected another name, or --overwrite" in capsys.readouterr().err
+
+
+def test_rows_of_a_run_that_was_stopped_are_kept_and_not_mixed_with_another_models(images, capsys):
+    assert main(["predict", "svm", "photos", "-o", "whole.csv"]) == 0
+    whole = Path("whole.csv").read_text()
+    Path("labels.csv.partial").mkdir()
+    Path("labels.csv.partial", "rows").write_text("".join(whole.splitlines(keepends=True)[:4]))
+    model = json.loads(Path("svm", "model.json").read_text())["sha256"]
+    Path("labels.csv.partial", "run.json").write_text(json.dumps({"model": model}))
+    assert main(["predict", "logistic", "photos", "-o", "labels.csv", "--resume"]) == 2
+    assert "of a run with another model" in capsys.readouterr().err
+    assert main(["predict", "svm", "photos", "-o", "labels.csv", "--resume"]) == 0
+    assert Path("labels.csv").read_text() == whole
 
 
 def test_an_unreadable_image_is_a_row_with_its_error_and_status_1(images, capsys):
@@ -104,6 +202,7 @@ def test_odd_names_come_out_as_they_are(images, name):
         (["logistic", "nowhere"], "nowhere is not there"),
         (["logistic", "empty"], "holds no images"),
         (["logistic", "photos", "-o", "nowhere/out.csv"], "there is no folder"),
+        (["logistic", "photos", "-o", "out.csv", "--json"], "Got --json and -o out.csv. Expected one of them"),
     ],
 )
 def test_what_cannot_be_done_is_refused(images, arguments, message, capsys):

@@ -10,6 +10,8 @@ from featx.cli import main
 from tests.cli.folders import number_folder
 from tests.test_pipeline import photo_folder
 
+pytestmark = pytest.mark.usefixtures("short_timings")
+
 
 @pytest.fixture
 def folder(crops, tmp_path, monkeypatch) -> Path:

@@ -30,12 +30,12 @@ def test_the_bundles_own_service_runs_and_ends_by_a_signal(bundle, tmp_path, roo
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, stderr=subprocess.PIPE, text=True
     )
     try:
-        assert ask(f"http://127.0.0.1:{port}/health")["status"] == "ready"
+        assert ask(f"http://127.0.0.1:{port}/ready")["status"] == "ready"
     finally:
         service.send_signal(signal.SIGTERM)
         _, told = service.communicate(timeout=600)
     assert service.returncode == 0, told
-    assert "GET /health" in told
+    assert "GET /ready" in told
 
 
 def ask(address: str) -> dict:

@@ -10,7 +10,6 @@ import pytest
 
 import featx
 from featx.cli import main
-from tests.cli.processes import featx_command
 from tests.test_pipeline import photo_folder
 
 pytest.importorskip("skrub")
@@ -43,15 +42,15 @@ def table(crops, tmp_path, monkeypatch) -> pd.DataFrame:
 TRAIN = ["train", "products.csv", "-o", "model", "--image", "photo", "--target", "price", "--root", "photos", *SMALL]
 
 
-def test_a_table_becomes_scores_and_a_model_that_predicts(table):
-    done = featx_command(*TRAIN, "--group", "family", "--log-target", "--cv", "3")
-    assert (done.returncode, done.stderr) == (0, "Model: model\n")
-    lines = done.stdout.splitlines()
+def test_a_table_becomes_scores_and_a_model_that_predicts(table, capsys):
+    assert main([*TRAIN, "--group", "family", "--log-target", "--cv", "3"]) == 0
+    told = capsys.readouterr()
+    assert told.err == "Model: model\n"
+    lines = told.out.splitlines()
     assert lines[0] == "24 rows"
     assert lines[1].split() == ["images", "r2", "mae", "rmse", "seconds"]
     table.drop(columns=["price", "kind", "family"]).to_csv("new.csv", index=False)
-    done = featx_command("predict", "model", "new.csv", "--root", "photos", "-o", "prices.csv")
-    assert done.returncode == 0
+    assert main(["predict", "model", "new.csv", "--root", "photos", "-o", "prices.csv"]) == 0
     found = pd.read_csv("prices.csv")
     assert found["image"].tolist() == [f"photos/{path}" for path in table["photo"]]
     model = featx.load("model")
@@ -61,7 +60,7 @@ def test_a_table_becomes_scores_and_a_model_that_predicts(table):
 
 
 def test_groups_are_never_on_both_sides(table, capsys, monkeypatch):
-    import featx.cli._training as training
+    import featx.evaluation._score_folds as training
 
     asked = {}
     original = training.cross_validate
@@ -109,6 +108,9 @@ def test_rows_whose_image_cannot_be_read_are_left_out_and_rows_without_one_are_n
     assert (rows[0]["label"], rows[0]["error"]) == (None, "no such file")
     assert rows[1]["label"] is not None
     assert [row["error"] for row in rows[1:]] == [""] * 23
+    frame.assign(photo="nowhere.jpg").to_csv("products.csv", index=False)
+    assert main(["predict", "model", "products.csv", "--json"]) == 1
+    assert [row["error"] for row in json.loads(capsys.readouterr().out)] == ["no such file"] * 24
 
 
 def test_a_model_of_images_labels_the_images_of_a_table(table, capsys):
@@ -119,6 +121,16 @@ def test_a_model_of_images_labels_the_images_of_a_table(table, capsys):
     paths = [f"photos/{path}" for path in table["photo"]]
     assert [row["image"] for row in rows] == paths
     assert [row["label"] for row in rows] == featx.load("model").predict(paths).tolist()
+
+
+@pytest.mark.parametrize("name", ["products.csv.bz2", "products.TSV", "products.csv.xz", "products.parquet"])
+def test_commands_take_every_name_that_a_table_may_have(name, table, capsys):
+    assert main(["train", "photos", "-o", "model", "--cv", "0", *SMALL]) == 0
+    write = table.to_parquet if name.endswith("parquet") else table.to_csv
+    write(name, index=False, **({"sep": "\t"} if name.endswith("TSV") else {}))
+    capsys.readouterr()
+    assert main(["predict", "model", name, "--image", "photo", "--root", "photos", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == len(table)
 
 
 def test_a_bundle_labels_the_rows_of_a_table(table, capsys):

@@ -18,7 +18,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 import featx
 from featx.cli import main
-from featx.cli._training import format_scores, score, score_folds, train
+from featx.cli._training import format_scores, train
+from featx.evaluation import score, score_folds
 from featx.exceptions import ImageWarning, InputError, UnknownNameError
 from tests.cli.folders import number_folder
 from tests.cli.processes import COMMAND, environment, featx_command
@@ -68,15 +69,17 @@ def test_splits_are_scored_beside_the_folds(folder, capsys):
     assert document["splits"]["test"]["images"] == 12
 
 
-def test_splits_of_other_names_are_named_and_images_without_a_label_left_out(folder):
+@pytest.mark.filterwarnings("default")
+def test_splits_of_other_names_are_named_and_images_without_a_label_left_out(folder, capsys):
     for split in ("first", "second"):
         shutil.copytree(folder, Path("splits", split))
     Path("splits", "rest").mkdir()
     shutil.copy(next(folder.glob("*/*")), "splits/rest/1.jpg")
     split = "first=train,second=test,rest=unlabeled"
-    done = featx_command("train", "splits", "-o", "model", "--cv", "0", "--json", "--split", split, *SMALL)
-    assert done.stderr.splitlines()[0] == "featx: warning: Left out 1 images without a label."
-    document = json.loads(done.stdout)
+    assert main(["train", "splits", "-o", "model", "--cv", "0", "--json", "--split", split, *SMALL]) == 0
+    told = capsys.readouterr()
+    assert told.err.splitlines()[0] == "featx: warning: Left out 1 images without a label."
+    document = json.loads(told.out)
     assert document["labels"] == {"left": 6, "right": 6}
     assert document["splits"].keys() == {"test"}
     assert main(["train", "splits", "-o", "labels", "--cv", "0", "--split", "none", *SMALL]) == 0
@@ -284,7 +287,7 @@ def folds_of(n):
 
 
 def test_folds_are_scored_as_scikit_learn_scores_them():
-    table = score_folds(LogisticRegression(), EMBEDDINGS, LABELS, folds_of(4))
+    table, _ = score_folds(LogisticRegression(), EMBEDDINGS, LABELS, folds_of(4))
     for name, scoring in (("accuracy",) * 2, ("balanced_accuracy",) * 2, ("macro_f1", "f1_macro")):
         expected = cross_val_score(LogisticRegression(), EMBEDDINGS, LABELS, cv=folds_of(4), scoring=scoring)
         np.testing.assert_allclose(table[name], expected)
@@ -318,7 +321,7 @@ def test_the_rare_label_counts_as_much_in_balanced_accuracy():
 
 def test_a_regressor_is_scored_by_its_errors():
     y = EMBEDDINGS[:, 0] * 2.0
-    table = score_folds(Ridge(1e-6), EMBEDDINGS, y, folds_of(3))
+    table, _ = score_folds(Ridge(1e-6), EMBEDDINGS, y, folds_of(3))
     assert (table["r2"] > 0.999).all()
     assert (table[["mae", "rmse"]] < 1e-2).all(axis=None)
     assert np.isnan(score(Ridge().fit(EMBEDDINGS, y), EMBEDDINGS[:1], y[:1])["r2"])
@@ -326,7 +329,7 @@ def test_a_regressor_is_scored_by_its_errors():
 
 @pytest.mark.parametrize("n_splits", [0, 1])
 def test_the_table_has_the_mean_and_deviation_after_the_folds(n_splits):
-    folds = score_folds(LogisticRegression(), EMBEDDINGS, LABELS, folds_of(2))
+    folds, _ = score_folds(LogisticRegression(), EMBEDDINGS, LABELS, folds_of(2))
     splits = pd.DataFrame([{"images": 1234, "accuracy": 0.5, "balanced_accuracy": 1, "macro_f1": 0, "seconds": 0}])
     splits.index = ["test"]
     lines = format_scores(folds, splits[:n_splits]).splitlines()

@@ -80,6 +80,13 @@ def test_it_takes_scorers_splitters_logarithms_and_polars(goods, encoder, tmp_pa
     assert report.importance.index[0] == "photo"
 
 
+def test_a_category_that_is_new_in_a_fold_is_no_news(goods, encoder):
+    frame, brightness = goods
+    kinds = np.where(np.arange(len(frame)) % 2, "bag", "box").astype(object)
+    kinds[0] = "jar"
+    assert compare(frame.assign(kind=kinds), brightness, encoder, n_repeats=1).decision == "helps"
+
+
 def test_whole_numbers_in_logarithms_are_numbers(goods, encoder):
     frame, brightness = goods
     report = compare(frame, np.rint(100 * brightness).astype(int), encoder, target="log", cv=3, n_repeats=1)
@@ -88,7 +95,7 @@ def test_whole_numbers_in_logarithms_are_numbers(goods, encoder):
 
 def test_the_same_seed_gives_the_same_report(goods, encoder):
     frame, brightness = goods
-    first, second = (compare(frame, brightness, encoder).importance for _ in range(2))
+    first, second = (compare(frame, brightness, encoder, cv=3, n_repeats=1).importance for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
 
 

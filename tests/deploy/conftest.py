@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -32,6 +34,31 @@ def model(tiny, crops, places) -> Pipeline:
 @pytest.fixture(scope="session")
 def bundle(model, tmp_path_factory) -> featx.deploy._bundle.Bundle:
     return featx.export_bundle(model, tmp_path_factory.mktemp("bundles") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def encoder_bundle(tiny, crops, tmp_path_factory) -> featx.deploy._bundle.Bundle:
+    """A bundle that only embeds."""
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0).fit(crops)
+    return featx.export_bundle(encoder, tmp_path_factory.mktemp("bundles") / "encoder")
+
+
+@pytest.fixture(scope="session")
+def two_labels_bundle(tiny, crops, places, tmp_path_factory) -> featx.deploy._bundle.Bundle:
+    """A bundle of two outputs, each a text."""
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    labels = np.stack([places, np.resize(["even", "odd", "other"], len(crops))], axis=1)
+    model = make_pipeline(encoder, KNeighborsClassifier(1)).fit(crops, labels)
+    return featx.export_bundle(model, tmp_path_factory.mktemp("bundles") / "two")
+
+
+@pytest.fixture(scope="session")
+def tags_bundle(tiny, crops, places, tmp_path_factory) -> featx.deploy._bundle.Bundle:
+    """A bundle of three tags, of which an image may have any number."""
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    tags = np.stack([places == "china", places == "flower", np.arange(len(crops)) % 3 == 0], axis=1).astype(int)
+    model = make_pipeline(encoder, OneVsRestClassifier(LogisticRegression())).fit(crops, tags)
+    return featx.export_bundle(model, tmp_path_factory.mktemp("bundles") / "tags")
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,11 @@ def test_a_table_of_answers_has_a_row_each_also_for_what_is_bad(predictor, files
     json.dumps(rows)
 
 
+def test_a_table_of_labels_of_a_bundle_that_only_embeds_is_refused(encoder_bundle, crops):
+    with pytest.raises(ParameterError, match=r"gives no label\. It gives embedding"):
+        featx.Predictor(encoder_bundle).predict_table(crops[:1])
+
+
 def test_a_table_of_nothing_is_empty_and_predictions_of_nothing_are_refused(predictor):
     assert predictor.predict_table([]) == []
     with pytest.raises(InputError, match="no rows"):

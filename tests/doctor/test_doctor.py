@@ -209,6 +209,11 @@ def test_a_cache_folder_is_ok_and_is_not_created(tmp_path, name):
     assert not os.listdir(tmp_path)
 
 
+def test_a_cache_in_an_object_store_is_not_asked():
+    finding = check_folder("cache", "s3://nobodys-bucket/a")
+    assert (finding.status, finding.value) == ("ok", "s3://nobodys-bucket/a, which is not asked")
+
+
 @pytest.mark.parametrize("path", ["/proc/featx", "/dev/null/featx"])
 def test_a_folder_that_cannot_be_written_is_a_warning(path):
     finding = check_folder("cache", Path(path))

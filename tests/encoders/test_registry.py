@@ -15,12 +15,15 @@ from featx.encoders._trace import find_stages
 from featx.exceptions import UnknownNameError
 
 
-@pytest.fixture
-def no_initialization(monkeypatch):
-    """Weights are left as they are allocated: quick, and without a touch of their memory."""
-    for name in vars(nn.init):
-        if name.endswith("_") and not name.startswith("_"):
-            monkeypatch.setattr(nn.init, name, lambda tensor, *_arguments, **_keywords: tensor)
+@pytest.fixture(scope="module", params=registry())
+def built(request) -> tuple[str, nn.Module]:
+    """An encoder's name and its network, with weights as they are allocated: quick, and without a touch of memory."""
+    name = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        for function in vars(nn.init):
+            if function.endswith("_") and not function.startswith("_"):
+                patch.setattr(nn.init, function, lambda tensor, *_arguments, **_keywords: tensor)
+        return name, build_without_memory(name, get_architecture(name).weights[0].preprocess.size)
 
 
 def build_without_memory(name: str, size: int) -> nn.Module:
@@ -31,15 +34,14 @@ def build_without_memory(name: str, size: int) -> nn.Module:
         return architecture.build(size)
 
 
-@pytest.mark.parametrize("name", registry())
-def test_every_encoder_builds_and_its_feature_is_what_its_classifier_takes(name, no_initialization):
+def test_every_encoder_builds_and_its_feature_is_what_its_classifier_takes(built):
+    name, module = built
     (spec,) = resolve(name, weights="random")
-    module = build_without_memory(name, spec.preprocess.size)
     specs = [replace(spec, build=lambda: module, layer=layer) for layer in (spec.layer, LOGITS)]
     taken = []
     classifier = module.get_submodule(spec.classifier)
-    classifier.register_forward_pre_hook(lambda _node, inputs: taken.append(inputs[0]))
-    with torch.device("meta"):
+    hook = classifier.register_forward_pre_hook(lambda _node, inputs: taken.append(inputs[0]))
+    with hook, torch.device("meta"):
         feature, logits = build_network(specs)(torch.empty(2, *2 * [spec.preprocess.size], 3, dtype=torch.uint8))
     assert feature.shape == (2, spec.dim)
     assert logits.shape == (2, 1000)
@@ -57,11 +59,11 @@ def test_every_encoder_has_distinct_weights_and_a_positive_cost(name):
     assert all(50 < weights.top1 < 100 for weights in architecture.weights)
 
 
-@pytest.mark.parametrize("name", registry())
-def test_every_encoders_stages_are_what_a_look_at_the_network_finds(name, no_initialization):
+def test_every_encoders_stages_are_what_a_look_at_the_network_finds(built):
+    name, module = built
     architecture = get_architecture(name)
     size = architecture.weights[0].preprocess.size
-    passed = trace(lambda _device: build_without_memory(name, size), architecture.classifier, size)
+    passed = trace(lambda _device: module, architecture.classifier, size)
     assert find_stages(list_nodes(passed), size) == architecture.stages
 
 

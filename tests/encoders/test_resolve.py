@@ -38,7 +38,30 @@ def test_the_default_is_the_networks_own_feature_with_its_reference_preprocess()
     (spec,) = resolve("resnet50")
     assert (spec.layer, spec.pooling, spec.dim, spec.classifier) == ("feature", None, 2048, "fc")
     assert spec.weights == "torchvision:resnet50-11ad3fa6"
-    assert spec.preprocess == featx.Preprocess(224, 232, interpolation="bilinear")
+    imagenet = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    assert spec.preprocess == featx.Preprocess(224, 232, interpolation="bilinear", **imagenet)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet50"])
+def test_another_size_keeps_the_mean_and_deviation_that_the_weights_were_trained_with(name):
+    (own,), (larger,) = resolve(name), resolve(name, preprocess=featx.Preprocess(300, fit="squash"))
+    assert (larger.preprocess.mean, larger.preprocess.std) == (own.preprocess.mean, own.preprocess.std)
+    (given,) = resolve(name, preprocess=featx.Preprocess(300, mean=(0.1, 0.2, 0.3)))
+    assert (given.preprocess.mean, given.preprocess.std) == ((0.1, 0.2, 0.3), own.preprocess.std)
+
+
+def test_a_checkpoint_of_a_known_architecture_keeps_its_mean_and_deviation_at_another_size(tmp_path):
+    (own,) = resolve("efficientnet_lite0", weights="random")
+    torch.save(own.build().state_dict(), tmp_path / "tuned.pth")
+    larger = featx.Encoder.from_checkpoint(
+        tmp_path / "tuned.pth", architecture="efficientnet_lite0", preprocess=featx.Preprocess(64)
+    )
+    assert (larger.preprocess.mean, larger.preprocess.std) == (own.preprocess.mean, own.preprocess.std)
+
+
+def test_a_network_of_which_nothing_is_known_takes_imagenets_mean_and_deviation():
+    encoder = featx.Encoder.from_module(make_tiny(0), preprocess=featx.Preprocess(8))
+    assert (encoder.preprocess.mean, encoder.preprocess.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def test_published_weights_bring_their_own_preprocess():
@@ -104,15 +127,16 @@ def test_a_fit_is_the_reference_with_another_fit(fit):
 
 
 def test_squash_shows_the_whole_image_also_where_the_reference_squashes_and_crops():
-    reference = featx.Preprocess(32, 40, fit="squash")
+    scale = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    reference = featx.Preprocess(32, 40, fit="squash", **scale)
     encoder = featx.Encoder.from_module(torch.nn.Conv2d(3, 2, 3), preprocess=reference)
     assert resolve(encoder)[0].preprocess == reference
-    assert resolve(encoder, preprocess="squash")[0].preprocess == featx.Preprocess(32, fit="squash")
-    assert resolve(encoder, preprocess="crop")[0].preprocess == featx.Preprocess(32, 40)
+    assert resolve(encoder, preprocess="squash")[0].preprocess == featx.Preprocess(32, fit="squash", **scale)
+    assert resolve(encoder, preprocess="crop")[0].preprocess == featx.Preprocess(32, 40, **scale)
 
 
 def test_a_preprocess_of_ones_own_is_taken_whole():
-    mine = featx.Preprocess(size=96, interpolation="nearest")
+    mine = featx.Preprocess(96, interpolation="nearest", mean=(0.5,) * 3, std=(0.5,) * 3)
     assert resolve("resnet18", preprocess=mine)[0].preprocess == mine
 
 

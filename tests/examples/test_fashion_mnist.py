@@ -1,36 +1,39 @@
 from __future__ import annotations
 
 import gzip
-import subprocess
-import sys
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.examples.test_retrieval import example
+
 DATA = Path("/usr/share/datasets/fashion-mnist")
 
 
-def run(root, tmp_path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(root / "examples" / "fashion_mnist.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+@pytest.fixture(autouse=True)
+def level_of_logs(caplog):
+    """The example sets it for its whole process."""
+    caplog.set_level(logging.INFO, "featx")
+
+
+def run(root, tmp_path, *arguments: str) -> str:
+    return example(root, tmp_path, "fashion_mnist.py", *arguments)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs Debian's package dataset-fashion-mnist")
-def test_it_beats_chance_by_far_on_a_few_images_and_resumes(root, tmp_path):
-    done = run(root, tmp_path, "--limit", "150", "--preprocess", "squash")
-    assert done.returncode == 0, done.stderr
-    score = float(done.stdout.split("squash, svm: ")[1].split()[0])
-    assert score > 0.5
-    assert "encoded=150" in done.stderr
-    more = run(root, tmp_path, "--limit", "160", "--preprocess", "squash", "--heads", "logistic")
-    assert more.stderr.count("encoded=10 ") == 2
+def test_it_beats_chance_by_far_on_a_few_images_and_resumes(root, tmp_path, caplog):
+    shown = run(root, tmp_path, "--limit", "100", "--preprocess", "squash")
+    assert float(shown.split("squash, svm: ")[1].split()[0]) > 0.5
+    assert caplog.text.count("encoded=100 ") == 2
+    run(root, tmp_path, "--limit", "110", "--preprocess", "squash", "--heads", "logistic")
+    assert caplog.text.count("encoded=10 ") == 2
 
 
 def test_without_the_data_it_says_where_to_get_them(root, tmp_path):
-    done = run(root, tmp_path, "--data", "nowhere")
-    assert done.returncode == 1
-    assert "apt-get install dataset-fashion-mnist" in done.stderr
+    with pytest.raises(SystemExit, match="apt-get install dataset-fashion-mnist"):
+        run(root, tmp_path, "--data", "nowhere")
 
 
 def test_it_reads_the_files_of_any_folder(root, tmp_path):
@@ -41,6 +44,5 @@ def test_it_reads_the_files_of_any_folder(root, tmp_path):
             file.write(bytes(16) + images.tobytes())
         with gzip.open(tmp_path / f"{part}-labels-idx1-ubyte.gz", "wb") as file:
             file.write(bytes(8) + bytes(i % 10 for i in range(20)))
-    done = run(root, tmp_path, "--data", str(tmp_path), "--preprocess", "default", "--heads", "logistic")
-    assert done.returncode == 0, done.stderr
-    assert "20 images for training, 20 for testing" in done.stdout
+    shown = run(root, tmp_path, "--data", str(tmp_path), "--preprocess", "default", "--heads", "logistic")
+    assert "20 images for training, 20 for testing" in shown

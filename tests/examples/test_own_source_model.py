@@ -7,9 +7,9 @@ from tests.examples.test_shared_layers import accuracies
 
 
 def test_the_source_model_learns_and_every_way_has_its_row(root, tmp_path):
-    shown = example(root, tmp_path, "own_source_model.py", "--limit", "300", "--epochs", "8", "--draws", "2")
+    shown = example(root, tmp_path, "own_source_model.py", "--limit", "160", "--epochs", "8", "--draws", "2")
     assert float(re.search(r"source model: .* images: accuracy ([\d.]+)", shown)[1]) > 0.6
-    assert "20 labels, 280 test images" in shown
+    assert "20 labels, 140 test images" in shown
     found = accuracies(shown)
     assert list(found) == [
         "its own source model",

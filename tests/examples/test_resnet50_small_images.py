@@ -4,7 +4,7 @@ from tests.examples.test_retrieval import example
 from tests.examples.test_shared_layers import accuracies
 from tests.test_pipeline import photo_folder
 
-SMALL = ["--epochs", "1", "--draws", "2", "--size", "64"]
+SMALL = ["--epochs", "1", "--draws", "1", "--size", "64"]
 
 
 def test_frozen_and_tuned_are_compared_at_both_sizes(root, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import featx
-from featx.exceptions import ExportError, ImageReadError, InputError, ParameterError
-from featx.extraction import combine, spread
-from featx.images import ImageColumn
+from featx.exceptions import ImageReadError, InputError, ParameterError
+from featx.extraction import combine
+from featx.images import ImageColumn, spread
 
 
 @pytest.fixture
@@ -135,15 +136,21 @@ def test_layers_of_rows_of_several_images_are_combined_too(encoder, files):
 
 
 def test_what_cannot_take_lists_says_so(encoder, files):
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
     several = clone(encoder).set_params(combine="mean")
-    model = make_pipeline(several, LogisticRegression()).fit([files[:2], files[2:4]], [0, 1])
-    with pytest.raises(ExportError, match=r"combine='mean'.*featx.save"):
-        featx.export_bundle(model, "bundle")
     with pytest.raises(ParameterError, match="combine=None"):
         featx.FineTuneClassifier(several).fit([files[:2], files[2:4]], [0, 1])
+
+
+def test_relative_paths_begin_at_the_root_in_lists_and_in_the_arrays_that_parquet_gives(encoder, files):
+    folder, names = os.path.dirname(files[0]), [os.path.basename(file) for file in files[:3]]
+    below = clone(encoder).set_params(root=folder, combine="mean")
+    expected = clone(encoder).set_params(combine="mean").transform([files[:2], files[2:3]])
+    for cells in (
+        [names[:2], names[2:]],
+        [np.array(names[:2], object), np.array(names[2:])],
+        [tuple(names[:2]), names[2]],
+    ):
+        np.testing.assert_array_equal(below.transform(cells), expected)
 
 
 def test_no_rows_are_no_rows(encoder):

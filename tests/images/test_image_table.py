@@ -16,7 +16,7 @@ import pytest
 import featx
 from featx.exceptions import FeatxError, ImageReadError, InputError, ParameterError, UnknownNameError
 from featx.extraction import _extract
-from featx.images import DigestMemo, load
+from featx.images import DigestMemo, load, open_table
 from featx.images import _archive as archive
 
 
@@ -235,6 +235,36 @@ def test_frames_are_read_too(files, data):
         assert table["image"].tolist() == files
     table = featx.read_image_table(pl.DataFrame({"image": [{"bytes": one, "path": None} for one in data]}))
     assert load(table["image"][3])[0] == load(data[3])[0]
+
+
+def test_a_table_of_several_columns_of_images_is_read_once(files, tmp_path, monkeypatch):
+    read, paths = pd.read_csv, []
+    monkeypatch.setattr(pd, "read_csv", lambda file, **options: (paths.append(file), read(file, **options))[1])
+    file = tmp_path / "goods.csv"
+    pd.DataFrame({"front": names(files), "back": names(files)[::-1], "n": range(12)}).to_csv(file, index=False)
+    frame, first = open_table(str(file), ["front", "back"], root=Path(files[0]).parent)
+    assert (first, paths) == ("front", [str(file)])
+    assert frame.columns.tolist() == ["front", "back", "n"]
+    assert (frame["front"].tolist(), frame["back"].tolist()) == (files, files[::-1])
+    with pytest.raises(UnknownNameError, match="'side'"):
+        open_table(str(file), ["front", "side"])
+
+
+def test_several_columns_of_images_stay_where_they_are(data, dataset, tmp_path):
+    shuffled = data[::-1]
+    pq.write_table(pa.table({"front": data, "n": range(12), "back": shuffled}), tmp_path / "goods.parquet")
+    members = {f"{i:02}.{side}": (data, shuffled)[side == "b.jpg"][i] for i in range(12) for side in ("a.jpg", "b.jpg")}
+    tables = [
+        (str(tmp_path / "goods.parquet"), ["front", "back"]),
+        (write_tar(tmp_path / "goods.tar", members), ["a.jpg", "b.jpg"]),
+        (pl.DataFrame({"front": data, "back": shuffled}), ["front", "back"]),
+        (dataset.add_column("back", shuffled), ["photo", "back"]),
+    ]
+    for table, columns in tables:
+        frame, first = open_table(table, columns)
+        assert first == columns[0]
+        for column, expected in zip(columns, (data, shuffled), strict=True):
+            assert [load(cell)[0] for cell in frame[column]] == [load(one)[0] for one in expected]
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,6 @@ def test_it_survives_pickle_clone_and_a_round_trip_through_its_fields():
         {"fit": "stretch"},
         {"fit": None},
         {"interpolation": ["bicubic"]},
-        {"mean": None},
         {"mean": (124, 116, 104)},
         {"mean": (123.7, 116.3, 103.5)},  # of 255
         {"mean": (0.5, 0.5, -0.1)},

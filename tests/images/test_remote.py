@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -15,42 +16,23 @@ import featx
 from featx.exceptions import ImageReadError, MissingDependencyError
 from featx.images import Doors, _remote, open_column
 from featx.images._remote import RemoteImage
+from tests.object_store import count_requests, serve_s3
 
 BUCKET = "photos"
 
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory):
-    """A server of S3's protocol on loopback, which fsspec is told of as a user tells it; counts what it is asked."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_CONFIG_FILE", str(tmp_path_factory.mktemp("aws") / "none"))
+    with serve_s3(tmp_path_factory.mktemp("aws")):
         system = fsspec.filesystem("s3", skip_instance_cache=True)
         system.mkdir(BUCKET)
         yield system
-    server.stop()
 
 
 @pytest.fixture
-def requests(s3, monkeypatch) -> Counter[str]:
-    """What S3 is asked, by the operation's name."""
-    import s3fs
-
-    asked: Counter[str] = Counter()
-    original = s3fs.S3FileSystem._call_s3
-
-    async def counting(self, method, *args, **options):
-        asked[method] += 1
-        return await original(self, method, *args, **options)
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counting)
-    return asked
+def requests(s3) -> Iterator[Counter[str]]:
+    with count_requests() as asked:
+        yield asked
 
 
 def upload(s3, files: list[str], folder: str) -> list[str]:

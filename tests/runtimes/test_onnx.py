@@ -112,17 +112,17 @@ def test_another_cut_of_the_image_shares_a_graph_and_another_size_does_not(tiny,
     assert len(written) == 3
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
-def test_a_damaged_graph_is_written_again(tiny, written, damage):
+def test_a_graph_that_is_cut_flipped_in_a_bit_or_emptied_is_written_again(tiny, written):
     whole = to_onnx(specs_of(tiny))
     (file,) = graphs_folder().glob("*.onnx")
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes({"cut": content[:-9], "flipped": content, "emptied": b""}[damage])
-    assert to_onnx(specs_of(tiny)) == whole
-    assert len(written) == 2
-    assert to_onnx(specs_of(tiny)) == whole
-    assert len(written) == 2
+    content = file.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    for times, damaged in enumerate((content[:-9], flipped, b""), 2):
+        file.write_bytes(damaged)
+        for _ in range(2):
+            assert to_onnx(specs_of(tiny)) == whole
+            assert len(written) == times
 
 
 def test_a_graph_of_another_version_is_written_again(tiny, written, monkeypatch):

@@ -246,7 +246,7 @@ def test_layers_and_their_order_are_graphs_of_their_own(tiny, own_graphs):
 
 def test_what_changes_the_numbers_changes_the_file(tiny, own_graphs):
     """Also which node is the feature, where two encoders wrap one module."""
-    plain = featx.Preprocess(size=32, fit="squash")
+    plain = featx.Preprocess(size=32, mean=(0, 0, 0), std=(1, 1, 1))
     specs = [resolve(tiny), resolve(tiny_encoder(1)), resolve(tiny, preprocess=plain), resolve(tiny, layers="logits")]
     network = tiny.spec(tiny.preprocess)
     other = featx.Encoder.from_module(make_tiny(), preprocess=TINY)

@@ -13,7 +13,7 @@ import pytest
 
 import featx
 from featx.store._folder import Folder
-from tests.store.conformance import META, PRINT, make_keys, make_rows, some_keys, some_rows
+from tests.store.content import META, PRINT, make_keys, make_rows, some_keys, some_rows
 
 
 def work(location: str, worker: int) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from featx.exceptions import StoreWarning
 from featx.store._folder import Folder
-from featx.store._segment import write_segment
-from tests.store.conformance import some_keys, some_rows
+from tests.store.content import publish_segment, some_keys, some_rows
 
 
 @pytest.fixture
@@ -22,13 +21,13 @@ def folder(tmp_path) -> Folder:
 def three_segments(folder: Folder) -> tuple[np.ndarray, np.ndarray]:
     keys, rows = some_keys(3), some_rows(3)
     for i in range(3):
-        write_segment(folder.path, keys[i : i + 1], rows[i : i + 1], {})
+        publish_segment(folder.path, keys[i : i + 1], rows[i : i + 1], {})
     return keys, rows
 
 
 def test_every_flipped_byte_gives_right_rows_or_a_warning_never_a_wrong_row_or_an_error(folder):
     keys, rows = some_keys(2), some_rows(2, dim=3)
-    path = write_segment(folder.path, keys, rows, {"seconds": 0.5})
+    path = publish_segment(folder.path, keys, rows, {"seconds": 0.5})
     data = path.read_bytes()
     for i in range(len(data)):
         path.write_bytes(data[:i] + bytes([data[i] ^ (1 + 37 * i % 255)]) + data[i + 1 :])

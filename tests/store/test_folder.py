@@ -10,8 +10,8 @@ import pytest
 from featx.exceptions import ParameterError, StoreWarning
 from featx.store import _folder
 from featx.store._folder import Folder
-from featx.store._segment import Segment, write_segment
-from tests.store.conformance import some_keys, some_rows
+from featx.store._segment import Segment
+from tests.store.content import publish_segment, some_keys, some_rows
 
 N = 70  # more segments than may stay small
 
@@ -33,7 +33,7 @@ def flip(path: Path, row: int) -> None:
     """Change one byte of a row."""
     segment = Segment(path)
     data = bytearray(path.read_bytes())
-    data[segment._rows_at + row * segment.dim * 4] ^= 1
+    data[segment._layout.starts["rows"] + row * segment.dim * 4] ^= 1
     path.write_bytes(data)
 
 
@@ -66,7 +66,7 @@ def test_rows_of_another_length_are_refused(folder):
 
 def test_a_damaged_row_is_skipped_with_one_warning_and_its_neighbours_are_not(folder):
     keys, rows = some_keys(3), some_rows(3)
-    flip(write_segment(folder.path, keys, rows, {}), 1)
+    flip(publish_segment(folder.path, keys, rows, {}), 1)
     with pytest.warns(StoreWarning, match=r"1 rows are not what was written") as caught:
         found, got = folder.get(keys)
     assert len(caught) == 1
@@ -77,15 +77,15 @@ def test_a_damaged_row_is_skipped_with_one_warning_and_its_neighbours_are_not(fo
 
 def test_a_second_copy_of_a_damaged_row_is_found(folder):
     keys, rows = some_keys(3), some_rows(3)
-    flip(write_segment(folder.path, keys, rows, {}), 1)
-    write_segment(folder.path, keys, rows, {})
+    flip(publish_segment(folder.path, keys, rows, {}), 1)
+    publish_segment(folder.path, keys, rows, {})
     with pytest.warns(StoreWarning):
         assert holds(folder, keys, rows)
 
 
 def test_readers_move_nothing_and_the_holder_of_the_turn_moves_damage_aside(folder):
     keys, rows = some_keys(3), some_rows(3)
-    path = write_segment(folder.path, keys, rows, {"seconds": 2})
+    path = publish_segment(folder.path, keys, rows, {"seconds": 2})
     flip(path, 1)
     with pytest.warns(StoreWarning):
         folder.get(keys)
@@ -114,7 +114,7 @@ def test_what_cannot_be_opened_is_moved_aside_as_a_whole(folder):
 
 def test_what_is_sound_at_the_second_read_stays_and_is_found_again(folder):
     keys, rows = some_keys(3), some_rows(3)
-    path = write_segment(folder.path, keys, rows, {})
+    path = publish_segment(folder.path, keys, rows, {})
     flip(path, 1)
     with pytest.warns(StoreWarning):
         folder.get(keys)
@@ -126,8 +126,8 @@ def test_what_is_sound_at_the_second_read_stays_and_is_found_again(folder):
 
 def test_a_segment_of_rows_of_another_length_is_skipped_and_moved_aside_once(folder):
     keys, rows = some_keys(3), some_rows(3)
-    write_segment(folder.path, keys, rows, {})
-    odd = write_segment(folder.path, some_keys(2, seed=9), some_rows(2, dim=5), {})
+    publish_segment(folder.path, keys, rows, {})
+    odd = publish_segment(folder.path, some_keys(2, seed=9), some_rows(2, dim=5), {})
     with pytest.warns(StoreWarning, match="hold 5 numbers, those of the others 8"):
         assert holds(folder, keys, rows)
     folder.tidy()
@@ -161,10 +161,10 @@ def test_a_disk_that_fails_under_a_gather_costs_the_rows_not_the_call(folder, mo
     folder.get(keys)
     gather = Segment.gather
 
-    def fail(segment, positions, out=None):
+    def fail(segment, *arguments, **options):
         if segment.path.name == first:
             raise OSError(5, "Input/output error")
-        return gather(segment, positions, out)
+        return gather(segment, *arguments, **options)
 
     monkeypatch.setattr(Segment, "gather", fail)
     with pytest.warns(StoreWarning, match="Input/output error"):
@@ -178,7 +178,7 @@ def test_many_small_segments_become_one_with_the_same_rows(folder):
     merged = Segment(folder.path / name)
     assert merged.seconds == 0.5 * N
     assert merged.metadata["runtime"] == "torch"
-    np.testing.assert_array_equal(merged.keys, keys)  # in the order of writing
+    np.testing.assert_array_equal(merged.read_keys()[0], keys)  # in the order of writing
     assert holds(folder, keys, rows)
     assert holds(Folder(folder.path), keys, rows)
 
@@ -186,7 +186,7 @@ def test_many_small_segments_become_one_with_the_same_rows(folder):
 def test_few_segments_and_large_ones_stay_as_they_are(folder):
     fill(folder, 64)
     for seed in range(1, 4):
-        write_segment(folder.path, some_keys(1024, seed=seed), some_rows(1024), {})
+        publish_segment(folder.path, some_keys(1024, seed=seed), some_rows(1024), {})
     names = folder.segment_names()
     folder.tidy()
     assert folder.segment_names() == names
@@ -231,8 +231,8 @@ def test_a_reader_whose_segments_were_merged_since_its_listing_lists_again(folde
     before = folder.segment_names()
     folder.tidy()
     listings = iter([before])
-    names = reader.segment_names
-    monkeypatch.setattr(reader, "segment_names", lambda: next(listings, None) or names())
+    names = reader.files.names
+    monkeypatch.setattr(reader.files, "names", lambda: next(listings, None) or names())
     assert holds(reader, keys, rows)
 
 
@@ -241,17 +241,17 @@ def test_a_reader_whose_segments_are_merged_before_its_gather_finds_the_rows_in_
     reader = Folder(folder.path)
     gather = reader._gather
 
-    def merge_first(at):
+    def merge_first(*arguments):
         monkeypatch.setattr(reader, "_gather", gather)
         folder.tidy()
-        return gather(at)
+        return gather(*arguments)
 
     monkeypatch.setattr(reader, "_gather", merge_first)
     assert holds(reader, keys, rows)
 
 
 def test_a_folder_merged_faster_than_it_is_read_costs_rows_not_a_hang(folder, monkeypatch):
-    monkeypatch.setattr(folder, "segment_names", lambda: [f"{time.time_ns():016x}-{0:012x}.safetensors"])
+    monkeypatch.setattr(folder.files, "names", lambda: [f"{time.time_ns():016x}-{0:012x}.safetensors"])
     assert not folder.get(some_keys(2))[0].any()
 
 
@@ -270,7 +270,7 @@ def test_only_old_temporary_files_are_removed(folder):
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links")
 def test_links_and_other_peoples_files_are_neither_read_nor_moved(folder, tmp_path_factory):
     keys, rows = some_keys(2), some_rows(2)
-    elsewhere = write_segment(tmp_path_factory.mktemp("elsewhere"), keys, rows, {})
+    elsewhere = publish_segment(tmp_path_factory.mktemp("elsewhere"), keys, rows, {})
     (folder.path / elsewhere.name).symlink_to(elsewhere)
     (folder.path / "weights.safetensors").write_bytes(b"mine")
     assert not folder.get(keys)[0].any()

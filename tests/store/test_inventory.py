@@ -9,8 +9,8 @@ import pytest
 
 from featx.exceptions import StoreError, UnknownNameError
 from featx.store import _inventory
-from featx.store._folder import Folder
-from tests.store.conformance import META, OTHER, PRINT, make_keys, make_rows
+from featx.store._files import LocalFiles
+from tests.store.content import META, OTHER, PRINT, make_keys, make_rows
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_clearing_takes_everything_that_the_store_wrote_and_says_how_much(store,
         pass
     size = sum(path.stat().st_size for path in folder.iterdir())
     assert store.info()["bytes"].tolist() == [size]
-    assert _inventory.total_bytes(store.location) == size
+    assert _inventory.total_bytes(store._place) == size
     assert store.clear() == size
     assert os.listdir(store.location) == []
 
@@ -91,7 +91,7 @@ def test_info_and_verify_report_damage_and_leave_it_where_it_is(store, folder):
 
 def test_a_folder_that_is_cleared_while_it_is_described_is_described_as_empty(store, folder):
     store.clear()
-    described = _inventory._describe(folder)
+    described = _inventory._describe(folder.name, store._place.files(folder.name))
     assert (described["rows"], described["bytes"], described["last_used"]) == (0, 0, None)
 
 
@@ -125,7 +125,7 @@ def test_a_clearing_that_stops_halfway_says_why_and_can_be_gone_on_with(store, f
 
 
 def test_a_segment_that_is_merged_while_the_store_is_verified_is_no_damage(store, folder, monkeypatch):
-    monkeypatch.setattr(Folder, "segment_names", lambda _: [f"{0:016x}-{0:012x}.safetensors"])
+    monkeypatch.setattr(LocalFiles, "names", lambda _: ["encoder.json", f"{0:016x}-{0:012x}.safetensors"])
     assert len(store.verify()) == 0
 
 

@@ -13,7 +13,7 @@ from sklearn.base import clone
 import featx
 from featx.exceptions import ParameterError, StoreError, StoreWarning
 from featx.store._folder import Folder
-from tests.store.conformance import META, OTHER, PRINT, make_keys, make_rows
+from tests.store.content import META, OTHER, PRINT, make_keys, make_rows
 
 
 def test_info_describes_each_encoder(store):
@@ -134,7 +134,10 @@ def test_a_folder_that_cannot_be_written_raises_a_store_error(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("location", [3, "s3://bucket/cache"])
+@pytest.mark.parametrize(
+    "location",
+    [3, "s3://", "memory:///", "s3://bucket/photos*", "https://host/a", "nowhere://bucket", Path("s3://bucket/a")],
+)
 def test_a_location_that_is_no_folder_is_refused(location):
     with pytest.raises(ParameterError, match="Expected"):
         featx.EmbeddingStore(location)
@@ -201,7 +204,7 @@ def test_a_folder_that_cannot_be_listed_is_a_store_error(store, monkeypatch):
         raise OSError(5, "Input/output error")
 
     store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
-    monkeypatch.setattr("featx.store._folder.os.scandir", fail)
+    monkeypatch.setattr("featx.store._files.os.scandir", fail)
     with pytest.raises(StoreError, match=r"cannot be read: Input/output error"):
         store.get_many(PRINT, make_keys([1]))
 

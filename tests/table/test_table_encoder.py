@@ -169,6 +169,34 @@ def test_photos_that_are_all_alike_are_worth_nothing(goods, encoder):
     assert np.isfinite(features.transform(frame)).all()
 
 
+class Alike(TransformerMixin, BaseEstimator):
+    """One embedding for every image, but for the last bit."""
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        rows = np.full((len(X), 8), self.value, dtype=np.float32)
+        rows[::2, 0] = np.nextafter(rows[::2, 0], np.float32(1)) if self.value else 0
+        return rows
+
+
+def test_embeddings_without_variance_are_fitted_in_silence_and_worth_nothing(goods):
+    frame, brightness = goods
+    groups = np.repeat(range(5), len(frame) // 5 + 1)[: len(frame)]
+    features = weighted(Alike(0.0), "auto").fit(frame, brightness, groups=groups)
+    assert features.weights_ == {"photo": 0}
+
+
+def test_rounding_is_no_variance(goods):
+    frame, brightness = goods
+    features = weighted(Alike(0.4)).fit(frame, brightness)
+    assert np.abs(features.transform(frame)[:, -3:]).max() < 1e-6
+
+
 class Hinting(TransformerMixin, BaseEstimator):
     """A supervised encoder that remembers what it was given."""
 

@@ -55,7 +55,7 @@ def test_numbers_are_predicted_from_both(head, target, goods, build):
     [
         LogisticRegression(),
         heads.LogisticRegression(),
-        heads.LinearProbe(),
+        heads.LinearProbe(Cs=5),
         HistGradientBoostingClassifier(max_iter=30, min_samples_leaf=5),
     ],
 )

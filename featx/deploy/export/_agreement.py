@@ -23,8 +23,10 @@ _PAIRS = 4
 def ask(head: Any, X: Any) -> dict[str, np.ndarray]:
     """Return what an estimator answers: its label and whichever scores it has."""
     answers = {name: getattr(head, method)(X) for name, method in METHODS.items() if hasattr(head, method)}
-    if getattr(answers["label"], "ndim", 1) != 1:
-        raise ExportError("Got a head of several outputs. Expected one: export a pipeline for each.")
+    if getattr(answers["label"], "ndim", 1) > 1 and answers["label"].shape[1] < 2:
+        raise ExportError("Got a head that was fitted on labels in a column. Expected a row of them: y.ravel().")
+    # Of several outputs some heads give a list: they are put side by side.
+    answers = {name: np.concatenate(a, axis=1) if isinstance(a, list) else a for name, a in answers.items()}
     return {name: answer for name, answer in answers.items() if isinstance(answer, np.ndarray)}
 
 
@@ -148,7 +150,7 @@ def _compare_labels(
 ) -> np.ndarray:
     """Note in words what differs; return which rows do."""
     labels = expected["label"]
-    different = np.flatnonzero(labels != got).tolist()
+    different = np.flatnonzero((labels != got).reshape(len(labels), -1).any(axis=1)).tolist()
     agreement.labels_equal = 1 - len(different) / max(1, len(labels))
     wrong = [row for row in different if counted[row] and not _is_tie(expected, row)]
     if wrong:
@@ -163,7 +165,7 @@ def _compare_labels(
 def _is_tie(expected: Mapping[str, np.ndarray], row: int) -> bool:
     """Whether the two best scores are nearer to each other than the tolerance: then either label is right."""
     for name in ("decision", "probabilities"):
-        if name in expected:
+        if name in expected and expected["label"].ndim == 1:
             scores = np.sort(np.atleast_1d(expected[name][row]))
             gap = scores[-1] - scores[-2] if len(scores) > 1 else abs(scores[0])
             return bool(gap <= TOLERANCE * max(1.0, abs(scores[-1])))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,18 @@ import pandas as pd
 
 from featx._image_encoder import ImageEncoder
 from featx._rebuild import rebuild
+from featx.deploy._bundle import list_encoders
 from featx.deploy._columns import UNKNOWN, Columns, read_columns
 from featx.deploy.export._agreement import ask
-from featx.deploy.export._inputs import ImageInput, Parts, ValueInput, in_float32, walk
+from featx.deploy.export._inputs import ImageInput, Parts, ValueInput, in_float32, unused, walk
 from featx.exceptions import ExportError, FeatxError
+from featx.images import as_column, members_of
 
 _SIDES = (64, 120, 200, 320)
+_POLICIES = ("on_error", "on_missing")
+# What a policy is for; an empty file is one that cannot be read.
+_ODD_IMAGES: dict[str, Any] = {"on_missing": None, "on_error": b""}
+_NONE = object()
 _NUMBERS = (0.0, 1.0, -1.0, 0.5, 2.0, 10.0, 100.0)
 
 
@@ -86,9 +92,9 @@ def predict(pipeline: Any, parts: Parts, sample: Any, store: Path) -> Expected:
     rows = builtin_sample(parts) if sample is None else _to_pandas(sample)
     reference = Reference(pipeline, parts, store, own_cache=sample is not None)
     rules, odd_rows = reference.probe(rows)
-    policies = _policies(parts, rules)
+    images = _image_entries(parts, rules)
     inputs = [
-        *(_image_entry(image, "nan" in policies.values()) for image in parts.images),
+        *images,
         *({"name": v.name, "kind": v.kind, "tensor": v.tensor, **rules[v.name], **_nulls(v)} for v in parts.values),
     ]
     batches = [rows, *odd_rows]
@@ -101,7 +107,7 @@ def predict(pipeline: Any, parts: Parts, sample: Any, store: Path) -> Expected:
     numbers = [value for value in parts.values if value.kind == "number" and not value.categories]
     unknown_size = [value.name for value in numbers if sample is None and not value.typical]
     takes_missing = any(rule["missing"] for rule in rules.values())
-    return Expected(batches, answers, values, columns[0], inputs, policies, takes_missing, unknown_size)
+    return Expected(batches, answers, values, columns[0], inputs, _policies(inputs), takes_missing, unknown_size)
 
 
 def stack(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -109,14 +115,14 @@ def stack(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _policies(parts: Parts, rules: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    encoders = [image.encoder for image in parts.images]
-    # A head that takes no NaN gets none: there the pipeline raises.
-    takes_nan = all(rules[image.name]["missing"] for image in parts.images)
-    return {
-        name: "nan" if takes_nan and all(getattr(encoder, name) == "nan" for encoder in encoders) else "raise"
-        for name in ("on_error", "on_missing")
-    }
+def _policies(inputs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the policies of all columns together, which hold where a column has none of its own."""
+    encoders = list_encoders(inputs)
+    return {policy: _strictest(encoder[policy] for encoder in encoders) for policy in _POLICIES}
+
+
+def _strictest(policies: Iterable[str]) -> str:
+    return "nan" if all(policy == "nan" for policy in policies) else "raise"
 
 
 class Reference:
@@ -141,7 +147,7 @@ class Reference:
             quiet.verbose = 0
             quiet.cache = (own_cache and encoder.cache) or str(store)
         self._pipeline = rebuild(pipeline, copies)
-        self._encoders = {image.name: copies[id(image.encoder)] for image in parts.images}
+        self._images = [replace(image, encoder=copies[id(image.encoder)]) for image in parts.images]
         self._values = parts.values
         self._is_table = parts.is_table
         self._has_head = parts.head is not None
@@ -159,7 +165,7 @@ class Reference:
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on rows that become NaN, on unknown categories
-            embeddings = [encoder.transform(self._column(X, name)) for name, encoder in self._encoders.items()]
+            embeddings = [image.encoder.transform(self._column(X, image.name)) for image in self._images]
             embedding = np.concatenate([np.asarray(rows, np.float32) for rows in embeddings], axis=1)
             try:
                 return {**(ask(self._pipeline, X) if self._has_head else {}), "embedding": embedding}
@@ -180,21 +186,22 @@ class Reference:
         -------
         rules : dict of str to dict
             For each column ``missing``; where it is not an image also ``known`` and
-            ``others``, as `read_columns` takes them.
+            ``others``, as `read_columns` takes them; where it has several images a row also ``some``, whether some of
+            them may be missing.
         probes : list
             A row with each odd value that is taken: the bundle must take it alike.
         """
         rules: dict[str, dict[str, Any]] = {}
         probes: list[Any] = []
-        for name, encoder in self._encoders.items():
-            rules[name] = {"missing": False}
-            if "nan" not in (encoder.on_missing, encoder.on_error):
-                continue
-            # An empty file is one that cannot be read.
-            row = self._with_image(X, name, None if encoder.on_missing == "nan" else b"")
-            if self._accepts(row):
-                rules[name]["missing"] = True
-                probes.append(row)
+        for name in dict.fromkeys(image.name for image in self._images):
+            encoders = [image.encoder for image in self._images if image.name == name]
+            odd = next((odd for policy, odd in _ODD_IMAGES.items() if _tolerates(encoders, policy)), _NONE)
+            cells = {} if odd is _NONE else {"missing": odd}
+            if odd is not _NONE and all(encoder.combine is not None for encoder in encoders):
+                cells["some"] = [*self._some_image(X, name), odd]
+            odd_rows = {rule: self._with_image(X, name, cell) for rule, cell in cells.items()}
+            rules[name] = {"missing": False, **{rule: self._accepts(row) for rule, row in odd_rows.items()}}
+            probes += [row for rule, row in odd_rows.items() if rules[name][rule]]
         for value in self._values:
             rows = {name: _with_value(X, value, odd) for name, odd in _odd_values(value).items()}
             taken = [name for name, row in rows.items() if self._accepts(row)]
@@ -204,11 +211,14 @@ class Reference:
             probes += [rows[name] for name in taken]
         return rules, probes
 
+    def _some_image(self, X: Any, name: str) -> list[Any]:
+        return next((there[:1] for there in map(members_of, as_column(self._column(X, name)).sources) if there), [])
+
     def _with_image(self, X: Any, name: str, source: Any) -> Any:
         if self._column(X, name) is X:
             return [source]
         row = X.iloc[[0]].copy()
-        row[name] = np.array([source], object)
+        row[name] = pd.Series([source], index=row.index, dtype=object)
         return row
 
     def _accepts(self, X: Any) -> bool:
@@ -222,14 +232,44 @@ class Reference:
         return X[name] if self._is_table else X
 
 
-def _image_entry(image: ImageInput, tolerant: bool) -> dict[str, Any]:
-    """Describe a column of images for the manifest."""
-    spec = image.specs[0]
+def _tolerates(encoders: Sequence[ImageEncoder], policy: str) -> bool:
+    return all(getattr(encoder, policy) == "nan" for encoder in encoders)
+
+
+def _image_entries(parts: Parts, rules: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Describe the columns of images for the manifest, each with its first encoder, and ``also`` the others."""
+    taken = {image.tensor for image in parts.images} | {value.tensor for value in parts.values}
+    beside: dict[str, str] = {}  # tensor of pixels -> what else tells of it
+    entries: dict[str, dict[str, Any]] = {}
+    for image in parts.images:
+        rule = rules[image.name]
+        policies = {policy: getattr(image.encoder, policy) if any(rule.values()) else "raise" for policy in _POLICIES}
+        own = [other.encoder for other in parts.images if other.tensor == image.tensor]
+        is_several = image.encoder.combine is not None
+        is_tolerant = any(rule.values()) and any(_tolerates(own, policy) for policy in _POLICIES)
+        if image.tensor not in beside and (is_several or is_tolerant):
+            beside[image.tensor] = unused(f"{image.tensor}_{'rows' if is_several else 'absent'}", taken)
+        entry = _image_entry(image, policies, beside.get(image.tensor), takes_none=rule["missing"])
+        if image.name in entries:
+            entries[image.name].setdefault("also", []).append(entry)
+        else:
+            entries[image.name] = entry
+    return list(entries.values())
+
+
+def _image_entry(
+    image: ImageInput, policies: Mapping[str, str], beside: str | None, *, takes_none: bool
+) -> dict[str, Any]:
+    """Describe an encoder of a column of images."""
+    spec, combine = image.specs[0], image.encoder.combine
+    rows = {"combine": combine, "rows": beside, "n_images": image.n_images, "takes_none": takes_none}
     return {
         "name": image.name,
         "kind": "image",
         "tensor": image.tensor,
-        "absent": f"{image.tensor}_absent" if tolerant else None,
+        "absent": None if combine else beside,
+        **(rows if combine else {}),
+        **policies,
         "preprocess": asdict(spec.preprocess),
         # A reader that knows no "decode" asks for "at_least", and must not take fast pixels for exact ones.
         **({"at_least": None} if spec.decode == "exact" else {"decode": spec.decode}),
@@ -284,17 +324,29 @@ def builtin_sample(parts: Parts) -> Any:
 
     Returns
     -------
-    list of ndarray, or pandas.DataFrame
+    list of ndarray or of lists of them, or pandas.DataFrame
         32 parts of scikit-learn's two photos, uint8; in a table where the pipeline
         has other columns: a few numbers, some of the size that scalers were fitted on, and each of the
         known categories.
     """
-    images = _crops()
+    crops = _crops()
+    names = list(dict.fromkeys(image.name for image in parts.images))
+    images = {name: _cells([one for one in parts.images if one.name == name], crops, i) for i, name in enumerate(names)}
     if not parts.is_table:
-        return images
-    columns = {image.name: pd.Series(images[i:] + images[:i]) for i, image in enumerate(parts.images)}
-    columns |= {value.name: _values(value, len(images), i) for i, value in enumerate(parts.values)}
+        return images[names[0]]
+    columns = {name: pd.Series(cells, dtype=object) for name, cells in images.items()}
+    columns |= {value.name: _values(value, len(crops), i) for i, value in enumerate(parts.values)}
     return pd.DataFrame(columns)
+
+
+def _cells(images: Sequence[ImageInput], crops: list[np.ndarray], shift: int) -> list[Any]:
+    """Make cells of a column: images, or lists of them where all of its encoders take those."""
+    crops = crops[shift:] + crops[:shift]
+    if any(image.encoder.combine is None for image in images):
+        return crops
+    # As many as each row must have; else one, two or three.
+    n = max((image.n_images or 0 for image in images), default=0)
+    return [[crops[(i + j) % len(crops)] for j in range(n or 1 + i % 3)] for i in range(len(crops))]
 
 
 def _crops() -> list[np.ndarray]:

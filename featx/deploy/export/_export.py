@@ -6,7 +6,7 @@ import json
 import platform
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +24,22 @@ from featx._optional import import_optional
 from featx._validate import check_choice
 from featx._version import __version__
 from featx._warnings import warn
-from featx.deploy._bundle import GRAPH, HEAD, KIND, METHODS, Bundle
+from featx.deploy._bundle import GRAPH, HEAD, KIND, METHODS, Bundle, head_input, list_encoders
 from featx.deploy._predictor import Predictor
 from featx.deploy.export._agreement import Agreement, answer_quietly, compare, decided_by_rounding
+from featx.deploy.export._card import make_card
 from featx.deploy.export._expected import Expected, predict, stack
+from featx.deploy.export._extras import check_extras, check_names, explain_extras, write_extras
 from featx.deploy.export._graph import EncoderGraph, assemble, shrink
-from featx.deploy.export._head import HeadGraph, convert_head, dump_head, find_tree, find_unproven
 from featx.deploy.export._inputs import Parts
 from featx.deploy.export._package import head_requirements, pixel_requirements, write_code, write_readme
 from featx.deploy.export._split import split
+from featx.deploy.export.heads import HeadGraph, convert_head, dump_head, find_tree, find_unproven
+from featx.encoders import EncoderSpec
+from featx.evaluation import as_model_scores
 from featx.exceptions import ExportError, FallbackWarning, FeatxError, FeatxWarning, ImageWarning, ParameterError
 from featx.extraction import decode_some
+from featx.images import spread
 from featx.runtimes import to_onnx
 
 if TYPE_CHECKING:
@@ -54,6 +59,8 @@ def export_bundle(
     head: str = "auto",
     quantize: str | None = None,
     tolerance: float = 0.0,
+    scores: Any = None,
+    extras: str | Iterable[str] = (),
 ) -> Bundle:
     """Write a fitted pipeline as a bundle, and check that both answer alike.
 
@@ -62,6 +69,10 @@ def export_bundle(
     both, and a service. No torch, no featx, no pickle. What is decoded ``"fast"`` needs
     cykooz-resizer too, and a head that stays scikit-learn's needs scikit-learn: its
     ``requirements.txt`` lists them.
+
+    The pipeline may take several columns of images, each with an encoder or several, and several images a row
+    (``ImageEncoder(combine=...)``). An encoder of two columns is in the graph once, with its weights; what is missing
+    is missing by each column's own rule.
 
     A column of categories keeps None, NaN and the text "nan" apart, as scikit-learn's
     encoders do, in frames and dicts alike. JSON's null, and an empty field of a form,
@@ -82,6 +93,7 @@ def export_bundle(
     head : {"auto", "onnx", "sklearn"}, default="auto"
         ``"onnx"``: scikit-learn's steps become part of the graph. ``"sklearn"``:
         they stay scikit-learn's, in a skops file, for another 200 MB of packages.
+        LightGBM's and XGBoost's models leave in ONNX alone.
         ``"auto"``: the first where all steps are known to convert rightly and the
         sample confirms it, else the second, with a warning that gives the reason. What the sample
         cannot show is tried too: embeddings between those of the sample and far beyond them.
@@ -94,6 +106,15 @@ def export_bundle(
         than 1e-4. Not among them are rows on a threshold (of a tree, say), which scikit-learn
         itself answers otherwise when the embedding moves by rounding, 1e-6: they are counted
         as ``threshold_flips`` in ``manifest["verified"]``.
+    scores : ModelScores, mapping, DataFrame or sequence of float, default=None
+        What is known of how good the model is, for its card (``README.md``, ``manifest["card"]``): what `score_model`
+        returns; or a number a fold, as `cross_val_score` returns; such numbers by the metric's name, or what
+        `cross_validate` returns. What was not measured is said there.
+    extras : {"docker", "systemd", "kubernetes", "web"} or several of them, default=()
+        What to write beside the bundle, explained in its README: a Dockerfile, a systemd
+        unit, a Kubernetes example, a page that answers images in the browser. They are
+        yours to change: the manifest does not list them. The page needs a bundle of one
+        column of images, decoded exactly, with its head in the graph.
 
     Returns
     -------
@@ -111,13 +132,14 @@ def export_bundle(
     ------
     ExportError
         If the pipeline is not fitted, a step cannot be exported, the bundle disagrees
-        with the pipeline on the sample, or the folder holds something else.
+        with the pipeline on the sample, cannot have the page that is asked for, or the
+        folder holds something else.
     ConversionError
         If the encoder cannot be written as ONNX.
     ImageReadError
         If an image of the sample cannot be read.
     ParameterError
-        If `tolerance` is not such a share.
+        If `tolerance` is not such a share, `scores` are none, or there is no such extra.
     MissingDependencyError
         Without the extra ``export``, or ``quantize`` for int8.
 
@@ -130,6 +152,8 @@ def export_bundle(
     array(['cat'], dtype='<U3')
     """
     _check_parameters(sample, head, quantize, tolerance)
+    known = as_model_scores(scores)
+    beside = check_names(extras)
     import_optional("onnxruntime", extra="export", purpose="Exporting a bundle")
     target = Path(folder).expanduser().resolve()
     check_new_folder(target, marker=KIND.file, error=ExportError)
@@ -147,6 +171,7 @@ def export_bundle(
                 problems.append(built)
                 continue
             content = describe(parts, expected, built, quantize)
+            check_extras(beside, content, problems)
             write(new, parts, built, content)
             verified = verify(new, parts, expected, content, tolerance)
             if isinstance(verified, Agreement):
@@ -155,7 +180,11 @@ def export_bundle(
         else:
             raise ExportError(problems[-1])
         content["verified"] = {**verified.to_dict(), "tolerance": tolerance}
+        content["card"] = make_card(content, known, sampled=sample is not None)
+        write_readme(new, content)
+        explain_extras(beside, new)
         manifest = write_manifest(new, KIND, content, __version__)
+        write_extras(beside, new, manifest)
     if problems:
         warn(f"The head stays scikit-learn's: {problems[0].rstrip('.')}. {_COST}", FallbackWarning)
     if verified.flips:
@@ -184,12 +213,18 @@ class Built:
 
 def build_encoders(parts: Parts, expected: Expected, quantize: str | None) -> list[EncoderGraph]:
     """Convert the encoders to ONNX; with `quantize` smaller ones, calibrated on the sample."""
+    made: dict[tuple[EncoderSpec, ...], onnx.ModelProto] = {}
     graphs = []
-    for image, entry in zip(parts.images, expected.inputs, strict=False):
-        graph = to_onnx(image.specs)
-        if quantize is not None:
-            graph = shrink(graph, quantize, decode_some(image.specs[0], expected.sample.images[image.name].sources))
-        graphs.append(EncoderGraph(graph, entry["tensor"], entry["absent"]))
+    for image, entry in zip(parts.images, list_encoders(expected.inputs), strict=True):
+        if image.specs not in made:
+            graph = to_onnx(image.specs)
+            if quantize is not None:
+                names = dict.fromkeys(other.name for other in parts.images if other.specs == image.specs)
+                sources = [source for name in names for source in spread(expected.sample.images[name]).sources]
+                graph = shrink(graph, quantize, decode_some(image.specs[0], sources))
+            made[image.specs] = graph
+        names_and_rule = (entry["tensor"], entry["absent"], *map(entry.get, ("rows", "combine", "n_images")))
+        graphs.append(EncoderGraph(made[image.specs], *names_and_rule))
     return graphs
 
 
@@ -232,23 +267,37 @@ def build(
             return problem
         if expected.unknown_size:
             return f"nothing shows what numbers {expected.unknown_size[0]!r} holds; give a sample of them"
-    if expected.takes_missing and (problem := find_tree(parts.head)):
+    if expected.takes_missing and _hands_on_nan(parts.head, expected) and (problem := find_tree(parts.head)):
         return problem
     heads = convert_head(parts, expected.answers["embedding"], expected.values, tolerance)
     return heads.problem or Built(kind, assemble(encoders, heads.graphs), _outputs(heads.graphs))
+
+
+def _hands_on_nan(head: Any, expected: Expected) -> bool:
+    """Whether NaN gets by the steps before the last one; their imputers leave none."""
+    if not isinstance(head, Pipeline) or len(head) == 1 or find_tree(head[:-1]):
+        return True
+    X = head_input(expected.answers["embedding"], expected.values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names, of unknown categories
+        features = head[:-1].transform(X)
+    return bool(np.isnan(features.data if hasattr(features, "tocsr") else np.asarray(features, np.float64)).any())
 
 
 def describe(parts: Parts, expected: Expected, built: Built, quantize: str | None) -> dict[str, Any]:
     """Return the manifest's content, but for how far the bundle agrees with the pipeline."""
     classes = getattr(parts.head, "classes_", None)
     labels = expected.answers["label"].dtype if "label" in expected.answers else None
+    is_new = any("also" in entry or "rows" in entry for entry in expected.inputs)
     return {
+        "format": KIND.format if is_new else KIND.oldest,
         "task": "embedding" if built.kind is None else "regression" if classes is None else "classification",
         "head": built.kind,
         "quantize": quantize,
         "inputs": expected.inputs,
         "outputs": built.outputs,
         "dtype": None if labels is None else labels.str,
+        **_width(expected.answers.get("label")),
         "classes": None if classes is None or labels is None else _classes(classes, labels),
         "image": {**expected.policies, "max_pixels": min(int(image.encoder.max_pixels) for image in parts.images)},
         "versions": {
@@ -259,13 +308,12 @@ def describe(parts: Parts, expected: Expected, built: Built, quantize: str | Non
 
 
 def write(folder: Path, parts: Parts, built: Built, content: dict[str, Any]) -> None:
-    """Write all files of a bundle but its manifest."""
+    """Write all files of a bundle but its manifest and its card."""
     if built.kind == "sklearn":
         dump_head(parts.head, folder / HEAD)
     (folder / GRAPH).write_bytes(built.graph.SerializeToString())
     of_head = head_requirements(bool(parts.values)) if built.kind == "sklearn" else []
     write_code(folder, [*pixel_requirements(content), *of_head])
-    write_readme(folder, content)
 
 
 def verify(
@@ -380,12 +428,17 @@ def _check_parts(parts: Parts) -> None:
             f"Got a pipeline that ends in a {type(head).__name__}, which predicts nothing. Expected a classifier or a "
             "regressor at its end, or an ImageEncoder alone."
         )
-    if isinstance(getattr(head, "classes_", None), list):
-        raise ExportError("Got a classifier of several outputs. Expected one: export a pipeline for each.")
 
 
-def _classes(classes: np.ndarray, labels: np.dtype) -> dict[str, Any]:
-    """Describe classes for the manifest; dates, which `split` has made integers, as text."""
+def _width(labels: np.ndarray | None) -> dict[str, int]:
+    """Return the number of outputs, where there are several."""
+    return {} if labels is None or labels.ndim < 2 else {"width": labels.shape[1]}
+
+
+def _classes(classes: Any, labels: np.dtype) -> dict[str, Any] | list[dict[str, Any]]:
+    """Describe classes for the manifest, of several outputs each; dates, which `split` made integers, as text."""
+    if isinstance(classes, list):
+        return [{"dtype": part.dtype.str, "values": part.tolist()} for part in classes]
     if labels.kind in "mM":
         dates = classes.astype(labels)
         values = np.datetime_as_string(dates).tolist() if labels.kind == "M" else classes.tolist()

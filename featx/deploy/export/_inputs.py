@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ _STEPS = (-2, -1.1, -0.6, -0.1, 0, 0.3, 0.7, 1.3, 2)
 
 @dataclass(frozen=True)
 class ImageInput:
-    """A column of images.
+    """A column of images, and one of the encoders that see it.
 
     Attributes
     ----------
@@ -33,19 +35,38 @@ class ImageInput:
         What embeds it.
     dim : int
         Length of its embedding.
+    alias : str
+        What its pixels are called in the graph, if not as the column is.
     """
 
     name: str
     encoder: ImageEncoder
     dim: int
+    alias: str = ""
 
     @property
     def tensor(self) -> str:
-        return tensor_name(self.name)
+        return self.alias or tensor_name(self.name)
 
-    @property
+    @cached_property
     def specs(self) -> tuple[EncoderSpec, ...]:
         return extraction_of(in_float32(self.encoder)).specs
+
+    @property
+    def n_images(self) -> int | None:
+        """Images that a row has side by side; None where they become one."""
+        return self.encoder.n_images_ if self.encoder.combine == "concat" else None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from other encoders of the column."""
+        encoder = self.encoder
+        return self.specs, encoder.combine, self.n_images, encoder.on_error, encoder.on_missing
+
+    @property
+    def pixels(self) -> tuple[Any, ...]:
+        """What tells its pixels from those of other encoders of the column."""
+        return self.specs[0].preprocess, self.specs[0].decode, self.encoder.combine is None
 
 
 @dataclass(frozen=True)
@@ -91,7 +112,7 @@ class Parts:
     Attributes
     ----------
     images : list of ImageInput
-        The columns of images.
+        The columns of images; one of several encoders is there for each, one after the other.
     values : list of ValueInput
         The other columns.
     head : estimator or None
@@ -120,6 +141,25 @@ def in_float32(encoder: ImageEncoder) -> ImageEncoder:
 def tensor_name(column: str) -> str:
     """Return a column's name in the graph, where outputs have names too."""
     return f"{column}_input" if column in ("label", "probabilities", "decision", "embedding") else column
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """Return a name that no tensor of the graph has, and add it to them."""
+    names = chain([name], (f"{name}_{i}" for i in count(2)))
+    new = next(new for new in names if new not in taken)
+    taken.add(new)
+    return new
+
+
+def share_pixels(images: Sequence[ImageInput], values: Sequence[ValueInput]) -> list[ImageInput]:
+    """Let encoders of one column take one tensor where they want the same pixels, and name the others' tensors."""
+    taken = {image.tensor for image in images} | {value.tensor for value in values}
+    tensors: dict[tuple[Any, ...], str] = {}
+    for image in images:
+        is_first = all(name != image.name for name, _ in tensors)
+        if (image.name, image.pixels) not in tensors:
+            tensors[image.name, image.pixels] = image.tensor if is_first else unused(image.tensor, taken)
+    return [replace(image, alias=tensors[image.name, image.pixels]) for image in images]
 
 
 def value_input(name: str, transformer: Any, position: int) -> ValueInput:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +13,20 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from featx._image_encoder import ImageEncoder, extraction_of
+from featx._image_encoder import ImageEncoder
 from featx._rebuild import rebuild
-from featx.deploy.export._head import equivalents
-from featx.deploy.export._inputs import ImageInput, Parts, ValueInput, join, unwrap, value_input, walk
+from featx.deploy.export._inputs import (
+    ImageInput,
+    Parts,
+    ValueInput,
+    join,
+    share_pixels,
+    unwrap,
+    value_input,
+    walk,
+)
 from featx.deploy.export._table import plain_table
+from featx.deploy.export.heads import equivalents
 from featx.exceptions import ExportError
 from featx.table import TableEncoder
 from featx.text import TextEncoder
@@ -42,8 +51,8 @@ def split(model: Any) -> Parts:
     Raises
     ------
     ExportError
-        If it is not fitted, or has no encoder, or two on one column, or an encoder of texts, or if images go
-        through another library's estimator.
+        If it is not fitted, or has no encoder, or an encoder of texts, or if images go through another library's
+        estimator.
     """
     _check_fitted(model)
     model, nulls = _without_skrub(model)
@@ -56,24 +65,43 @@ def split(model: Any) -> Parts:
     encoders = [part for part in parts if isinstance(part, ImageEncoder)]
     if not encoders:
         raise ExportError(f"Got a {type(model).__name__} without an ImageEncoder. Expected a pipeline of images.")
-    if several := next((encoder for encoder in encoders if encoder.combine is not None), None):
-        raise ExportError(
-            f"Got an ImageEncoder with combine={several.combine!r}. Expected one image a row: a bundle embeds no "
-            "lists. Keep the model with featx.save(model, folder)."
-        )
     _check_libraries(parts)
     _check_order(parts)
     tables = _tables(parts)
-    # What stands in the place of the encoders, and of featx's own heads, wherever they are.
-    replaced = {id(encoder): FunctionTransformer() for encoder in encoders} | equivalents(model)
-    images, values = _inputs_of_tables(tables) if tables else (_only_image(encoders), [])
+    images, values = _inputs_of_tables(tables) if tables else (_only_images(encoders), [])
+    images = share_pixels(images, values)
     values = [replace(value, nulls=nulls.get(value.name)) for value in values]
-    rewritten = {id(table): _rewrite(table, images, values, replaced) for table in tables}
-    head = _tidy(rebuild(unwrap(model), replaced | rewritten))
+    # What stands in the place of the encoders, and of featx's own heads, wherever they are.
+    places = {(image.name, image.key): place for image, place in zip(images, _places(images), strict=True)}
+    replaced = {id(encoder): FunctionTransformer() for encoder in encoders} | equivalents(model)
+    if tables:
+        replaced |= {id(table): _rewrite(table, places, values, replaced) for table in tables}
+    else:
+        replaced |= _selections(encoders, {key: place for (_, key), place in places.items()})
+    head = _tidy(rebuild(unwrap(model), replaced))
     named = all(hasattr(table, "feature_names_in_") for table in tables)
-    _plain_output(head, list(rewritten.values()))
+    _plain_output(head, [replaced[id(table)] for table in tables])
     _count_dates(head)
+    if not values and _changes_nothing(head, sum(image.dim for image in images)):
+        head = None
     return Parts(images, values, head, is_table=bool(tables), named=named)
+
+
+def _places(images: Sequence[ImageInput]) -> list[range]:
+    """Say where in the embedding each encoder's columns are: side by side."""
+    ends = np.cumsum([image.dim for image in images]).tolist()
+    return [range(end - image.dim, end) for image, end in zip(images, ends, strict=True)]
+
+
+def _changes_nothing(head: Any, dim: int) -> bool:
+    """Whether all that is left puts embeddings side by side, as they are."""
+    if not hasattr(head, "transform") or hasattr(head, "predict"):
+        return False
+    rows = np.random.default_rng(0).normal(size=(3, dim)).astype(np.float32)
+    try:
+        return bool(np.array_equal(head.transform(rows), rows))
+    except ValueError:  # of a step that wants something else
+        return False
 
 
 def _without_skrub(model: Any) -> tuple[Any, dict[str, list[str]]]:
@@ -151,14 +179,19 @@ def _names(table: ColumnTransformer) -> list[str] | None:
     return list(table.feature_names_in_) if hasattr(table, "feature_names_in_") else None
 
 
-def _only_image(encoders: Sequence[ImageEncoder]) -> list[ImageInput]:
-    if len({extraction_of(encoder).specs for encoder in encoders}) > 1:
-        raise ExportError(
-            "Got several encoders on one column of images. Expected one: use layers=[...] of one encoder, or a "
-            "ColumnTransformer with a column for each."
-        )
+def _only_images(encoders: Sequence[ImageEncoder]) -> list[ImageInput]:
+    """List the different encoders of a pipeline that takes nothing but images."""
     name = next((encoder.feature_names_in_[0] for encoder in encoders if hasattr(encoder, "feature_names_in_")), IMAGE)
-    return [_image_input(str(name), encoders[0])]
+    images: dict[Any, ImageInput] = {}
+    for encoder in filter(_is_fitted, encoders):
+        new = _image_input(str(name), encoder)
+        images.setdefault(new.key, new)
+    return list(images.values())
+
+
+def _is_fitted(encoder: ImageEncoder) -> bool:
+    # One that puts images side by side is, in an ensemble, also kept as it was before.
+    return encoder.__sklearn_is_fitted__()
 
 
 def _image_input(name: str, encoder: ImageEncoder) -> ImageInput:
@@ -167,13 +200,12 @@ def _image_input(name: str, encoder: ImageEncoder) -> ImageInput:
 
 def _inputs_of_tables(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageInput], list[ValueInput]]:
     """List the columns that tables' transformers use, those of images first."""
-    images: dict[str, ImageInput] = {}
+    images: dict[str, dict[Any, ImageInput]] = {}
     uses: dict[str, list[ValueInput]] = {}
     for table in tables:
-        here: set[str] = set()
         for name, transformer, columns in _entries(table):
             names = [_column_name(table, column) for column in columns]
-            encoders = [part for part in walk(transformer) if isinstance(part, ImageEncoder)]
+            encoders = _encoders(transformer)
             if not encoders:
                 for position, column in enumerate(names):
                     uses.setdefault(column, []).append(value_input(column, transformer, position))
@@ -183,15 +215,16 @@ def _inputs_of_tables(tables: Sequence[ColumnTransformer]) -> tuple[list[ImageIn
                     f"Step {name!r} is a ColumnTransformer of images inside another one. Expected the ImageEncoder in "
                     "the outer one, with its column."
                 )
-            if len(names) != 1 or names[0] in here:
-                raise ExportError(f"Step {name!r} shares its column of images, or has several. Expected one for each.")
-            here.add(names[0])
-            new = _image_input(names[0], encoders[0])
-            if images.setdefault(names[0], new).specs != new.specs:
-                raise ExportError(f"Column {names[0]!r} has several encoders. Expected one: use layers=[...] of it.")
+            for encoder in encoders:
+                new = _image_input(names[0], encoder)
+                images.setdefault(names[0], {}).setdefault(new.key, new)
     if both := [name for name in images if name in uses]:
         raise ExportError(f"Column {both[0]!r} is used as images and otherwise. Expected one use.")
-    return list(images.values()), [join(of_column) for of_column in uses.values()]
+    return [image for of_column in images.values() for image in of_column.values()], [join(u) for u in uses.values()]
+
+
+def _encoders(transformer: Any) -> list[ImageEncoder]:
+    return [part for part in walk(transformer) if isinstance(part, ImageEncoder) and _is_fitted(part)]
 
 
 def _entries(table: ColumnTransformer) -> Iterator[tuple[str, Any, list[int]]]:
@@ -208,22 +241,32 @@ def _column_name(table: ColumnTransformer, column: int) -> str:
 
 
 def _rewrite(
-    table: ColumnTransformer, images: Sequence[ImageInput], values: Sequence[ValueInput], replaced: dict[int, Any]
+    table: ColumnTransformer,
+    places: Mapping[tuple[str, Any], range],
+    values: Sequence[ValueInput],
+    replaced: Mapping[int, Any],
 ) -> ColumnTransformer:
     """Make the same ColumnTransformer over embeddings, side by side, and values, one column for each."""
-    starts = np.cumsum([0, *(image.dim for image in images)])
-    places = {image.name: list(range(a, b)) for image, a, b in zip(images, starts, starts[1:], strict=False)}
-    places |= {value.name: [int(starts[-1]) + i] for i, value in enumerate(values)}
+    start = max(place.stop for place in places.values())
+    columns_of_values = {value.name: start + i for i, value in enumerate(values)}
     entries = []
     for name, transformer, columns in _entries(table):
-        of_images = [part for part in walk(transformer) if isinstance(part, ImageEncoder)]
-        dim = sum(len(places[_column_name(table, column)]) for column in columns)
-        # What follows an encoder got arrays from it, and not the frame that a table hands on.
-        arrays = {id(encoder): _as_array(dim) for encoder in of_images if encoder is not transformer}
-        new = rebuild(transformer, replaced | arrays)
-        _forget(new, keeps_names=not of_images)
-        entries.append((name, new, [i for column in columns for i in places[_column_name(table, column)]]))
-    return _with_entries(table, entries, int(starts[-1]) + len(values))
+        names = [_column_name(table, column) for column in columns]
+        encoders = _encoders(transformer)
+        if encoders:
+            keys = {_image_input(names[0], encoder).key for encoder in encoders}
+            own = {key: place for (column, key), place in places.items() if column == names[0] and key in keys}
+            taken = [i for place in own.values() for i in place]
+            ends = np.cumsum([len(place) for place in own.values()]).tolist()
+            inside = {key: range(end - len(own[key]), end) for key, end in zip(own, ends, strict=True)}
+            # What follows an encoder got arrays from it, and not the frame that a table hands on.
+            stand_ins = _selections(encoders, inside, as_arrays=encoders[0] is not transformer)
+        else:
+            taken, stand_ins = [columns_of_values[column] for column in names], {}
+        new = rebuild(transformer, {**replaced, **stand_ins})
+        _forget(new, keeps_names=not encoders)
+        entries.append((name, new, taken))
+    return _with_entries(table, entries, start + len(values))
 
 
 def _with_entries(table: ColumnTransformer, entries: list[tuple[str, Any, list[int]]], n: int) -> ColumnTransformer:
@@ -242,9 +285,25 @@ def _with_entries(table: ColumnTransformer, entries: list[tuple[str, Any, list[i
     return new
 
 
-def _as_array(dim: int) -> ColumnTransformer:
-    """Make a step of scikit-learn that turns a frame into an array, as it is."""
-    return ColumnTransformer([("embedding", "passthrough", list(range(dim)))]).fit(np.zeros((1, dim), np.float32))
+def _selections(
+    encoders: Sequence[ImageEncoder], places: Mapping[Any, range], *, as_arrays: bool = False
+) -> dict[int, Any]:
+    """Find what stands in the place of encoders, by their ids: identity, or a choice of columns where others are too.
+
+    With `as_arrays` it turns a frame into an array.
+    """
+    dim = max(place.stop for place in places.values())
+    found: dict[int, Any] = {}
+    for encoder in filter(_is_fitted, encoders):
+        place = places[_image_input(IMAGE, encoder).key]
+        is_all = len(place) == dim and not as_arrays
+        found[id(encoder)] = FunctionTransformer() if is_all else _chosen(place, dim)
+    return found
+
+
+def _chosen(place: range, dim: int) -> ColumnTransformer:
+    """Make a step of scikit-learn that hands on some of the columns, as an array."""
+    return ColumnTransformer([("embedding", "passthrough", list(place))]).fit(np.zeros((1, dim), np.float32))
 
 
 def _forget(part: Any, *, keeps_names: bool) -> None:
@@ -280,7 +339,7 @@ def _positions(table: ColumnTransformer, name: str) -> list[int]:
 
 
 def _tidy(head: Any) -> Any:
-    """Reduce searches to what they found, and drop the encoder's place at the front; return None if nothing is left."""
+    """Reduce searches to what they found, and drop steps that change nothing; return None if no other is left."""
     head = unwrap(head)
     if isinstance(head, FunctionTransformer) and head.func is None:
         return None
@@ -288,7 +347,8 @@ def _tidy(head: Any) -> Any:
         return head
     (first_name, first), *others = head.steps
     first = _tidy(first)
-    steps = [*([] if first is None else [(first_name, first)]), *((name, unwrap(step)) for name, step in others)]
+    steps = [] if first is None else [(first_name, first)]
+    steps += [(name, unwrap(step)) for name, step in others if not _is_identity(step)]
     return Pipeline(steps) if steps else None
 
 

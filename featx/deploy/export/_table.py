@@ -79,13 +79,18 @@ def plain_table(encoder: TableEncoder) -> PlainTable:
 
 
 def _plain_image(image: Pipeline) -> Pipeline:
-    """Leave out the inner ColumnTransformer, unless it has an indicator of missing images to put beside the rest."""
+    """Write the weight as a step; leave out the inner table, unless it has an indicator of missing images too."""
     inner = image["features"]
-    if len(inner.transformers_) > 1:
-        return image
     reduction = inner.named_transformers_["embedding"]
     n = inner.output_indices_["embedding"].stop
-    return Pipeline([image.steps[0], *reduction.steps, ("weight", _times(inner.transformer_weights["embedding"], n))])
+    steps = [*reduction.steps, ("weight", _times(inner.transformer_weights["embedding"], n))]
+    if len(inner.transformers_) == 1:
+        return Pipeline([image.steps[0], *steps])
+    (_, _, embedding), *others = inner.transformers_
+    weighted = copy.copy(inner)
+    weighted.transformers_ = [("embedding", Pipeline(steps), embedding), *others]
+    weighted.transformers, weighted.transformer_weights = weighted.transformers_, None
+    return Pipeline([image.steps[0], ("features", weighted)])
 
 
 def _times(weight: float, n: int) -> StandardScaler:

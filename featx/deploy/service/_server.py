@@ -1,4 +1,4 @@
-"""The command that serves a bundle: its options, uvicorn, and the end by a signal.
+"""The command that serves a bundle: its options, uvicorn, and signals.
 
 Like ``images/_decode.py``, this file also runs, byte for byte, where featx is not installed.
 """
@@ -9,34 +9,40 @@ import argparse
 import asyncio
 import logging
 import math
+import os
 import re
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ..._exit_status import run_command
 from ..._machine import count_threads
-from ...exceptions import FeatxError, ParameterError
-from .._predictor import Predictor
-from ._app import create_app
-from ._request import Limits
+from ...exceptions import BundleError, ParameterError
+from ._app import Service
+from ._keys import PROTECTABLE, VARIABLE, read_keys
+from ._log import log_as_json
+from ._metrics import Metrics
+from ._models import Models
+from ._request import REASONS, Limits
 
+_log = logging.getLogger(__name__)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # How long open connections may still bring a request after the order to stop: one may be on its way.
 _GRACE = 0.3
 _BACKLOG = 2048
 _OPEN_FILES = 4096
+_LARGEST_HEAD = 65536
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve a bundle until SIGTERM or Ctrl-C.
+    """Serve a bundle until SIGTERM or Ctrl-C; on SIGHUP take the one that lies in its folder then.
 
     Parameters
     ----------
@@ -46,28 +52,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 2 if the bundle or an option cannot be used.
+        The exit status: 0; 2 if the bundle or an option cannot be used; else as `run_command` has it.
     """
     parsed = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(asctime)s %(message).300s", level=logging.INFO)
-    try:
-        predictor = Predictor(parsed.bundle, n_jobs=1, max_pixels=parsed.max_pixels)
-        # The first prediction is the slowest, and a bundle that cannot make one is of no use.
-        predictor.outputs(_sample(predictor.manifest["inputs"]), predictor.manifest["outputs"] or ["embedding"])
-        listener = _listen(parsed.host, parsed.port)
-    except (FeatxError, OSError) as error:
-        print(f"serve.py: error: {error}", file=sys.stderr)
-        return 2
-    limits = Limits(parsed.queue, parsed.max_images, parsed.max_bytes, parsed.timeout)
+    return run_command("serve.py", lambda: _serve(parsed))
 
-    def lifespan(app: Any) -> AbstractAsyncContextManager[None]:
-        return _until_a_signal(app, listener)
+
+def _serve(parsed: argparse.Namespace) -> int:
+    log_as_json()
+    with suppress(AttributeError):  # on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to replace
+    limits = Limits(parsed.queue, parsed.max_images, parsed.max_bytes, parsed.timeout)
+    metrics = Metrics(REASONS)
+    keys = read_keys(parsed.api_key_file, os.environ)
+    if parsed.protect and keys is None:
+        raise ParameterError(f"Got --protect without an API key. Expected --api-key-file or {VARIABLE}.")
+    options = {"name": parsed.name, "max_pixels": parsed.max_pixels, "keyed": keys is not None}
+    models = Models(parsed.bundle, limits, metrics, **options)
+    listener = _listen(parsed.host, parsed.port)
+    _log.info("serving %s of %s", models.current.header.decode(), models.folder)
+    shown = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
+    _log.info("running on http://%s:%d (Ctrl-C to stop)", shown, listener.getsockname()[1])
+
+    def lifespan(service: Service) -> AbstractAsyncContextManager[None]:
+        return _until_a_signal(service, listener)
 
     config = uvicorn.Config(
-        create_app(predictor, limits, parsed.n_jobs, lifespan),
+        Service(models, metrics, limits, parsed.n_jobs, keys=keys, protect=parsed.protect, lifespan=lifespan),
         log_config=None,
+        access_log=False,
         loop="asyncio",
-        http="h11",
+        http=_Protocol,
         ws="none",
         lifespan="on",
         server_header=False,
@@ -77,6 +92,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, in a third of the time that its other one takes, and with a limit to the head that it lacks."""
+
+    _unread = 0  # bytes since the last that belonged to a whole head, or to a body
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived."""
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > _LARGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
+
+    def on_headers_complete(self) -> None:
+        """Begin a request."""
+        self._unread = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._unread = 0
+        super().on_body(body)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,14 +132,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-images", type=_positive, default=32, metavar="N", help="images in a request")
     add("--max-bytes", type=_size, default="20MB", metavar="SIZE", help="size of a request")
     add("--max-pixels", type=_positive, metavar="N", help="pixels of an image; None is the pipeline's limit")
+    add("--name", help="name of the model, in answers and metrics; None is that of its folder")
+    add(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help=f"keys that clients need, one a line; or the variable {VARIABLE}",
+    )
+    add("--protect", nargs="+", default=(), choices=sorted(PROTECTABLE), help="what needs a key beside predictions")
     add("--timeout", type=_seconds, default=30.0, metavar="S", help="seconds to send a request, and to stop")
     return parser
-
-
-def _sample(inputs: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Make one row that the bundle accepts."""
-    values = {"image": np.zeros((64, 64, 3), np.uint8), "number": 0.0, "integer": 0, "category": ""}
-    return {entry["name"]: [(entry.get("known") or [values[entry["kind"]]])[0]] for entry in inputs}
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -116,28 +156,31 @@ def _listen(host: str, port: int) -> socket.socket:
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
-    shown = f"[{host}]" if ":" in host else host
-    logging.getLogger(__name__).info("running on http://%s:%d (Ctrl-C to stop)", shown, listener.getsockname()[1])
     return listener
 
 
 @asynccontextmanager
-async def _until_a_signal(app: Any, listener: socket.socket) -> AsyncIterator[None]:
+async def _until_a_signal(service: Service, listener: socket.socket) -> AsyncIterator[None]:
     """On a signal, accept no more connections, and hand the signal to uvicorn when those that are open had a moment.
 
-    uvicorn closes idle connections at once, and a client may just be sending its next request on one.
+    uvicorn closes idle connections at once, and a client may just be sending its next request on one. SIGHUP is the
+    order to take the bundle that lies in the folder now.
     """
     loop = asyncio.get_running_loop()
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
-    tasks = []
+    tasks = set()
+
+    def start(task: Coroutine[Any, Any, None]) -> None:
+        tasks.add(running := loop.create_task(task))
+        running.add_done_callback(tasks.discard)
 
     def begin(number: int, frame: Any) -> None:
         for each in _SIGNALS:  # a second signal is for uvicorn
             signal.signal(each, handlers[each])
-        loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(stop(number))))
+        loop.call_soon_threadsafe(lambda: start(stop(number)))
 
     async def stop(number: int) -> None:
-        app.state.service.stopping = True
+        service.stopping.set()
         await asyncio.sleep(0)  # accepts the connections that wait in line
         with suppress(NotImplementedError, OSError):  # on Windows, and macOS: there uvicorn closes it
             loop.remove_reader(listener)
@@ -145,10 +188,16 @@ async def _until_a_signal(app: Any, listener: socket.socket) -> AsyncIterator[No
         await asyncio.sleep(_GRACE)
         handlers[number](number, None)
 
+    async def reload() -> None:
+        with suppress(BundleError):  # the log has it
+            await service.models.reload()
+
     for number in _SIGNALS:
         signal.signal(number, begin)
+    with suppress(NotImplementedError, AttributeError):  # on Windows
+        loop.add_signal_handler(signal.SIGHUP, lambda: start(reload()))
     yield
-    app.state.service.close()
+    service.close()
 
 
 def _port(text: str) -> int:

@@ -14,15 +14,13 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.decomposition import PCA, KernelPCA
-from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
-from sklearn.feature_selection import SelectKBest, mutual_info_classif
+from sklearn.ensemble import AdaBoostClassifier, HistGradientBoostingClassifier, VotingClassifier
+from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler, SplineTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -96,15 +94,17 @@ def test_a_search_leaves_as_what_it_found(encoder, crops, places, tmp_path):
 def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_names_what_it_costs(
     name, encoder, crops, places, tmp_path
 ):
-    head = make_pipeline(encoder, StandardScaler(), LogisticRegression())
+    head = make_pipeline(encoder, StandardScaler(), GaussianProcessClassifier())
     y = np.linspace(1, 9, len(crops)) if name == "target" else places
     model = {
-        "boosting": make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=3)),
-        "tuned inside": make_pipeline(encoder, TunedThresholdClassifierCV(LogisticRegression(), cv=2)),
+        "boosting": make_pipeline(encoder, AdaBoostClassifier(n_estimators=3)),
+        "tuned inside": make_pipeline(encoder, TunedThresholdClassifierCV(head[-1], cv=2)),
         "tuned around": TunedThresholdClassifierCV(head, cv=2),
         "calibrated around": CalibratedClassifierCV(head, method="isotonic", cv=2),
-        "function": make_pipeline(encoder, FunctionTransformer(np.sqrt), LogisticRegression()),
-        "target": make_pipeline(encoder, TransformedTargetRegressor(Ridge(), func=np.sqrt, inverse_func=np.square)),
+        "function": make_pipeline(encoder, FunctionTransformer(np.cbrt), LogisticRegression()),
+        "target": make_pipeline(
+            encoder, TransformedTargetRegressor(Ridge(), func=np.cbrt, inverse_func=np.positive, check_inverse=False)
+        ),
     }[name].fit(crops, y)
     with pytest.warns(FallbackWarning, match=r"stays scikit-learn's.*200 MB more") as caught:
         bundle = featx.export_bundle(model, tmp_path / "bundle")
@@ -116,9 +116,9 @@ def test_what_has_no_proven_form_in_onnx_stays_scikit_learns_and_one_warning_nam
 
 
 def test_a_head_that_is_to_be_onnx_is_that_or_nothing(encoder, crops, places, tmp_path):
-    tuned = make_pipeline(encoder, TunedThresholdClassifierCV(LogisticRegression(), cv=2)).fit(crops, places)
-    with pytest.raises(ExportError, match="loses its threshold"):
-        featx.export_bundle(tuned, tmp_path / "bundle", head="onnx")
+    clusters = make_pipeline(encoder, RBFSampler(random_state=0), LogisticRegression()).fit(crops, places)
+    with pytest.raises(ExportError, match=r"does not give the .*RBFSampler"):
+        featx.export_bundle(clusters, tmp_path / "bundle", head="onnx")
     assert not (tmp_path / "bundle").exists()
     assert not list(tmp_path.iterdir())
 
@@ -273,12 +273,8 @@ def test_a_tolerance_is_a_share(tolerance, model, tmp_path):
         make_pipeline(Nystroem(n_components=8, random_state=0), LogisticRegression()),
         make_pipeline(KernelPCA(4, kernel="rbf"), LogisticRegression()),
         make_pipeline(KMeans(3, random_state=0), LogisticRegression()),
-        make_pipeline(SelectKBest(k=3), LogisticRegression()),
-        make_pipeline(SelectKBest(mutual_info_classif, k=3), LogisticRegression()),
         make_pipeline(SplineTransformer(), LogisticRegression()),
-        OneVsRestClassifier(SVC()),
         KMeans(3, random_state=0),
-        make_pipeline(PCA(3), KNeighborsClassifier(weights="distance")),
     ],
     ids=lambda step: repr(step).replace("\n", "")[:60],
 )
@@ -334,10 +330,6 @@ def test_what_cannot_be_exported_is_named(encoder, crops, places, tmp_path):
     cases = {
         "not fitted": make_pipeline(encoder, LogisticRegression()),
         "ends in a PCA": make_pipeline(encoder, PCA(2)).fit(crops),
-        "several encoders on one column": make_pipeline(
-            make_union(encoder, featx.ImageEncoder(encoder.encoder, layers=["conv1"], cache=False, verbose=0)),
-            LogisticRegression(),
-        ).fit(crops, places),
         "without an ImageEncoder": LogisticRegression().fit([[0], [1]], [0, 1]),
         "<lambda>": make_pipeline(encoder, FunctionTransformer(lambda x: x), LogisticRegression()).fit(crops, places),
         r"test_export\.own": make_pipeline(encoder, FunctionTransformer(own), LogisticRegression()).fit(crops, places),
@@ -395,8 +387,8 @@ def test_a_head_that_takes_no_nan_makes_a_strict_bundle_of_a_tolerant_encoder(ti
     with pytest.raises(ImageReadError, match="missing"):
         featx.Predictor(featx.export_bundle(strict, tmp_path / "strict")).predict([None])
     tolerant = make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=3)).fit(crops, places)
-    with pytest.warns(FallbackWarning):
-        bundle = featx.export_bundle(tolerant, tmp_path / "tolerant")
+    bundle = featx.export_bundle(tolerant, tmp_path / "tolerant")
+    assert bundle.manifest["head"] == "onnx"
     with pytest.warns(featx.FeatxWarning):
         assert_same_answers(bundle, tolerant, [crops[0], None])
 
@@ -413,7 +405,7 @@ def test_numbers_that_float32_cannot_tell_apart_keep_the_head_in_scikit_learn(ti
     assert_same_answers(bundle, model, table)
 
 
-def test_a_tree_that_gets_missing_values_stays_scikit_learns(tiny, crops, places, tmp_path):
+def test_a_tree_that_gets_missing_values_sends_them_the_way_that_it_learned(tiny, crops, places, tmp_path):
     random = np.random.default_rng(0)
     n = 300
     table = pd.DataFrame({"photo": [crops[i % 40] for i in range(n)], "price": random.normal(60, 20, n)})
@@ -424,8 +416,8 @@ def test_a_tree_that_gets_missing_values_stays_scikit_learns(tiny, crops, places
         ("passthrough", ["price", "number"]),
     )
     model = make_pipeline(columns, DecisionTreeClassifier(random_state=0)).fit(table, y)
-    with pytest.warns(FallbackWarning, match="missing values otherwise"):
-        bundle = featx.export_bundle(model, tmp_path / "bundle", sample=table)
+    bundle = featx.export_bundle(model, tmp_path / "bundle", sample=table)
+    assert bundle.manifest["head"] == "onnx"
     gaps = table.assign(price=table["price"].where(random.random(n) > 0.3))
     assert_same_answers(bundle, model, gaps)
 
@@ -509,8 +501,8 @@ def test_tables_of_different_columns_leave_together(tiny, crops, places, tmp_pat
         for name in ("a", "b")
     ]
     model = VotingClassifier(halves).fit(table, places)
-    with pytest.warns(FallbackWarning):
-        bundle = featx.export_bundle(model, tmp_path / "bundle")
+    bundle = featx.export_bundle(model, tmp_path / "bundle")
+    assert bundle.manifest["head"] == "onnx"
     assert [entry["name"] for entry in bundle.manifest["inputs"]] == ["photo", "a", "b"]
     assert_same_answers(bundle, model, table)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -12,10 +14,11 @@ from PIL import Image
 
 import featx
 from featx._manifest import digest_file
-from featx.deploy._predictor import _pixel_path
+from featx.deploy._tensors import pixel_path
 from featx.deploy.export._package import COPIED, head_requirements
 from featx.exceptions import MissingDependencyError
 from featx.images import PixelPath, Preprocess, to_pixels
+from tests.deploy.service.serving import Running, as_base64
 from tests.images.tiffs import Page, write_tiff
 
 PACKAGE = Path(featx.__file__).parent
@@ -24,7 +27,6 @@ PACKAGE = Path(featx.__file__).parent
 def test_what_reads_a_bundle_is_copied_byte_for_byte(bundle):
     for name in COPIED:
         assert (bundle.folder / "predictor" / name).read_bytes() == (PACKAGE / name).read_bytes(), name
-    assert (bundle.folder / "page.html").read_bytes() == (PACKAGE / "deploy" / "service" / "page.html").read_bytes()
 
 
 def test_the_manifest_has_the_digest_of_every_file_but_itself(bundle):
@@ -36,12 +38,19 @@ def test_the_manifest_has_the_digest_of_every_file_but_itself(bundle):
     assert manifest == bundle.manifest
 
 
-def test_requirements_are_four_packages_and_a_service_needs_three_more(bundle):
+def test_requirements_are_four_packages_and_a_service_needs_six_more(bundle):
     needed = (bundle.folder / "requirements.txt").read_text().split()
     assert [line.partition(">=")[0] for line in needed] == ["numpy", "onnxruntime", "pillow", "simplejpeg"]
     serve = (bundle.folder / "requirements-serve.txt").read_text().splitlines()
     assert serve[0] == "-r requirements.txt"
-    assert [line.partition(">=")[0] for line in serve[1:]] == ["fastapi", "python-multipart", "uvicorn"]
+    assert [line.partition(">=")[0] for line in serve[1:]] == [
+        "fastapi",
+        "fastapi-offline",
+        "httptools",
+        "prometheus-client",
+        "python-multipart",
+        "uvicorn",
+    ]
 
 
 def test_a_head_of_scikit_learn_needs_the_very_version():
@@ -79,6 +88,7 @@ def fast_bundle(tiny, photos, tmp_path_factory):
 
 def test_a_bundle_of_a_fast_encoder_names_the_package_that_resizes(fast_bundle):
     assert "cykooz-resizer" in (fast_bundle.folder / "requirements.txt").read_text()
+    assert "cykooz-resizer on Linux ARM" in (fast_bundle.folder / "README.md").read_text()
     (entry,) = fast_bundle.manifest["inputs"]
     assert entry["decode"] == "fast"
     assert "at_least" not in entry  # with which an older reader would resize by Pillow
@@ -89,7 +99,7 @@ def test_fast_pixels_are_the_same_where_featx_is_not_installed(fast_bundle, phot
     Image.fromarray(photos[0]).save(tmp_path / "photo.jpg")
     code = (
         "import sys; from hashlib import sha256; from predictor import Predictor; predictor = Predictor();"
-        "print(sha256(predictor._paths[predictor.manifest['inputs'][0]['name']].pixels(sys.argv[1])).hexdigest());"
+        "print(sha256(predictor._tensors[0].path.pixels(sys.argv[1])).hexdigest());"
         "assert 'featx' not in sys.modules"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "photo.jpg")]
@@ -106,15 +116,39 @@ def test_a_fast_bundle_without_the_package_that_resizes_is_an_error(fast_bundle,
 
 def test_a_fast_bundle_of_before_that_package_keeps_its_pixels():
     entry = {"preprocess": {"size": 64}, "at_least": 128}
-    assert _pixel_path(entry, 1000) == PixelPath(Preprocess(size=64), "fast:1", 1000)
+    assert pixel_path(entry, 1000) == PixelPath(Preprocess(size=64), "fast:1", 1000)
     assert PixelPath(Preprocess(size=64), "fast:1").at_least == entry["at_least"]
+
+
+@pytest.mark.parametrize("program", ["predict.py", "serve.py"])
+def test_ctrl_c_while_a_program_is_imported_ends_it_quietly(bundle, tmp_path, program):
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")  # as it looks to who imports numpy then
+    command = [sys.executable, str(bundle.folder / program), "photos"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_readmes_requests_are_answered(bundle, table_bundle, encoder_bundle, jpegs, tmp_path):
+    (tmp_path / "new.jpg").write_bytes(jpegs[0])
+    for made in (bundle, table_bundle, encoder_bundle):
+        lines = (made.folder / "README.md").read_text().splitlines()
+        requests = [line for line in lines if line.startswith("curl ")]
+        assert len(requests) == (2 if made is table_bundle else 3)  # an image alone is no row of a table
+        with Running(made.folder, tmp_path / "log") as running:
+            for line in requests:
+                command = line.replace("http://localhost:8000", running.url).replace("BASE64", as_base64(jpegs[0])[0])
+                done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=True)
+                (rows, _) = json.loads(done.stdout).values()
+                assert [row["error"] for row in rows] == [""]
 
 
 def test_the_readmes_command_runs(bundle, table_bundle, files, tmp_path):
     for made in (bundle, table_bundle):
         readme = (made.folder / "README.md").read_text()
         line = next(line for line in readme.splitlines() if line.startswith("python -c"))
-        code = line.split("'", 1)[1].rsplit("'", 1)[0].replace("new.jpg", files[0]).replace('"..."', '"red"')
+        code = line.split("'", 1)[1].rsplit("'", 1)[0].replace("new.jpg", files[0])
         done = subprocess.run([sys.executable, "-c", code], cwd=made.folder, capture_output=True, text=True, check=True)
         assert "'error': ''" in done.stdout
         for entry in made.manifest["inputs"]:

@@ -13,8 +13,8 @@ import featx
 from featx._image_encoder import extraction_of
 from featx.deploy._bundle import as_tensor
 from featx.deploy.export._graph import EncoderGraph, assemble, shrink
-from featx.deploy.export._head import convert_head
 from featx.deploy.export._split import split
+from featx.deploy.export.heads import convert_head
 from featx.runtimes import to_onnx
 
 onnx = pytest.importorskip("onnx", reason="needs pip install 'featx[export]'")

@@ -49,7 +49,7 @@ def logistic(first, **parameters):
 def answers_of_head(model, X):
     """Return what the head answers to the embeddings that the encoders give."""
     parts = split(model)
-    inputs = [{"name": image.name, "kind": "image"} for image in parts.images]
+    inputs = [{"name": name, "kind": "image"} for name in dict.fromkeys(image.name for image in parts.images)]
     inputs += [{"name": v.name, "kind": v.kind, "missing": False, "known": v.categories} for v in parts.values]
     columns = read_columns(X, inputs)
     assert not columns.reasons
@@ -101,6 +101,62 @@ OF_IMAGES = {
 @pytest.mark.parametrize("make", OF_IMAGES.values(), ids=OF_IMAGES)
 def test_a_head_on_embeddings_is_the_pipeline_on_images(make, encoder, crops, labels):
     check(make(encoder()), crops, labels)
+
+
+EARLY = {"layers": ["conv1"]}
+OF_TWO_ENCODERS = {
+    "a union": lambda encoder: make_pipeline(make_union(encoder(), encoder(**EARLY)), LogisticRegression()),
+    "a union of pipelines": lambda encoder: make_pipeline(
+        make_union(
+            make_pipeline(encoder(**EARLY), StandardScaler()), make_pipeline(encoder(), PCA(2)), encoder(**EARLY)
+        ),
+        LogisticRegression(),
+    ),
+    "an ensemble": lambda encoder: VotingClassifier([("a", logistic(encoder())), ("b", logistic(encoder(**EARLY)))]),
+    "a search": lambda encoder: GridSearchCV(logistic(make_union(encoder(), encoder(**EARLY))), C, cv=2),
+}
+
+
+@pytest.mark.parametrize("make", OF_TWO_ENCODERS.values(), ids=OF_TWO_ENCODERS)
+def test_of_two_encoders_each_step_gets_the_columns_of_its_own(make, encoder, crops, labels):
+    check(make(encoder), crops, labels, last_digits=1e-6)
+
+
+OF_TWO_IN_A_TABLE = {
+    "a column twice": lambda encoder: [(encoder(), "photo"), (StandardScaler(), PRICES), (encoder(**EARLY), "photo")],
+    "a union": lambda encoder: [(make_union(encoder(**EARLY), encoder()), "photo"), (encoder(), "back")],
+    "a column for both, and one for each": lambda encoder: [
+        (make_pipeline(encoder(**EARLY), StandardScaler()), "back"),
+        (make_pipeline(make_union(encoder(), make_pipeline(encoder(**EARLY), PCA(2))), StandardScaler()), "photo"),
+        (encoder(), "back"),
+        (encoder(), "photo"),
+    ],
+}
+
+
+@pytest.mark.filterwarnings("error:X .* feature names")
+@pytest.mark.parametrize("make", OF_TWO_IN_A_TABLE.values(), ids=OF_TWO_IN_A_TABLE)
+def test_of_two_encoders_of_a_tables_column_too(make, encoder, table, labels):
+    columns = make_column_transformer(*make(encoder))
+    check(make_pipeline(columns, LogisticRegression()), table, labels, last_digits=1e-6)
+
+
+def test_what_only_puts_embeddings_side_by_side_is_no_head(encoder, crops, table):
+    assert split(make_union(encoder(), encoder(**EARLY)).fit(crops)).head is None
+    assert split(make_column_transformer((encoder(), "photo"), (encoder(), "back")).fit(table)).head is None
+    assert split(make_column_transformer((make_pipeline(encoder(), PCA(2)), "photo")).fit(table)).head is not None
+
+
+def test_two_encoders_take_one_tensor_where_they_want_the_same_pixels(encoder, table):
+    inner = featx.Preprocess(size=24)
+    columns = make_column_transformer(
+        (encoder(), "photo"),
+        (encoder(**EARLY), "photo"),
+        (encoder(preprocess=inner), "photo"),
+        (encoder(preprocess=inner), "photo_2"),
+    )
+    images = split(columns.fit(table.rename(columns={"back": "photo_2"}))).images
+    assert [image.tensor for image in images] == ["photo", "photo", "photo_3", "photo_2"]
 
 
 def test_a_regressor_of_transformed_targets_is_too(encoder, crops, table):
@@ -248,11 +304,6 @@ def test_what_cannot_be_exported_has_a_reason(encoder, crops, table, labels, tmp
     for no_model in (3, None, "model", crops):
         with pytest.raises(ExportError, match="Expected a fitted scikit-learn Pipeline"):
             split(no_model)
-    with pytest.raises(ExportError, match="several encoders on one column"):
-        split(make_pipeline(make_union(encoder(), encoder(layers=["conv1"])), LogisticRegression()).fit(crops, labels))
-    twice = make_column_transformer((encoder(), "photo"), (encoder(layers=["conv1"]), "photo"))
-    with pytest.raises(ExportError, match="shares its column of images"):
-        split(make_pipeline(twice, LogisticRegression()).fit(table, labels))
     for i in range(2):
         Image.fromarray(crops[i]).save(tmp_path / f"{i}.png")
     named = table.assign(photo=[str(tmp_path / f"{i % 2}.png") for i in range(len(table))])
@@ -271,13 +322,12 @@ def test_an_ensemble_of_a_photo_pipeline_and_a_table_pipeline(ensemble, encoder,
     check(ensemble(models, **parameters), table, labels, last_digits=1e-6)
 
 
-def test_an_ensemble_of_two_encoders_on_one_column_is_refused(encoder, table, labels):
+def test_an_ensemble_of_two_encoders_on_one_column(encoder, table, labels):
     models = [
         (str(layer), make_pipeline(make_column_transformer((encoder(layers=layer), "photo")), LogisticRegression()))
         for layer in (None, ["conv1"])
     ]
-    with pytest.raises(ExportError, match="Column 'photo' has several encoders"):
-        split(VotingClassifier(models).fit(table, labels))
+    check(VotingClassifier(models, voting="soft"), table, labels, last_digits=1e-6)
 
 
 @pytest.mark.parametrize("unit", ["datetime64[D]", "datetime64[ns]", "timedelta64[s]"])

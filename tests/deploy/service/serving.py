@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -16,20 +18,25 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pytest
 from PIL import Image
 
+needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from Linux's /proc")
 HTML_LABEL = "<b onclick=x>bold</b>"
 
 
 class Running:
     """``python serve.py`` in a bundle's folder, with nothing of the checkout on its path."""
 
-    def __init__(self, bundle: Path, log: Path, *options: str, python: tuple[str, ...] = ()):
+    def __init__(self, bundle: Path, log: Path, *options: str, python: tuple[str, ...] = (), key: str = ""):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        command = [sys.executable, *python, "serve.py", "--port", "0", *options]
+        if key:
+            environment["FEATX_API_KEY"] = key
+        command = [sys.executable, *python, str(bundle / "serve.py"), "--port", "0", *options]
         self._log, self._ordered = log, False
+        self.headers = {"x-api-key": key} if key else {}
         with open(log, "wb") as file:
-            self.process = subprocess.Popen(command, cwd=bundle, env=environment, stderr=file)
+            self.process = subprocess.Popen(command, cwd=log.parent, env=environment, stderr=file)
         wait_for(lambda: "running on" in self.log or self.process.poll() is not None)
         assert self.process.poll() is None, self.log
         self.port = int(self.log.split("http://127.0.0.1:")[1].split()[0])
@@ -46,11 +53,21 @@ class Running:
     def log(self) -> str:
         return self._log.read_text()
 
-    def post(self, path: str = "/predict", **body) -> httpx.Response:
-        return httpx.post(self.url + path, timeout=60, **body)
+    @property
+    def lines(self) -> list[dict]:
+        """The log; without what ``-X importtime`` prints."""
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
 
-    def healthy(self) -> bool:
-        return httpx.get(self.url + "/health", timeout=600).json()["status"] == "ready"
+    def get(self, path: str, **options) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=60, **{"headers": self.headers, **options})
+
+    def post(self, path: str = "/predict", headers=None, **body) -> httpx.Response:
+        return httpx.post(self.url + path, timeout=60, headers={**self.headers, **(headers or {})}, **body)
+
+    def metrics(self) -> dict[str, float]:
+        """Each sample's value, by its name and labels as they are written."""
+        lines = self.get("/metrics").text.splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
     def raw(self, data: bytes = b"") -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=600)
@@ -70,6 +87,13 @@ class Running:
     def memory(self, entry: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split(f"{entry}:")[1].split()[0]) * 1024 / 1e6
+
+
+def replace_bundle(folder: Path, by: Path) -> None:
+    """Put another bundle into a folder."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.copytree(by, folder)
 
 
 def wait_for(happens, seconds: float = 600) -> None:

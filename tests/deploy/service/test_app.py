@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import featx
-from featx.deploy.service._app import Embedding, Prediction, create_app, describe_body
-from featx.deploy.service._request import Limits
+from featx.deploy.service._app import Service
+from featx.deploy.service._metrics import Metrics
+from featx.deploy.service._models import Models
+from featx.deploy.service._request import REASONS, Limits
+from featx.deploy.service._schema import Embedding, Prediction, describe_body
 from tests.deploy.service.serving import as_base64, as_file, as_form, png_that_declares
 
 
@@ -29,18 +34,24 @@ def ask(app, path, method="POST", **body) -> httpx.Response:
     return asyncio.run(send())
 
 
+def make_app(bundle, limits=None, **options):
+    limits, metrics = limits or Limits(), Metrics(REASONS)
+    models = Models(getattr(bundle, "folder", bundle), limits, metrics, **options)
+    return Service(models, metrics, limits, n_jobs=2)
+
+
 @pytest.fixture
-def app(request):
+def app():
     """A function from a bundle to its application, whose threads end with the test."""
     apps = []
 
     def make(bundle, **options):
-        apps.append(create_app(featx.Predictor(bundle, n_jobs=1, **options), Limits(), n_jobs=2))
+        apps.append(make_app(bundle, **options))
         return apps[-1]
 
     yield make
     for made in apps:
-        made.state.service.close()
+        made.close()
 
 
 def test_columns_come_as_form_fields_or_as_json(app, table_bundle, jpegs):
@@ -48,9 +59,11 @@ def test_columns_come_as_form_fields_or_as_json(app, table_bundle, jpegs):
     expected = featx.Predictor(table_bundle).predict_proba({"photo": jpegs[:3], **values})
     service = app(table_bundle)
     form = ask(service, "/predict", files=as_form(*jpegs[:3], name="photo"), data=values)
-    as_json = ask(service, "/predict", json={"images": as_base64(*jpegs[:3]), "columns": values})
-    named = ask(service, "/predict", json={"images": {"photo": as_base64(*jpegs[:3])}, "columns": values})
-    for response in (form, as_json, named):
+    table = {"photo": as_base64(*jpegs[:3]), **values}
+    records = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    apart = {"images": as_base64(*jpegs[:3]), "columns": values}
+    named = {"images": {"photo": as_base64(*jpegs[:3])}, "columns": values}
+    for response in (form, *(ask(service, "/predict", json=body) for body in (table, records, apart, named))):
         got = [list(row["probabilities"].values()) for row in response.json()["predictions"]]
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
@@ -106,8 +119,17 @@ def test_a_bundle_that_embeds_has_no_predictions(app, tiny, crops, jpegs, tmp_pa
     service = app(featx.export_bundle(encoder.fit(crops), tmp_path / "bundle").folder)
     rows = ask(service, "/embed", files=as_form(*jpegs[:2])).json()["embeddings"]
     np.testing.assert_allclose([row["embedding"] for row in rows], encoder.transform(jpegs[:2]), atol=1e-5)
-    assert ask(service, "/predict", files=as_form(jpegs[0])).status_code == 404
+    refused = ask(service, "/predict", files=as_form(jpegs[0]))
+    assert (refused.status_code, "Ask /embed" in refused.json()["error"]) == (404, True)
     assert "/predict" not in ask(service, "/openapi.json", "GET").json()["paths"]
+
+
+def test_labels_of_several_outputs_are_lists(app, two_labels_bundle, tags_bundle, jpegs):
+    for bundle in (two_labels_bundle, tags_bundle):
+        rows = ask(app(bundle.folder), "/predict", files=as_form(b"no image", *jpegs[:3])).json()["predictions"]
+        expected = [None, *featx.Predictor(bundle).predict(jpegs[:3]).tolist()]
+        assert [row["label"] for row in rows] == expected
+        assert {row["probability"] for row in rows} == {None}
 
 
 def test_regression_and_missing_images_hold_no_nan(app, tiny, crops, jpegs, tmp_path):
@@ -124,18 +146,31 @@ def test_regression_and_missing_images_hold_no_nan(app, tiny, crops, jpegs, tmp_
 
 def test_a_failure_of_the_service_tells_clients_nothing_of_its_inside(app, served_bundle, jpegs, monkeypatch):
     service = app(served_bundle)
-    monkeypatch.setattr(type(service.state.service._predictor), "_engine", None)
+    monkeypatch.setattr(featx.Predictor, "_engine", None)
     response = ask(service, "/predict", files=as_form(jpegs[0]))
     assert response.status_code == 500
     assert response.json() == {"error": "The service failed. Its log says why."}
-    assert service.state.service.active == 0
+    assert response.headers["x-request-id"]
+    assert service.active == 0
 
 
-def test_health_is_503_once_a_service_stops(app, served_bundle):
+def test_a_model_that_no_longer_answers_is_not_ready_though_the_process_lives(app, served_bundle, monkeypatch):
     service = app(served_bundle)
-    assert ask(service, "/health", "GET").json() == {"status": "ready", "requests": 0}
-    service.state.service.stopping = True
-    assert ask(service, "/health", "GET").status_code == 503
+    assert ask(service, "/ready", "GET").json()["status"] == "ready"
+    monkeypatch.setattr(featx.Predictor, "_engine", None)
+    service.models.current._answered = -100  # it has not answered for long
+    response = ask(service, "/ready", "GET")
+    assert (response.status_code, response.json()["status"]) == (503, "failing")
+    assert "'NoneType'" in response.json()["error"]
+    assert ask(service, "/health", "GET").json() == {"status": "alive", "requests": 0}
+
+
+def test_a_service_that_stops_is_not_ready_and_lives(app, served_bundle):
+    service = app(served_bundle)
+    service.stopping.set()
+    response = ask(service, "/ready", "GET")
+    assert (response.status_code, response.json()["status"]) == (503, "stopping")
+    assert ask(service, "/health", "GET").status_code == 200
 
 
 def test_the_page_allows_no_foreign_script(app, served_bundle):
@@ -148,7 +183,7 @@ def test_places_in_the_queue_are_given_back_whatever_comes(app, served_bundle, j
     service = app(served_bundle)
     for body in ({"files": as_form(jpegs[0])}, {"files": as_form(b"bad")}, {"content": b"x"}, {"json": {"images": 1}}):
         ask(service, "/predict", **body)
-    assert service.state.service.active == 0
+    assert service.active == 0
 
 
 def test_answers_are_in_the_rows_order(app, served_bundle, jpegs):
@@ -207,6 +242,29 @@ def test_null_and_an_empty_field_are_the_missing_value_that_the_pipeline_was_fit
     assert other.json()["predictions"][0]["probabilities"]["True"] < expected[0, 1] - 0.1
 
 
+def test_as_many_images_as_lie_side_by_side_are_served(app, tiny, crops, places, jpegs, tmp_path):
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0, combine="concat")
+    pairs = [[one, other] for one, other in zip(crops, reversed(crops), strict=True)]
+    model = make_pipeline(encoder, LogisticRegression()).fit(pairs, places)
+    service = app(featx.export_bundle(model, tmp_path / "bundle"))
+    assert ask(service, "/ready", "GET").json()["status"] == "ready"
+    expected = pytest.approx(model.predict_proba([jpegs[:2]])[0], abs=1e-4)
+    for body in ({"files": as_form(*jpegs[:2])}, {"json": [{"image": as_base64(*jpegs[:2])}]}):
+        (prediction,) = ask(service, "/predict", **body).json()["predictions"]
+        assert list(prediction["probabilities"].values()) == expected
+    alone = ask(service, "/predict", files=as_form(jpegs[0]))
+    assert (alone.status_code, alone.json()["error"]) == (422, "image 1: missing (None)")
+
+
+def test_an_image_among_several_that_is_too_large_is_refused(app, tiny, crops, places, jpegs, tmp_path):
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0, combine="mean", on_error="nan")
+    model = make_pipeline(encoder, LogisticRegression()).fit([[crop, crop] for crop in crops], places)
+    service = app(featx.export_bundle(model, tmp_path / "bundle"), max_pixels=1_000_000)
+    answer = ask(service, "/predict", files=as_form(jpegs[0], png_that_declares(2000, 1000)))
+    assert answer.status_code == 413
+    assert "2,000,000 pixels, more than the limit of 1,000,000" in answer.json()["error"]
+
+
 IMAGE = {"name": "photo", "kind": "image"}
 PRICE = {"name": "price", "kind": "number", "missing": True, "known": None}
 SHOP = {"name": "shop", "kind": "category", "missing": False, "known": ["east", "west"]}
@@ -225,37 +283,86 @@ def test_a_form_has_a_field_for_each_input():
     assert form["properties"]["photo"]["maxItems"] == 5
 
 
-def test_json_has_images_and_columns_of_their_types():
-    body = content_of(IMAGE, PRICE, SHOP)["application/json"]
-    assert body["properties"]["images"]["type"] == "array"
-    columns = body["properties"]["columns"]["properties"]
-    assert columns["price"]["items"] == {"type": ["number", "null"]}
-    assert columns["shop"]["items"] == {"type": "string", "enum": ["east", "west"]}
+def test_json_has_the_fields_of_the_form_as_columns_or_as_records():
+    columns, records = content_of(IMAGE, PRICE, SHOP)["application/json"]["oneOf"]
+    assert list(columns["properties"]) == ["photo", "price", "shop"]
+    assert columns["properties"]["photo"]["items"]["contentEncoding"] == "base64"
+    assert columns["properties"]["price"]["items"] == {"type": ["number", "null"]}
+    assert columns["properties"]["shop"]["items"] == {"type": "string", "enum": ["east", "west"]}
+    assert records["items"]["properties"]["shop"] == {"type": "string", "enum": ["east", "west"]}
+    assert records["items"]["required"] == ["photo", "price", "shop"]
 
 
-def test_images_alone_need_no_columns():
-    assert list(content_of(IMAGE)["application/json"]["properties"]) == ["images"]
+def test_an_image_alone_is_a_body_where_nothing_else_is_asked_for():
+    assert {"image/*", "application/octet-stream"} < set(content_of(IMAGE))
+    assert set(content_of(IMAGE, PRICE)) == {"multipart/form-data", "application/json"}
 
 
-def test_several_columns_of_images_are_named():
-    images = content_of(IMAGE, {"name": "back", "kind": "image"})["application/json"]["properties"]["images"]
-    assert images["required"] == ["photo", "back"]
+def test_several_images_a_row_are_described():
+    several = {"name": "front", "kind": "image", "rows": "front_rows", "on_missing": "nan", "takes_none": True}
+    content = content_of(several, {"name": "back", "kind": "image", "on_missing": "raise"}, PRICE)
+    form = content["multipart/form-data"]
+    assert {name: field["maxItems"] for name, field in form["properties"].items()} == {
+        "front": 5,
+        "back": 1,
+        "price": 1,
+    }
+    assert form["required"] == ["back", "price"]
+    columns, records = content["application/json"]["oneOf"]
+    for front in (columns["properties"]["front"]["items"], records["items"]["properties"]["front"]):
+        assert [one["type"] for one in front["anyOf"]] == [["string", "null"], "array"]
+    assert columns["required"] == records["items"]["required"] == ["front", "back", "price"]
+
+
+def test_two_uploads_and_several_files_of_one_are_answered_as_by_the_pipeline(
+    app, tiny, goods, jpegs, places, tmp_path
+):
+    encoder = featx.ImageEncoder(tiny, cache=str(tmp_path / "store"), verbose=0, on_missing="nan")
+    columns = make_column_transformer(
+        (make_pipeline(clone(encoder).set_params(combine="mean"), SimpleImputer()), "photo"),
+        (make_pipeline(encoder, SimpleImputer()), "back"),
+        (StandardScaler(), ["price"]),
+    )
+    table = goods.assign(
+        photo=[[one, goods["photo"][0]] for one in goods["photo"]], back=goods["photo"][::-1].to_list()
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(table, places)
+    service = app(featx.export_bundle(model, tmp_path / "bundle"))
+    both = pd.DataFrame({"photo": [jpegs[:2]], "back": [jpegs[5]], "price": [3.5]})
+    without = pd.DataFrame({"photo": [jpegs[:1]], "back": pd.Series([None], dtype=object), "price": [3.5]})
+    files = [*as_form(*jpegs[:2], name="photo"), *as_form(jpegs[5], name="back")]
+    in_json = {"photo": [as_base64(*jpegs[:2])], "back": as_base64(jpegs[5])}
+    for row, body in (
+        (both, {"files": files, "data": {"price": "3.5"}}),
+        (both, {"json": {"images": in_json, "columns": {"price": [3.5]}}}),
+        (both, {"json": [{name: column[0] for name, column in in_json.items()} | {"price": 3.5}]}),
+        (without, {"files": as_form(jpegs[0], name="photo"), "data": {"price": "3.5"}}),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", featx.FeatxWarning)
+            expected = model.predict_proba(row)[0]
+        (prediction,) = ask(service, "/predict", **body).json()["predictions"]
+        assert list(prediction["probabilities"].values()) == pytest.approx(expected, abs=1e-4)
+    assert prediction["error"] == "back: missing (None)"
+    bad = ask(service, "/predict", files=[*files, *as_form(b"bad", name="photo")], data={"price": "3.5"})
+    assert bad.status_code == 422
+    assert bad.json()["error"].startswith("photo, image 2: not an image")
 
 
 @pytest.fixture(scope="module")
 def described(served_bundle):
-    app = create_app(featx.Predictor(served_bundle, n_jobs=1), Limits(), n_jobs=1)
+    app = make_app(served_bundle)
     yield app
-    app.state.service.close()
+    app.close()
 
 
 def test_the_description_names_every_answer(described):
     paths = ask(described, "/openapi.json", "GET").json()["paths"]
-    assert set(paths) == {"/predict", "/embed", "/health", "/metadata"}
+    assert set(paths) == {"/predict", "/embed", "/health", "/ready", "/metadata"}
     answers = paths["/predict"]["post"]["responses"]
-    assert {"200", "408", "413", "415", "422", "429"} == set(answers)
+    assert {"200", "401", "408", "413", "415", "422", "429"} == set(answers)
     assert answers["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Predictions")
-    assert {"200", "503"} == set(paths["/health"]["get"]["responses"])
+    assert {"200", "503"} == set(paths["/ready"]["get"]["responses"])
 
 
 def test_answers_are_as_described(described, jpegs):

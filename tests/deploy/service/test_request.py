@@ -220,12 +220,69 @@ def test_fields_become_what_their_column_holds():
     assert columns["shop"] == [NULL, "1", "\xe9"]
 
 
+def as_records(*records, inputs=(IMAGE, COUNT, SHOP)):
+    return read(json.dumps(records).encode(), inputs=inputs)
+
+
+def test_records_are_rows_with_the_same_words_as_a_form():
+    rows = [{"shop": "a", "photo": "eA==", "count": 1}, {"photo": None, "count": None, "shop": None}]
+    assert as_records(*rows) == {"photo": [b"x", None], "count": [1, None], "shop": ["a", NULL]}
+    fields = [("photo", b"x"), ("photo", b"y"), ("count", "1"), ("count", ""), ("shop", "a"), ("shop", "")]
+    assert read(form_of(*fields), FORM, inputs=[IMAGE, COUNT, SHOP])["count"] == [1, None]
+
+
+@pytest.mark.parametrize("name", ["photo", "image", "images", "file", "files"])
+def test_the_only_column_of_images_has_the_same_names_in_json_as_in_a_form(name):
+    assert read(json.dumps({name: ["eA=="]}).encode()) == {"photo": [b"x"]}
+    assert as_records({name: "eA=="}, inputs=[IMAGE]) == {"photo": [b"x"]}
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ([{"photo": "eA==", "count": 1}], "no 'shop' in record 0"),
+        ([{"photo": "eA==", "count": 1, "shop": "a"}, {}], "no 'photo', 'count', 'shop' in record 1"),
+        ([{"photo": "eA==", "count": 1, "shop": "a", "prize": 2}], "unknown column 'prize' in record 0"),
+        ([{"photo": "eA==", "image": "eA==", "count": 1, "shop": "a"}], "'photo' twice in record 0, as 'image' too"),
+        ([["eA=="]], "a list as record 0"),
+        ([], "no 'photo', 'count', 'shop'"),
+    ],
+    ids=["absent", "an empty one", "unknown", "twice", "a list", "none"],
+)
+def test_records_that_are_not_the_tables_are_refused_by_their_columns_names(records, reason):
+    error = refused(json.dumps(records).encode(), inputs=[IMAGE, COUNT, SHOP])
+    assert error.status == 422
+    assert reason in str(error)
+
+
+@pytest.mark.parametrize("body", [{"photo": ["eA=="], "image": ["eA=="]}, {"images": {"x": []}, "columns": {"x": []}}])
+def test_a_column_that_is_given_twice_is_refused(body):
+    assert "twice" in str(refused(json.dumps(body).encode()))
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "IMAGE/PNG; x=1", "image/x-anything", "application/octet-stream"])
+@pytest.mark.parametrize("cuts", [1, 7])
+def test_an_image_is_a_body(kind, cuts):
+    assert read(DATA, kind, cuts=cuts) == {"photo": [DATA]}
+
+
+def test_an_image_alone_is_no_row_of_a_table():
+    error = refused(b"x", "image/jpeg", inputs=[IMAGE, COUNT])
+    assert "'count' (integer)" in str(error)
+    assert (error.status, error.unread) == (422, True)
+
+
+def test_an_image_beyond_the_limit_is_refused_while_it_is_read():
+    error = refused(bytes(1000), "image/png", limits=Limits(max_bytes=500), cuts=20)
+    assert (error.status, error.unread) == (413, True)
+
+
 def test_columns_are_in_the_bundles_order():
     body = json.dumps({"columns": {"shop": ["a"], "count": [1]}, "images": ["eA=="]}).encode()
     assert list(read(body, inputs=[IMAGE, COUNT, SHOP])) == ["photo", "count", "shop"]
 
 
-@pytest.mark.parametrize("kind", ["application/json", FORM])
+@pytest.mark.parametrize("kind", ["application/json", "image/jpeg", FORM])
 def test_a_client_that_leaves_is_let_go(kind):
     with pytest.raises(Refusal, match="left"):
         read_messages([{"type": "http.disconnect"}], kind)
@@ -249,7 +306,7 @@ def test_a_form_beyond_the_limit_is_refused_while_it_is_read():
     assert (error.status, error.unread) == (413, True)
 
 
-@pytest.mark.parametrize("kind", ["application/json", FORM])
+@pytest.mark.parametrize("kind", ["application/json", "image/jpeg", FORM])
 def test_a_body_that_does_not_come_is_408(kind):
     with pytest.raises(Refusal, match=r"0\.05 seconds") as caught:
         read_messages([], kind, limits=Limits(timeout=0.05))
@@ -261,3 +318,50 @@ def test_a_cell_of_another_kind_is_never_a_path(cell):
     from featx.deploy.service._request import Unreadable, _of_base64
 
     assert isinstance(_of_base64(cell), Unreadable)
+
+
+FRONT = {"name": "front", "kind": "image", "rows": "front_rows", "on_missing": "nan", "takes_none": True}
+BACK = {"name": "back", "kind": "image", "on_missing": "nan"}
+SIDE = {"name": "side", "kind": "image", "on_missing": "raise"}
+
+
+def test_two_columns_of_images_are_two_fields():
+    form = form_of(("side", b"1"), ("back", b"2"), ("side", b"3"), ("back", b"4"))
+    assert read(form, FORM, inputs=(SIDE, BACK)) == {"side": [b"1", b"3"], "back": [b"2", b"4"]}
+    body = json.dumps({"images": {"side": as_base64(b"1"), "back": [None]}}).encode()
+    assert read(body, inputs=(SIDE, BACK)) == {"side": [b"1"], "back": [None]}
+
+
+@pytest.mark.parametrize("empty", ["field", "no field"])
+def test_an_image_that_may_be_missing_may_be_left_out_of_a_form_and_no_other(empty):
+    nothing = form_of(("back", b""), end=b"").replace(b'"x"', b'""') if empty == "field" else b""
+    assert read(nothing + form_of(("side", b"1")), FORM, inputs=(SIDE, BACK)) == {"side": [b"1"], "back": [None]}
+    refusal = refused(form_of(("back", b"1")), FORM, inputs=(SIDE, BACK))
+    assert "Got no 'side'" in str(refusal)
+
+
+def test_all_files_of_a_field_are_one_row_where_a_row_may_have_several():
+    inputs = (FRONT, BACK, COUNT)
+    form = form_of(("front", b"1"), ("front", b"2"), ("back", b"3"), ("count", "7"))
+    assert read(form, FORM, inputs=inputs) == {"front": [[b"1", b"2"]], "back": [b"3"], "count": [7]}
+    assert read(form_of(("count", "7")), FORM, inputs=inputs) == {"front": [[]], "back": [None], "count": [7]}
+    refusal = refused(form_of(("front", b"1"), ("count", "7"), ("count", "8")), FORM, inputs=inputs)
+    assert "Got 2 values of 'count'. Expected one: a form is one row" in str(refusal)
+    strict = {**FRONT, "on_missing": "raise"}
+    assert "Got no 'front'" in str(refused(form_of(("count", "7")), FORM, inputs=(strict, COUNT)))
+
+
+def test_rows_of_several_images_are_lists_in_json():
+    images = [as_base64(b"1", b"2"), as_base64(b"3")[0], None, [None, 5]]
+    (rows,) = read(json.dumps({"images": images}).encode(), inputs=(FRONT,)).values()
+    assert rows[:3] == [[b"1", b"2"], b"3", None]
+    assert rows[3][0] is None
+    assert isinstance(rows[3][1], Unreadable)
+    (rows,) = read(json.dumps({"images": [images[0]]}).encode(), inputs=(BACK,)).values()
+    assert isinstance(rows[0], Unreadable)
+
+
+def test_the_limit_counts_images_and_not_rows():
+    body = json.dumps({"images": [as_base64(*[b"1"] * 3), as_base64(*[b"2"] * 2)]}).encode()
+    assert read(body, inputs=(FRONT,), limits=Limits(max_images=5))
+    assert refused(body, inputs=(FRONT,), limits=Limits(max_images=4)).status == 413

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 
 import httpx
 import numpy as np
@@ -17,9 +20,7 @@ from PIL import Image
 
 import featx
 from featx.deploy.service import _server
-from tests.deploy.service.serving import Running, as_base64, as_file, as_form, png_that_declares, wait_for
-
-needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from Linux's /proc")
+from tests.deploy.service.serving import Running, as_base64, as_file, as_form, needs_proc, png_that_declares, wait_for
 
 
 def run(folder, *options):
@@ -137,7 +138,7 @@ def test_an_unknown_column_is_422(service, jpegs):
     assert "'price'" in reason(service.post(files=as_form(jpegs[0]), data={"price": "1"}), 422)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "image/jpeg", "application/x-www-form-urlencoded", ""])
+@pytest.mark.parametrize("kind", ["text/plain", "image", "application/x-www-form-urlencoded", ""])
 def test_another_type_of_content_is_415(service, kind):
     assert "multipart/form-data" in reason(service.post(content=b"x", headers={"content-type": kind}), 415)
 
@@ -182,10 +183,15 @@ def test_metadata_is_the_card_without_digests_and_with_the_limits(service):
     assert not {"files", "sha256"} & set(metadata)
 
 
-def test_the_log_has_a_short_line_a_request(service):
-    httpx.get(service.url + "/health?" + "x" * 5000)
-    wait_for(lambda: "/health?x" in service.log)
-    assert all(len(line) < 350 for line in service.log.splitlines())
+def test_the_log_has_a_short_line_of_json_a_request(service, jpegs):
+    service.post("/predict?" + "x" * 5000, headers={"x-request-id": "mine"}, files=as_form(*jpegs[:3]))
+    wait_for(lambda: "mine" in service.log)
+    (line,) = (line for line in service.lines if line.get("request_id") == "mine")
+    assert datetime.fromisoformat(line["time"]).tzinfo is not None
+    assert line["seconds"] > 0
+    wanted = {"level": "info", "message": "POST /predict", "route": "/predict", "status": 200, "images": 3}
+    assert wanted.items() <= line.items()
+    assert len(json.dumps(line)) < 350
 
 
 def drip(connection, data) -> bool:
@@ -210,6 +216,31 @@ def test_a_body_that_never_ends_is_408(service):
 
 def test_what_is_no_http_is_400(service):
     assert last_words(service.raw(b"\x16\x03\x01 hello\r\n\r\n")).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /" + b"x" * 500_000,
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 500_000,
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Many: x\r\n" * 50_000,
+        b"POST /embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X-Trailer: x\r\n" * 50_000,
+    ],
+    ids=["path", "header", "headers", "trailers"],
+)
+def test_a_head_without_end_is_not_waited_for(service, start):
+    connection = service.raw()
+    with suppress(OSError):  # it hangs up before it has heard all of it
+        connection.sendall(start)
+    last_words(connection)  # ends, though nothing more is sent
+    assert service.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("target", [b"OPTIONS *", b"CONNECT a:1", b"GET http://[", b"GET /\xff"], ids=range(4))
+def test_unusual_requests_are_answered_with_an_error(service, target):
+    words = last_words(service.raw(target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    assert words.startswith(b"HTTP/1.1 4")
+    assert service.get("/health").status_code == 200
 
 
 def test_a_thousand_connections_at_once_are_each_answered_and_the_service_goes_on(service, jpegs):
@@ -262,7 +293,7 @@ def test_an_order_to_stop_under_load_loses_no_request_that_was_accepted(served_b
     assert set(answered) == {200}
 
 
-def test_health_is_503_while_a_service_stops(served_bundle, tmp_path, photos):
+def test_a_service_that_stops_is_not_ready(served_bundle, tmp_path, photos):
     slow = as_file(Image.fromarray(photos[0]).resize((6000, 4000)))
     with Running(served_bundle, tmp_path / "log", "--n-jobs", "1") as running, httpx.Client() as client:
         assert client.get(running.url + "/health").status_code == 200
@@ -270,7 +301,7 @@ def test_health_is_503_while_a_service_stops(served_bundle, tmp_path, photos):
             late = [pool.submit(running.post, files=as_form(slow)) for _ in range(4)]
             wait_for(lambda: client.get(running.url + "/health").json()["requests"] == 4)
             running.terminate()
-            wait_for(lambda: "503" in running.log or client.get(running.url + "/health").status_code == 503)
+            wait_for(lambda: client.get(running.url + "/ready").status_code == 503)
             assert [response.result().status_code for response in late] == [200] * 4
 
 
@@ -289,7 +320,7 @@ def test_memory_stays_flat_over_many_requests(service, jpegs):
 
 def test_help_names_every_option(served_bundle):
     done = run(served_bundle, "--help")
-    options = "host port n-jobs queue max-images max-bytes max-pixels timeout"
+    options = "host port n-jobs queue max-images max-bytes max-pixels timeout name api-key-file protect"
     assert done.returncode == 0
     assert all(f"--{option}" in done.stdout for option in options.split())
 
@@ -329,6 +360,26 @@ def test_a_port_that_is_none_is_told(served_bundle, capsys):
     done = run(served_bundle, "--port=99999")
     assert done.returncode == 2
     assert "expected a number from 0 to 65535" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_ctrl_c_ends_a_service_that_does_not_yet_run_quietly(served_bundle, tmp_path):
+    keys = tmp_path / "keys"  # read first, and until somebody has written to it
+    os.mkfifo(keys)
+    command = [sys.executable, str(served_bundle / "serve.py"), "--api-key-file", str(keys), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    opened: list[int] = []
+
+    def is_read() -> bool:
+        with suppress(OSError):  # nobody reads it yet
+            opened.append(os.open(keys, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(opened)
+
+    wait_for(is_read)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=600)
+    os.close(opened[0])
+    assert (process.returncode, err) == (130, "")
 
 
 def test_an_answer_does_not_wait_until_its_head_is_acknowledged():

@@ -1,0 +1,50 @@
+// A bundle's graph and manifest -> answers, with ONNX Runtime Web in a browser or onnxruntime-node in Node.js.
+import { prepare } from "./pixels.mjs";
+
+export class Model {
+  /**
+   * @param {object} ort The module of ONNX Runtime.
+   * @param {object} session Its session with model.onnx.
+   * @param {object} manifest The content of bundle.json.
+   */
+  constructor(ort, session, manifest) {
+    this.ort = ort;
+    this.session = session;
+    this.manifest = manifest;
+    this.input = manifest.inputs[0];
+    this.classes = manifest.classes ? manifest.classes.values : null;
+    this.names = ["label", "probabilities", "embedding"].filter((name) => session.outputNames.includes(name));
+  }
+
+  /**
+   * Answer one image.
+   *
+   * @param {{pixels: Uint8Array | Uint8ClampedArray, width: number, height: number}} image Pixels of 3 or 4 bytes.
+   * @returns {Promise<{label, probabilities: object | null, embedding: Float32Array}>} The probabilities by class, as
+   *   pairs.
+   */
+  async answer({ pixels, width, height }) {
+    const { tensor, absent, preprocess } = this.input;
+    const { size } = preprocess;
+    const prepared = prepare(pixels, width, height, preprocess);
+    const feeds = { [tensor]: new this.ort.Tensor("uint8", prepared, [1, size, size, 3]) };
+    if (absent) feeds[absent] = new this.ort.Tensor("bool", [false], [1, 1]);
+    const outputs = await this.session.run(feeds, this.names);
+    const embedding = outputs.embedding.data;
+    if (!embedding.every(Number.isFinite)) throw new Error("NaN or infinite numbers from the network");
+    return {
+      label: this.label(outputs.label.data[0]),
+      probabilities: outputs.probabilities
+        ? this.classes.map((name, i) => [name, outputs.probabilities.data[i]])
+        : null,
+      embedding,
+    };
+  }
+
+  /** The class that the graph's label stands for, which may be a 64-bit integer there and a boolean in the manifest. */
+  label(raw) {
+    const value = typeof raw === "bigint" ? Number(raw) : raw;
+    if (!this.classes || typeof value === "string") return value;
+    return this.classes.find((name) => Number(name) === Number(value));
+  }
+}
