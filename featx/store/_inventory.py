@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -28,6 +29,10 @@ _PREFIX = 8
 _INFO = ["encoder", "fingerprint", "rows", "unique_rows", "segments", "bytes", "last_used"]
 _VERIFIED = ["fingerprint", "segment", "rows", "damaged", "error", "repaired"]
 _NO_CARD = "it is missing or damaged; it is written again with the next row"
+
+# So long a writer may take between the rows that it adds to a folder that was pruned meanwhile, and their card.
+_LOOKS = 5
+_BETWEEN_LOOKS = 0.1
 
 # Gives a folder while its lock is held.
 Locked = Callable[[str], AbstractContextManager[Folder]]
@@ -157,6 +162,15 @@ def _read_json(files: Files) -> Any:
         return None
 
 
+def is_lost(files: Files) -> bool:
+    """Whether a card that could not be read is lost, and not only gone or coming with its rows, by other processes."""
+    for _ in range(_LOOKS):
+        if read_encoder(files) or not any(_is_sign(name) or RECORD_NAME.fullmatch(name) for name in files.names()):
+            return False
+        time.sleep(_BETWEEN_LOOKS)
+    return True
+
+
 def write_encoder(files: Files, encoder: Mapping[str, Any]) -> None:
     """Say, for people and for checks, what the rows were encoded by."""
     text = json.dumps(encoder, indent=1, sort_keys=True)
@@ -211,7 +225,7 @@ def _describe(name: str, files: Files) -> dict[str, Any]:
 def _check_all(name: str, files: Files) -> Iterator[dict[str, Any]]:
     names = files.names()
     card = read_encoder(files)
-    if error := disagrees(name, card) if card else _NO_CARD:
+    if error := disagrees(name, card) if card else _NO_CARD * is_lost(files):
         yield {"segment": ENCODER_FILE, "rows": 0, "damaged": 0, "error": error}
     for pattern in (SEGMENT_NAME, INDEX_NAME, RECORD_NAME):
         for file in filter(pattern.fullmatch, names):

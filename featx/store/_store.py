@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DTYPES = ("float32", "float16")
+# So often a folder may be pruned while rows are written to it.
+_WRITINGS = 10
 _FINGERPRINT = re.compile(r"[0-9a-f]{32,}")
 
 logger = logging.getLogger("featx")
@@ -178,10 +180,7 @@ class EmbeddingStore:
         if self.dtype != "float32":
             encoder |= {"dtype": self.dtype, "of": fingerprint}
         with _store_errors(folder.path, "written"):
-            try:
-                self._write(folder, encoder, keys, rows, metadata)
-            except FileNotFoundError:  # cleared by another process meanwhile: once more
-                self._write(folder, encoder, keys, rows, metadata)
+            self._write(folder, encoder, lambda: folder.put(keys, rows, metadata))
 
     @contextmanager
     def lock(self, fingerprint: str) -> Iterator[None]:
@@ -264,11 +263,13 @@ class EmbeddingStore:
         """
         folder, file = self._folder(key), record_name(name)
         with _store_errors(folder.path, "written"), suppress(NewerFormatError):  # left as it is
-            self._place.make(folder.path.name)
-            self._write_card(folder, {**encoder, "fingerprint": key})
             with suppress(FileNotFoundError, DamagedRecordError):
                 read_record(folder.files.fetch(file))
-            folder.files.publish(file, lambda path: write_record(path, arrays, description))
+            self._write(
+                folder,
+                {**encoder, "fingerprint": key},
+                lambda: folder.files.publish(file, lambda path: write_record(path, arrays, description)),
+            )
 
     def info(self) -> pd.DataFrame:
         """Describe what is in the store; of an object store, segments that are in no index are fetched.
@@ -535,7 +536,7 @@ class EmbeddingStore:
                 f"{files.path / ENCODER_FILE} does not belong there: {error}. Expected the card of this folder's own "
                 "rows; move the folder away or back to its name."
             )
-        if not encoder:
+        if not encoder and _inventory.is_lost(files):
             warn(
                 f"{files.path / ENCODER_FILE} is missing or damaged. It is written again with the next row.",
                 StoreWarning,
@@ -548,18 +549,18 @@ class EmbeddingStore:
         else:
             _inventory.write_encoder(folder.files, encoder)
 
-    def _write(
-        self,
-        folder: Folder,
-        encoder: Mapping[str, Any],
-        keys: np.ndarray,
-        rows: np.ndarray,
-        metadata: Mapping[str, Any],
-    ) -> None:
-        self._place.make(folder.path.name)
-        self._write_card(folder, encoder)
-        folder.put(keys, rows, metadata)
-        self._write_card(folder, encoder)  # pruned meanwhile
+    def _write(self, folder: Folder, encoder: Mapping[str, Any], put: Callable[[], None]) -> None:
+        for left in reversed(range(_WRITINGS)):
+            try:
+                self._place.make(folder.path.name)
+                self._write_card(folder, encoder)
+                put()
+                self._write_card(folder, encoder)  # pruned meanwhile
+            except FileNotFoundError:  # the folder was
+                if not left:
+                    raise
+            else:
+                return
 
     def _tidy(self, folder: Folder) -> None:
         try:

@@ -12,7 +12,7 @@ import pytest
 
 import featx
 from featx.exceptions import ParameterError, StoreWarning
-from featx.store import _folder
+from featx.store import _folder, _inventory
 from featx.store._index import INDEX_NAME
 from featx.store._segment import Segment
 from tests.store.content import META, OTHER, PRINT, some_keys, some_rows
@@ -240,6 +240,51 @@ def test_a_card_that_was_pruned_while_rows_were_written_is_written_again(store, 
     monkeypatch.setattr(_folder.Folder, "put", prune_meanwhile)
     store.put_many(PRINT, some_keys(3, seed=5), some_rows(3, seed=5), META)
     assert json.loads((store.location / PRINT[:32] / "encoder.json").read_text())["name"] == "example"
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda store: store.put_many(PRINT, some_keys(3, seed=5), some_rows(3, seed=5), META),
+        lambda store: store.put_record(PRINT, "fit", {"weights": np.ones(3)}, {}, {"name": "example"}),
+    ],
+)
+def test_a_folder_that_is_pruned_again_and_again_while_it_is_written_is_written(store, monkeypatch, put):
+    write, pruned = _inventory.write_encoder, []
+
+    def prune_afterwards(files, encoder):
+        write(files, encoder)
+        if len(pruned) < 4:
+            pruned.append(featx.EmbeddingStore(store.location).clear())
+
+    monkeypatch.setattr(_inventory, "write_encoder", prune_afterwards)
+    put(store)
+    assert all(pruned)
+    assert len(pruned) == 4
+    assert len(featx.EmbeddingStore(store.location).verify()) == 1
+
+
+def test_a_card_that_is_pruned_with_its_rows_while_they_are_verified_is_no_damage(store, content, monkeypatch):
+    read = _inventory.read_encoder
+
+    def prune_before(files):
+        store.prune(max_bytes=0)
+        return read(files)
+
+    monkeypatch.setattr(_inventory, "read_encoder", prune_before)
+    assert len(featx.EmbeddingStore(store.location).verify()) == 0
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda store, keys: store.verify()["error"].max() == "", lambda store, keys: store.get_many(PRINT, keys)[0].all()],
+)
+def test_a_card_that_is_about_to_come_is_waited_for(store, content, monkeypatch, use):
+    card = store.location / PRINT[:32] / "encoder.json"
+    text = card.read_text()
+    card.unlink()
+    monkeypatch.setattr(_inventory.time, "sleep", lambda seconds: card.write_text(text))
+    assert use(featx.EmbeddingStore(store.location), content[0])
 
 
 def test_a_store_that_is_cleared_while_it_is_pruned_is_empty(store, content, monkeypatch):

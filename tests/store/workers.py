@@ -19,7 +19,7 @@ from pathlib import Path
 
 import filelock  # noqa: F401  what the store imports when it is first needed: here, so that no child does
 import numpy as np
-import pandas as pd  # noqa: F401
+import pandas as pd
 
 from featx.store import EmbeddingStore, _folder
 from featx.store._files import DAMAGED, TEMPORARY
@@ -92,8 +92,8 @@ def look_up(store: EmbeddingStore, numbers: np.ndarray, faults: Faults, *, finge
 class Worker:
     """One process's way through a store: actions drawn by weight, each on its own."""
 
-    WEIGHTS = (("write", 40), ("write_in_turn", 18), ("write_to_prune", 10), ("read", 18), ("compact", 7), ("prune", 4),
-               ("repair", 3))  # fmt: skip
+    WEIGHTS = (("write", 30), ("write_in_turn", 15), ("write_to_prune", 18), ("read", 15), ("compact", 7), ("prune", 8),
+               ("repair", 7))  # fmt: skip
     NAMES = tuple(name for name, _ in WEIGHTS)
 
     def __init__(self, location: Path, acknowledged: Acknowledged, number: int, seed: int):
@@ -145,8 +145,13 @@ class Worker:
         self.store.prune(unused_for=DAY)
 
     def repair(self) -> None:
-        table = self.store.verify(repair=True)
-        self.faults["damaged files"] += int(((table["damaged"] > 0) | (table["error"] != "")).sum())
+        self.faults.update(damaged_files(self.store.verify(repair=True)))
+
+
+def damaged_files(table: pd.DataFrame) -> list[str]:
+    """Say what `verify` found."""
+    bad = table[(table["damaged"] > 0) | (table["error"] != "")]
+    return [f"{row.segment}: {row.damaged} damaged rows, {row.error}" for row in bad.itertuples()]
 
 
 def age(folder: Path, pattern: str) -> None:
@@ -189,8 +194,7 @@ def check_after(location: Path, acknowledged: np.ndarray, faults: Faults, *, dam
         EmbeddingStore(location).compact()
     EmbeddingStore(location).prune(unused_for=DAY)
     look_up(EmbeddingStore(location), acknowledged, faults)
-    table = EmbeddingStore(location).verify()
-    faults["damaged files"] += int(((table["damaged"] > 0) | (table["error"] != "")).sum())
+    faults.update(damaged_files(EmbeddingStore(location).verify()))
     names = [path.name for path in location.rglob("*")]
     faults["temporaries"] += sum(name.startswith(TEMPORARY) for name in names)
     indexes = [name for name in names if name.startswith("index-") and not name.endswith(DAMAGED)]
