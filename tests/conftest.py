@@ -35,6 +35,8 @@ def pytest_runtest_setup(item):
     np.random.seed(0)  # what scikit-learn draws from where no random_state is given
     if torch := sys.modules.get("torch"):
         torch.manual_seed(TORCHS_OWN_SEED)  # as in a process that imports it later
+    if memory := sys.modules.get("fsspec.implementations.memory"):
+        memory.MemoryFileSystem.store.clear()
 
 
 @pytest.fixture(scope="session")

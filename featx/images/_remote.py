@@ -93,9 +93,9 @@ def list_remote(url: str) -> list[str]:
     --------
     >>> import fsspec
     >>> from featx.images._remote import list_remote
-    >>> fsspec.filesystem("memory").pipe({"/photos/a.jpg": b"...", "/photos/b.txt": b"..."})
-    >>> list_remote("memory://photos")
-    ['memory:///photos/a.jpg']
+    >>> fsspec.filesystem("memory").pipe({"/album/a.jpg": b"...", "/album/b.txt": b"..."})
+    >>> list_remote("memory://album")
+    ['memory:///album/a.jpg']
     """
     system, path = _open(url)
     try:
