@@ -32,7 +32,7 @@ from featx.auditing._similarity import (
     similarity,
 )
 from featx.encoders import Encoder
-from featx.evaluation import is_regression
+from featx.evaluation import as_array, is_regression
 from featx.exceptions import InputError
 from featx.images import BLANK, MAX_PIXELS, DecodeError, is_missing, load, note_on, open_column
 from featx.table import images_of
@@ -238,23 +238,18 @@ class _Outliers:
 def _check_labels(y: Any, n: int) -> np.ndarray | None:
     if y is None:
         return None
-    labels = _as_array(y)
+    labels = as_array(y)
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.shape != (n,):
         raise InputError(f"Got y of shape {labels.shape} for {n:,} images. Expected one label an image.")
     return labels
 
 
-def _as_array(values: Any) -> np.ndarray:
-    # numpy alone converts ["a", nan] to text.
-    return np.asarray(pd.Series(values, dtype=object) if isinstance(values, list | tuple) else values)
-
-
 def _check_groups(groups: Any, n: int) -> np.ndarray:
     """Encode the user's groups; one group for all rows is allowed."""
     if groups is None:
         return np.arange(n)
-    groups = _as_array(groups)
+    groups = as_array(groups)
     if groups.shape != (n,):
         raise InputError(f"Got groups of shape {groups.shape} for {n:,} images. Expected one group an image.")
     codes = pd.factorize(groups)[0]

@@ -6,6 +6,7 @@ from featx.evaluation._model_scores import ModelScores, as_model_scores, count_t
 from featx.evaluation._reliability import calibration_error, reliability
 from featx.evaluation._score_folds import score, score_folds
 from featx.evaluation._targets import (
+    as_array,
     as_labels,
     check_classes,
     check_embeddings,
@@ -23,6 +24,7 @@ __all__ = [
     "Folds",
     "ModelScores",
     "ScoreUnit",
+    "as_array",
     "as_labels",
     "as_model_scores",
     "calibration_error",

@@ -214,7 +214,7 @@ def check_groups(groups: Any, n: int) -> np.ndarray:
     """
     if groups is None:
         return np.arange(n)
-    groups = np.asarray(pd.Series(groups, dtype=object) if isinstance(groups, list | tuple) else groups)
+    groups = as_array(groups)
     if groups.shape != (n,):
         raise InputError(f"Got groups of shape {groups.shape} for {n:,} rows. Expected one group a row.")
     codes = pd.factorize(groups)[0]
@@ -222,6 +222,33 @@ def check_groups(groups: Any, n: int) -> np.ndarray:
     if n and not codes.any():
         raise InputError(f"Got one group, {groups[0]!r}. Expected two or more.")
     return codes
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Convert labels or groups to an array of numpy, in which a missing one is missing.
+
+    numpy alone makes the text "nan" of a NaN among texts, and pyarrow (25.0.1) gives it a dictionary's last value for
+    each missing one of a chunked column.
+
+    Parameters
+    ----------
+    values : array, Series, sequence or column of pyarrow
+        Any values.
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> from featx.evaluation import as_array
+    >>> as_array(["a", float("nan")]).tolist()
+    ['a', nan]
+    """
+    array = np.asarray(values.combine_chunks() if hasattr(values, "combine_chunks") else values)
+    if array.dtype.kind == "U" and array.ndim == 1 and isinstance(values, list | tuple):
+        return np.asarray(pd.Series(values, dtype=object))
+    return array
 
 
 def check_weights(sample_weight: Any, n: int, name: str = "sample_weight") -> np.ndarray:
@@ -263,9 +290,10 @@ def check_weights(sample_weight: Any, n: int, name: str = "sample_weight") -> np
 
 
 def as_labels(y: Any) -> Any:
-    """Give labels in pandas' nullable integers and bools numpy's dtype of the same kind.
+    """Give labels that scikit-learn would misread a type that it reads.
 
-    scikit-learn converts them to float64, in which 2**53 + 1 equals 2**53: two classes become one.
+    It converts pandas' nullable integers to float64, in which 2**53 + 1 equals 2**53: two classes become one. In lists
+    and in pyarrow's columns it may take a missing label for another one, as `as_array` says.
 
     Parameters
     ----------
@@ -280,7 +308,7 @@ def as_labels(y: Any) -> Any:
     Raises
     ------
     InputError
-        If a label of a pandas extension type is missing.
+        If a label of a pandas extension type, of a list or of a column of pyarrow is missing.
 
     Examples
     --------
@@ -291,11 +319,16 @@ def as_labels(y: Any) -> Any:
     """
     column = y.iloc[:, 0] if isinstance(y, pd.DataFrame) and y.shape[1] == 1 else y
     dtype = getattr(column, "dtype", None)
-    if not isinstance(dtype, pd.api.extensions.ExtensionDtype):
+    is_arrow = hasattr(column, "combine_chunks")
+    if is_arrow or isinstance(column, list | tuple):
+        column = as_array(column)
+    elif not isinstance(dtype, pd.api.extensions.ExtensionDtype):
         return y
     missing = np.flatnonzero(pd.isna(column))
     if len(missing):
         raise InputError(f"Got no label in rows {_some(missing)}. Drop them, and their embeddings.")
+    if is_arrow:
+        return column
     plain = getattr(dtype, "numpy_dtype", None)
     return np.asarray(column, plain) if plain is not None and plain.kind in "biuf" else y
 
@@ -412,7 +445,7 @@ def regression_hint(classes: Any) -> str:
 
 
 def _check_labels(y: Any, n: int) -> np.ndarray:
-    labels = np.asarray(y)
+    labels = as_array(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or len(labels) != n:

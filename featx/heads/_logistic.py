@@ -7,6 +7,7 @@ from typing import Any
 from sklearn import linear_model
 
 from featx._blas import one_blas_thread
+from featx.evaluation import as_labels
 
 
 class LogisticRegression(linear_model.LogisticRegression):
@@ -53,4 +54,4 @@ class LogisticRegression(linear_model.LogisticRegression):
             Fitted estimator.
         """
         with one_blas_thread():
-            return super().fit(X, y, sample_weight)
+            return super().fit(X, as_labels(y), sample_weight)

@@ -10,6 +10,8 @@ import numpy as np
 from sklearn import svm
 from sklearn.metrics.pairwise import rbf_kernel
 
+from featx.evaluation import as_labels
+
 # Bytes of a training's kernel matrix, beyond which libsvm computes the parts that it needs; and of a prediction's.
 _LARGEST_KERNEL = 2**31
 _BLOCK = 2**26
@@ -35,6 +37,25 @@ class SVC(svm.SVC):
     >>> bool(SVC(C=10).fit(X, y).score(X, y) > 0.95)
     True
     """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SVC:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array of shape (n, dim)
+            Embeddings.
+        y : array of shape (n,)
+            Classes.
+        sample_weight : array of shape (n,), default=None
+            Weights of the losses.
+
+        Returns
+        -------
+        SVC
+            Fitted estimator.
+        """
+        return super().fit(X, as_labels(y), sample_weight)
 
     def _dense_fit(self, X: Any, y: Any, sample_weight: Any, solver_type: Any, kernel: Any, random_seed: Any) -> None:
         if kernel != "rbf" or 8 * len(X) ** 2 > _LARGEST_KERNEL:

@@ -6,12 +6,21 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from featx.evaluation import check_classes, check_embeddings, check_targets, check_weights, is_regression
+from featx.evaluation import (
+    as_labels,
+    check_classes,
+    check_embeddings,
+    check_groups,
+    check_targets,
+    check_weights,
+    is_regression,
+)
 from featx.exceptions import FeatxWarning, InputError, ParameterError, UnknownNameError
 
 WHOLE = st.lists(st.integers(-1000, 1000), min_size=1, max_size=40)
@@ -53,6 +62,11 @@ def test_embeddings_that_cannot_be_used_are_refused(embeddings, message):
         check_embeddings(embeddings)
 
 
+def dictionary(values: list) -> pa.ChunkedArray:
+    """A column as Parquet has it of a categorical one."""
+    return pa.chunked_array([pa.array(values).dictionary_encode()])
+
+
 @pytest.mark.parametrize(
     "y",
     [
@@ -64,6 +78,8 @@ def test_embeddings_that_cannot_be_used_are_refused(embeddings, message):
         [1.0, 0.0, 1.0],
         [True, False, True],
         np.array([[1], [0], [1]]),
+        dictionary(["b", "a", "b"]),
+        dictionary(["b", "a", "b"]).combine_chunks(),
     ],
 )
 def test_labels_of_many_kinds_are_classes(y):
@@ -83,11 +99,29 @@ def test_labels_of_many_kinds_are_classes(y):
         ([0.0, np.nan, 1.0], "no label in rows 1"),
         (np.array(["a", 1, "b"], object), "several types"),
         (pd.Series(["a", None, "b"], dtype="category"), "no label in rows 1"),
+        (["a", np.nan, "b"], "no label in rows 1"),
+        (pa.chunked_array([pa.array(["a", None, "b"])]), "no label in rows 1"),
+        (dictionary(["a", None, "b"]), "no label in rows 1"),
+        (dictionary([3, None, 7]), "no label in rows 1"),
     ],
 )
 def test_labels_that_cannot_be_classes_are_refused(y, message):
     with pytest.raises(InputError, match=message):
         check_classes(y, 3)
+
+
+@pytest.mark.parametrize("y", [["a", np.nan, "b"], ("a", None, "b"), dictionary(["a", None, "b"])])
+def test_a_missing_label_is_no_label_of_a_head(y):
+    with pytest.raises(InputError, match="no label in rows 1"):
+        as_labels(y)
+    assert list(as_labels(["a", "b"])) == ["a", "b"]
+
+
+@pytest.mark.parametrize("groups", [["a", np.nan, "b", "a"], ["a", None, "b", "a"], dictionary(["a", None, "b", "a"])])
+def test_a_missing_group_is_a_group_of_its_own(groups):
+    a, none, b, again = check_groups(groups, 4).tolist()
+    assert a == again
+    assert len({a, none, b}) == 3
 
 
 def test_targets_are_columns_of_numbers():

@@ -6,20 +6,25 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn import linear_model
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
 
 from featx.exceptions import InputError
-from featx.heads import LinearProbe, PrototypeClassifier
+from featx.heads import SVC, LinearProbe, LogisticRegression, PrototypeClassifier
 from featx.heads._linear import LinearHead
 
 X = np.random.default_rng(0).normal(size=(30, 4)) + 4 * np.eye(4)[np.arange(30) % 3]
 LARGE = [2**53, 2**53 + 1, 2**53 + 2]
 of_each = pytest.mark.parametrize("head", [LinearProbe(3), PrototypeClassifier()], ids=["probe", "prototype"])
+of_all = pytest.mark.parametrize(
+    "head",
+    [LinearProbe(3), PrototypeClassifier(), LogisticRegression(), SVC()],
+    ids=["probe", "prototype", "logistic", "svc"],
+)
 
 
-@of_each
+@of_all
 @pytest.mark.parametrize("dtype", ["Int64", "UInt64", "int64[pyarrow]", "int64", "object"])
 def test_large_integers_stay_apart(head, dtype):
     labels = pd.Series(LARGE * 10, dtype=dtype)
@@ -62,13 +67,26 @@ def test_texts_of_each_type_are_classes_and_unused_categories_are_ignored(head, 
     assert head.predict(X[:3]).tolist() == ["a", "b", "c"]
 
 
-@of_each
+@of_all
 @pytest.mark.parametrize("dtype", ["string", "Int64", "category"])
 def test_a_missing_label_is_named(head, dtype):
     labels = pd.Series(([1, 2, 3] if dtype == "Int64" else ["a", "b", "c"]) * 10, dtype=dtype)
     labels[[4, 7]] = None
     with pytest.raises(InputError, match=r"no label in rows 4, 7\."):
         head.fit(X, labels)
+
+
+@of_all
+@pytest.mark.parametrize(
+    "as_kind",
+    [list, lambda labels: pa.chunked_array([pa.array(labels).dictionary_encode()])],
+    ids=["list", "dictionary"],
+)
+def test_a_missing_label_is_none_of_the_others(head, as_kind):
+    labels = np.array(["a", "b", "c"] * 10, object)
+    labels[[4, 7]] = None
+    with pytest.raises(InputError, match=r"no label in rows 4, 7\."):
+        head.fit(X, as_kind(labels.tolist()))
 
 
 def test_classes_to_come_may_be_nullable_too():
@@ -99,7 +117,7 @@ def test_a_probe_weighs_losses_and_validation():
     Z, y = load_digits(n_class=3, return_X_y=True)
     Z, weights = Z[:200] / 16, np.random.default_rng(0).uniform(0.1, 5, 200)
     probe = LinearProbe([1e-4, 1e-2]).fit(Z, y[:200], sample_weight=weights)
-    logistic = LogisticRegression(C=probe.C_, max_iter=1000).fit(Z, y[:200], sample_weight=weights)
+    logistic = linear_model.LogisticRegression(C=probe.C_, max_iter=1000).fit(Z, y[:200], sample_weight=weights)
     np.testing.assert_allclose(probe.predict_proba(Z), logistic.predict_proba(Z), atol=2e-3)
     assert (probe.scores_ != LinearProbe([1e-4, 1e-2]).fit(Z, y[:200]).scores_).any()
 
@@ -113,7 +131,7 @@ def test_weights_that_cannot_be_used_are_refused(head, weights):
 
 class Linear(LinearHead):
     def fit(self, X, y):
-        logistic = LogisticRegression().fit(X, y)
+        logistic = linear_model.LogisticRegression().fit(X, y)
         for attribute in ("coef_", "intercept_", "classes_", "n_features_in_"):
             setattr(self, attribute, getattr(logistic, attribute))
         return self
@@ -124,7 +142,7 @@ class Linear(LinearHead):
 def test_it_answers_as_logistic_regression_of_the_same_numbers(n_classes, dtype):
     X, y = make_classification(100, 10, n_informative=6, n_classes=n_classes, random_state=0)
     X, y = X.astype(dtype), np.array(["a", "b", "c"])[y]
-    logistic, head = LogisticRegression().fit(X, y), Linear().fit(X, y)
+    logistic, head = linear_model.LogisticRegression().fit(X, y), Linear().fit(X, y)
     np.testing.assert_array_equal(head.predict(X), logistic.predict(X))
     for method in ("decision_function", "predict_proba"):
         got, expected = getattr(head, method)(X), getattr(logistic, method)(X)
