@@ -17,7 +17,17 @@ from featx._atomic import atomic_file
 from featx._cache_folder import user_folder
 from featx._optional import open_url
 from featx.exceptions import FeatxError, ParameterError, StoreError
-from featx.store._files import DAMAGED, LOCK, OWN_NAME, TEMPORARY_NAME, LocalFiles, LocalPlace, OwnFile, Url
+from featx.store._files import (
+    DAMAGED,
+    ENCODER_FILE,
+    LOCK,
+    OWN_NAME,
+    TEMPORARY_NAME,
+    LocalFiles,
+    LocalPlace,
+    OwnFile,
+    Url,
+)
 from featx.store._record import RECORD_NAME
 
 T = TypeVar("T")
@@ -108,14 +118,18 @@ class BucketFiles:
             self._sizes[name] = n_bytes
 
     def remove(self, names: Iterable[str]) -> None:
-        gone = sorted(names)
-        if not gone:
-            return
-        _ask(self.path, "deleted", lambda system, path: _remove(system, [f"{path}/{name}" for name in gone]))
-        self._local.remove(gone)
+        gone = list(names)
+        once = [name for name in gone if not _is_rewritten(name)]
+        if once:
+            _ask(self.path, "deleted", lambda system, path: _remove(system, [f"{path}/{name}" for name in once]))
         # S3 deletes a thousand in one request, and is silent on those that it may not.
-        if left := sorted(set(gone).intersection(self._list())):
+        if left := sorted(set(once).intersection(self._list() if once else ())):
             raise StoreError(f"{self.path / left[0]} cannot be deleted ({len(left)} such objects). Is it allowed?")
+        # One by one, each with an answer: if they are there afterwards, another machine has written them again.
+        for name in filter(_is_rewritten, gone):
+            with suppress(FileNotFoundError):
+                _ask(self.path / name, "deleted", lambda system, path: system.rm_file(path))
+        self._local.remove(gone)
 
     def move_aside(self, name: str) -> None:
         def move(system: Any, path: str) -> None:
@@ -218,7 +232,7 @@ class BucketPlace:
             system, path = _open(self.path / name)
             system.rmdir(path)
         copies = self._local.files(name)
-        copies.remove(file.name for file in copies.own())
+        copies.remove({file.name for file in copies.own()} - {LOCK})
         self._local.remove(name)
 
     @contextmanager
@@ -296,7 +310,12 @@ def _remove(system: Any, paths: list[str]) -> None:
 
 
 def _is_replaced(name: str) -> bool:
+    """Whether it may stand for another content tomorrow."""
     return RECORD_NAME.fullmatch(name) is not None
+
+
+def _is_rewritten(name: str) -> bool:
+    return name == ENCODER_FILE or _is_replaced(name)
 
 
 def _size(entry: Mapping[str, Any]) -> int:

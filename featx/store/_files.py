@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from featx._atomic import TEMPORARY, atomic_file
 from featx.exceptions import StoreError
 from featx.store._index import INDEX_NAME
 from featx.store._record import RECORD_NAME
 from featx.store._segment import SEGMENT_NAME
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 DAMAGED = ".damaged"
 ENCODER_FILE = "encoder.json"
@@ -30,6 +33,8 @@ OWN_NAME = re.compile(
 )
 # A lost row is only encoded again, so small files do not wait for the disk.
 _SYNCED_BYTES = 1_000_000
+# So often a folder that somebody uses may be deleted meanwhile.
+TRIES = 10
 # No writer takes that long: what is older was left by one that was killed.
 _STALE_SECONDS = 24 * 3600
 
@@ -205,7 +210,7 @@ class Place(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Delete a folder if it is empty."""
+        """Delete a folder if nothing is in it but the file that is locked, and nobody holds that."""
         ...
 
     def lock(self, name: str) -> AbstractContextManager[bool]:
@@ -245,25 +250,47 @@ class LocalPlace:
 
     def make(self, name: str) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700 if self._private else 0o777)
-        (self.path / name).mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # exist_ok=True raises it where the folder is deleted at that moment
+            (self.path / name).mkdir()
 
     def remove(self, name: str) -> None:
-        with suppress(OSError):  # not empty: somebody else's files
-            (self.path / name).rmdir()
+        from filelock import FileLock
+
+        files, lock = self.files(name), FileLock(self.path / name / LOCK)
+        try:
+            if LOCK in files.names():
+                lock.acquire(blocking=False)
+                if os.name == "nt":  # which deletes no file that is open, be it another's
+                    lock.release()
+                files.remove([LOCK])
+            files.path.rmdir()
+        except (OSError, NotImplementedError):
+            pass  # somebody has the turn, or other people's files are there
+        finally:
+            lock.release()
 
     @contextmanager
     def lock(self, name: str) -> Iterator[bool]:
         from filelock import FileLock
 
-        lock = FileLock(file := self.path / name / LOCK)
+        lock = FileLock(self.path / name / LOCK)
         with suppress(OSError, NotImplementedError):  # read-only, or a file system without locks
-            self.make(name)
-            if not file.is_symlink():
-                lock.acquire()
+            self._acquire(name, lock)
         try:
             yield lock.is_locked
         finally:
             lock.release()
+
+    def _acquire(self, name: str, lock: FileLock) -> None:
+        for _ in range(TRIES):
+            self.make(name)
+            if Path(lock.lock_file).is_symlink():
+                return
+            try:
+                lock.acquire()
+                return
+            except FileNotFoundError:
+                pass  # the folder was deleted since
 
 
 def is_left_over(file: OwnFile) -> bool:

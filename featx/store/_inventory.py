@@ -55,7 +55,8 @@ def verify(place: Place, locked: Locked | None) -> pd.DataFrame:
         found = [{"fingerprint": name, **record, "repaired": False} for record in _check_all(name, files)]
         bad = {record["segment"] for record in found if record["damaged"] or record["error"]} - {ENCODER_FILE}
         if bad and locked is not None:
-            with locked(name) as folder:
+            left: set[str] = set()
+            with suppress(FileNotFoundError), locked(name) as folder:  # cleared meanwhile
                 left = folder.repair(bad)
             for record in found:
                 record["repaired"] = record["segment"] in bad - left
@@ -97,7 +98,6 @@ def _prune(place: Place, name: str, gone: list[str], locked: Locked) -> None:
             return
         # By name: what is published meanwhile stays. The card last, as in `_remove`.
         folder.files.remove(sorted({file.name for file in rest} - {LOCK}, key=ENCODER_FILE.__eq__))
-    place.files(name).remove([LOCK])
     place.remove(name)
 
 
@@ -257,6 +257,6 @@ def _remove(place: Place, name: str) -> int:
     files = place.files(name)
     own = files.own()
     # The encoder last: a clearing that is interrupted leaves what can be seen and cleared again.
-    files.remove(sorted((file.name for file in own), key=ENCODER_FILE.__eq__))
+    files.remove(sorted({file.name for file in own} - {LOCK}, key=ENCODER_FILE.__eq__))
     place.remove(name)
     return sum(file.n_bytes for file in own)

@@ -23,7 +23,7 @@ from featx.exceptions import ParameterError, StoreError, StoreWarning, UnknownNa
 from featx.store import _inventory
 from featx.store._bucket import BucketPlace, as_url
 from featx.store._export import SUFFIX, check_paths, to_frame, write_parquet
-from featx.store._files import ENCODER_FILE, LocalPlace, Place, Url
+from featx.store._files import ENCODER_FILE, TRIES, LocalPlace, Place, Url
 from featx.store._folder import Folder
 from featx.store._inventory import NAME_LENGTH
 from featx.store._layout import NewerFormatError
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DTYPES = ("float32", "float16")
-# So often a folder may be pruned while rows are written to it.
-_WRITINGS = 10
 _FINGERPRINT = re.compile(r"[0-9a-f]{32,}")
 
 logger = logging.getLogger("featx")
@@ -550,11 +548,12 @@ class EmbeddingStore:
             _inventory.write_encoder(folder.files, encoder)
 
     def _write(self, folder: Folder, encoder: Mapping[str, Any], put: Callable[[], None]) -> None:
-        for left in reversed(range(_WRITINGS)):
+        for left in reversed(range(TRIES)):
             try:
                 self._place.make(folder.path.name)
                 self._write_card(folder, encoder)
                 put()
+                folder.files.renew(ENCODER_FILE)
                 self._write_card(folder, encoder)  # pruned meanwhile
             except FileNotFoundError:  # the folder was
                 if not left:

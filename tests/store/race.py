@@ -1,4 +1,4 @@
-"""Eight processes write, read, compact, prune and repair one store at once; each row read is compared with its key.
+"""Eight processes write, read, compact, prune, clear and repair one store at once; each row is compared with its key.
 
 ``python -m tests.store.race --seconds 60`` prints what they did, rows a second, and what went wrong.
 """

@@ -142,12 +142,12 @@ class TestFlaky(StoreConformance):
 # --- what is asked of it
 
 
-def test_a_write_is_one_request_and_its_copy_is_there_already(location, requests):
+def test_a_write_is_one_request_and_one_for_the_card_and_its_copy_is_there_already(location, requests):
     store = featx.EmbeddingStore(location)
     keys, rows = fill(store, 10)
     requests.clear()
     store.put_many(PRINT, some_keys(5, seed=1), some_rows(5, seed=1), META)
-    assert requests == {"put_object": 1}
+    assert requests == {"put_object": 1, "get_object": 1}
     requests.clear()
     assert holds(store, keys, rows)
     assert requests == {"list_objects_v2": 1}
@@ -260,6 +260,36 @@ def test_a_store_that_was_cleared_elsewhere_goes_on(location):
     store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
     assert store.get_many(PRINT, make_keys([1]))[0].all()
     assert store.info()["encoder"].tolist() == ["example"]
+
+
+def test_a_card_that_was_cleared_elsewhere_is_written_with_the_next_row(location):
+    store = featx.EmbeddingStore(location)
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    featx.EmbeddingStore(location).clear()
+    store.put_many(PRINT, make_keys([2]), make_rows([2]), META)  # without a look
+    assert store.info()["encoder"].tolist() == ["example"]
+
+
+@pytest.mark.parametrize("delete", [lambda store: store.clear(), lambda store: store.prune(max_bytes=0)])
+def test_what_is_written_again_while_it_is_deleted_is_no_refusal(flaky, monkeypatch, delete):
+    store, rm_file = featx.EmbeddingStore("flaky://bucket"), flaky.rm_file
+    fill(store, 10)
+    put_record(store)
+
+    def write_afterwards(self, path):
+        rm_file(self, path)
+        other = featx.EmbeddingStore("flaky://bucket")
+        fill(other, 10)
+        put_record(other)
+
+    monkeypatch.setattr(flaky, "rm_file", write_afterwards)
+    delete(store)
+    assert set(store.info()["encoder"]) == {"example"}
+    assert featx.EmbeddingStore("flaky://bucket").get_record(PRINT, "network") is not None
+
+
+def put_record(store) -> None:
+    store.put_record(PRINT, "network", {"a": np.ones(3)}, {}, {"name": "example"})
 
 
 def test_other_peoples_objects_are_neither_read_nor_deleted(bucket, location):
@@ -525,7 +555,7 @@ def test_a_machine_that_can_keep_no_copies_is_told_where(flaky, tmp_path, monkey
 
 def test_objects_that_may_not_be_deleted_are_named(flaky):
     store = featx.EmbeddingStore("flaky://bucket")
-    keys, rows = fill(store, 10)
+    keys, rows = fill(store, 20)
     flaky.failing["rm"] = 1
     with pytest.raises(StoreError, match=r"cannot be deleted \(2 such objects\)"):
         store.clear()

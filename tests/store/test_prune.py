@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from datetime import timedelta
+from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
 import featx
 from featx.exceptions import ParameterError, StoreWarning
 from featx.store import _folder, _inventory
+from featx.store._files import LocalFiles
 from featx.store._index import INDEX_NAME
 from featx.store._segment import Segment
 from tests.store.content import META, OTHER, PRINT, some_keys, some_rows
@@ -262,6 +266,66 @@ def test_a_folder_that_is_pruned_again_and_again_while_it_is_written_is_written(
     assert all(pruned)
     assert len(pruned) == 4
     assert len(featx.EmbeddingStore(store.location).verify()) == 1
+
+
+def test_a_folder_that_goes_while_it_is_made_is_made_again(store, monkeypatch):
+    # What pathlib asks after a mkdir that found something there.
+    monkeypatch.setattr(Path, "is_dir", lambda path: path.name != PRINT[:32] and os.path.isdir(path))
+    for n in (3, 4):
+        store.put_many(PRINT, some_keys(n), some_rows(n), META)
+    assert store.get_many(PRINT, some_keys(4))[0].all()
+
+
+def test_a_folder_that_goes_before_its_lock_is_taken_is_made_again(store, monkeypatch):
+    acquire, asked = filelock.FileLock.acquire, []
+
+    def go_first(lock, *arguments, **options):
+        asked.append(lock)
+        if len(asked) < 4:
+            os.rmdir(store.location / PRINT[:32])
+            raise FileNotFoundError
+        return acquire(lock, *arguments, **options)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", go_first)
+    with store.lock(PRINT):
+        assert is_locked(store)
+    assert len(asked) > 3
+
+
+def test_a_turn_outlives_the_end_of_its_folder(store, content):
+    with store.lock(PRINT):
+        featx.EmbeddingStore(store.location).clear()
+        assert is_locked(store)
+        store.put_many(PRINT, *content, META)
+    assert not is_locked(store)
+    assert found(store, content[0]) == list(range(N))
+
+
+def is_locked(store) -> bool:
+    """Whether another process would have to wait for its turn."""
+    try:
+        with filelock.FileLock(store.location / PRINT[:32] / "turn.lock", blocking=False):
+            return False
+    except filelock.Timeout:
+        return True
+
+
+def test_a_folder_that_is_cleared_while_it_is_repaired_is_no_error(store, content, monkeypatch):
+    store.compact()
+    (damaged,) = segments(store)
+    data = bytearray(damaged.read_bytes())
+    data[Segment(damaged)._layout.starts["rows"]] ^= 1
+    damaged.write_bytes(data)
+    publish = LocalFiles.publish
+
+    def clear_before(files, name, write, **options):
+        if INDEX_NAME.fullmatch(name):
+            shutil.rmtree(files.path)
+        publish(files, name, write, **options)
+
+    monkeypatch.setattr(LocalFiles, "publish", clear_before)
+    assert featx.EmbeddingStore(store.location).verify(repair=True)["repaired"].any()
+    assert len(store.info()) == 0
 
 
 def test_a_card_that_is_pruned_with_its_rows_while_they_are_verified_is_no_damage(store, content, monkeypatch):

@@ -21,6 +21,7 @@ import filelock  # noqa: F401  what the store imports when it is first needed: h
 import numpy as np
 import pandas as pd
 
+from featx.exceptions import UnknownNameError
 from featx.store import EmbeddingStore, _folder
 from featx.store._files import DAMAGED, TEMPORARY
 
@@ -93,7 +94,7 @@ class Worker:
     """One process's way through a store: actions drawn by weight, each on its own."""
 
     WEIGHTS = (("write", 30), ("write_in_turn", 15), ("write_to_prune", 18), ("read", 15), ("compact", 7), ("prune", 8),
-               ("repair", 7))  # fmt: skip
+               ("repair", 7), ("clear", 3), ("info", 4), ("record", 6))  # fmt: skip
     NAMES = tuple(name for name, _ in WEIGHTS)
 
     def __init__(self, location: Path, acknowledged: Acknowledged, number: int, seed: int):
@@ -146,6 +147,19 @@ class Worker:
 
     def repair(self) -> None:
         self.faults.update(damaged_files(self.store.verify(repair=True)))
+
+    def clear(self) -> None:
+        with suppress(UnknownNameError):  # nothing was there
+            self.store.clear(PRUNED[:8])
+
+    def info(self) -> None:
+        self.store.info()
+
+    def record(self) -> None:
+        self.store.put_record(PRUNED, "fit", {"number": np.full(9, self._number)}, {"number": self._number}, {})
+        if found := self.store.get_record(PRUNED, "fit"):
+            arrays, description = found
+            self.faults["wrong records"] += int((arrays["number"] != description["number"]).any())
 
 
 def damaged_files(table: pd.DataFrame) -> list[str]:
