@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _DTYPES = ("float32", "float16")
 _FINGERPRINT = re.compile(r"[0-9a-f]{32,}")
 
+# The turns that are taken: by which process and thread, at which location, at which folder.
+_TURNS: set[tuple[int, int, str, str]] = set()
+
 logger = logging.getLogger("featx")
 
 
@@ -185,11 +188,16 @@ class EmbeddingStore:
         """Take turns with the other processes; see `featx.store.Store.lock`.
 
         When a turn ends, small segments are merged and what is damaged is moved aside. Where nothing can be locked, as
-        in a folder that can only be read, nobody waits. A turn is not to be taken within a turn: `compact`, `prune` and
-        ``verify(repair=True)`` take their own.
+        in a folder that can only be read, nobody waits.
+
+        Raises
+        ------
+        StoreError
+            If this thread has this turn already. `compact`, `prune` and ``verify(repair=True)`` take the turn of every
+            fingerprint, and raise it if this thread has any.
         """
         folder = self._folder(fingerprint)
-        with self._place.lock(folder.path.name) as alone:
+        with self._turn(folder.path.name) as alone:
             yield
             if alone:
                 self._tidy(folder)
@@ -307,8 +315,11 @@ class EmbeddingStore:
         Raises
         ------
         StoreError
-            If the location cannot be read, or not repaired, as on a full disk; no sound row is lost then.
+            If the location cannot be read, or not repaired, as on a full disk (no sound row is lost then) or within a
+            turn.
         """
+        if repair:
+            self._check_no_turn("repaired")
         with _store_errors(self.location, "repaired" if repair else "read"):
             return _inventory.verify(self._place, self._locked if repair else None)
 
@@ -323,8 +334,9 @@ class EmbeddingStore:
         Raises
         ------
         StoreError
-            If the folder cannot be written, as on a full disk; nothing is lost then.
+            If the folder cannot be written, as on a full disk (nothing is lost then), or within a turn.
         """
+        self._check_no_turn("compacted")
         with _store_errors(self.location, "compacted"):
             for name in _inventory.folders(self._place):
                 with suppress(FileNotFoundError), self._locked(name) as folder:  # cleared meanwhile
@@ -354,13 +366,14 @@ class EmbeddingStore:
         ParameterError
             If neither is given, or one is negative.
         StoreError
-            If the folder cannot be written.
+            If the folder cannot be written, or within a turn.
         """
         seconds = unused_for.total_seconds() if isinstance(unused_for, timedelta) else unused_for
         if (max_bytes is None and seconds is None) or any(x is not None and not x >= 0 for x in (max_bytes, seconds)):
             raise ParameterError(
                 f"Got max_bytes={max_bytes!r} and unused_for={unused_for!r}. Expected at least one of them, 0 or more."
             )
+        self._check_no_turn("pruned")
         oldest = None if seconds is None else time.time() - seconds
         with _store_errors(self.location, "pruned"):
             return _inventory.prune(self._place, max_bytes, oldest, self._locked)
@@ -497,8 +510,31 @@ class EmbeddingStore:
     @contextmanager
     def _locked(self, name: str) -> Iterator[Folder]:
         folder = self._open(name)
-        with self._place.lock(name):
+        with self._turn(name):
             yield folder
+
+    @contextmanager
+    def _turn(self, name: str) -> Iterator[bool]:
+        turn = (*self._turns_here(), name)
+        if turn in _TURNS:
+            raise StoreError(f"The turn at {self._place.path / name} is taken: this thread has it. Take it once.")
+        with self._place.lock(name) as alone:
+            _TURNS.add(turn)
+            try:
+                yield alone
+            finally:
+                _TURNS.remove(turn)
+
+    def _turns_here(self) -> tuple[int, int, str]:
+        return os.getpid(), threading.get_ident(), str(self.location)
+
+    def _check_no_turn(self, done: str) -> None:
+        """Whoever waits for other turns while he has one may wait for somebody who waits for him."""
+        if any(turn[:3] == self._turns_here() for turn in _TURNS.copy()):
+            raise StoreError(
+                f"The store {self.location} cannot be {done} within a turn, since it takes the turn of every encoder. "
+                "Expected the block of store.lock(...) to have ended."
+            )
 
     def _announce(self) -> None:
         if not self._announced and logger.isEnabledFor(logging.INFO):

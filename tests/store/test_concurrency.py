@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import featx
+from featx.exceptions import StoreError
 from featx.store._folder import Folder
-from tests.store.content import META, PRINT, make_keys, make_rows, some_keys, some_rows
+from tests.store.content import META, OTHER, PRINT, make_keys, make_rows, some_keys, some_rows
 
 
 def work(location: str, worker: int) -> None:
@@ -72,6 +73,50 @@ def test_threads_of_one_process_take_turns_too(store):
 
     run_threads([visit] * 4)
     assert most == [1] * 4
+
+
+UPKEEP = {
+    "compacted": lambda store: store.compact(),
+    "pruned": lambda store: store.prune(max_bytes=0),
+    "repaired": lambda store: store.verify(repair=True),
+}
+
+
+@pytest.mark.parametrize("done", UPKEEP)
+def test_upkeep_within_a_turn_is_refused_before_it_waits_for_itself(store, done):
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    for other in (store, featx.EmbeddingStore(store.location)):
+        with store.lock(OTHER), pytest.raises(StoreError, match=rf"cannot be {done} within a turn.*to have ended"):
+            UPKEEP[done](other)
+    assert store.get_many(PRINT, make_keys([1]))[0].all()
+    UPKEEP[done](store)
+
+
+def test_upkeep_waits_for_the_turns_of_other_threads(store):
+    store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
+    began, ended = threading.Event(), []
+
+    def compact():
+        began.set()
+        store.compact()
+        ended.append(1)
+
+    with store.lock(PRINT):
+        thread = threading.Thread(target=compact)
+        thread.start()
+        began.wait()
+        assert not ended
+    thread.join()
+    assert ended
+
+
+def test_a_turn_is_taken_once(store):
+    with store.lock(PRINT):
+        for other in (store, featx.EmbeddingStore(store.location)):
+            with pytest.raises(StoreError, match=r"this thread has it\. Take it once"), other.lock(PRINT):
+                pass
+    with store.lock(PRINT):
+        pass
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
