@@ -24,6 +24,7 @@ featx cache compact
 featx cache prune --max-bytes 10GB --unused-for 30d
 featx cache export -o embeddings.parquet --encoder resnet50
 featx cache info --cache s3://bucket/embeddings
+featx cache prune --cache s3://bucket/embeddings --copies --max-bytes 10GB
 featx cache clear --encoder resnet50 --yes
 """
 
@@ -56,6 +57,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_option["prune"]("--max-bytes", type=parse_bytes, metavar="SIZE", help="what is beyond 500MB, 10GB, 2TiB")
     add_option["prune"]("--unused-for", type=parse_duration, metavar="TIME", help="what was not used for 90m, 12h, 30d")
+    add_option["prune"](
+        "--copies", action="store_true", help="only copies of an object store on this machine; they are fetched again"
+    )
     add_option["export"](
         "-o", "--output", required=True, metavar="FILE", help=".parquet: the columns digest, path, embedding"
     )
@@ -87,9 +91,10 @@ def _info(parsed: argparse.Namespace) -> None:
     table = store.info()
     if parsed.json:
         records = json.loads(table.to_json(orient="records", date_format="iso"))
-        print_json({"location": str(store.location), "encoders": records})
+        print_json({"location": str(store.location), "copied_bytes": store.copied_bytes(), "encoders": records})
         return
-    print(f"{store.location}: {table['rows'].sum():,} embeddings, {format_bytes(table['bytes'].sum())}")
+    copies = f" ({format_bytes(copied)} of copies on this machine)" if (copied := store.copied_bytes()) else ""
+    print(f"{store.location}: {table['rows'].sum():,} embeddings, {format_bytes(table['bytes'].sum())}{copies}")
     if len(table):
         shown = table.assign(fingerprint=table["fingerprint"].str[:16], last_used=table["last_used"].dt.floor("s"))
         print(shown.to_string(index=False))
@@ -132,11 +137,9 @@ def _prune(parsed: argparse.Namespace) -> int:
         what.append(f"what was not used for {parsed.unused_for}")
     if parsed.max_bytes is not None:
         what.append(f"what is beyond {format_bytes(parsed.max_bytes)}")
-    return _delete(
-        parsed,
-        " and ".join(what),
-        lambda store: store.prune(max_bytes=parsed.max_bytes, unused_for=parsed.unused_for),
-    )
+    limits = {"max_bytes": parsed.max_bytes, "unused_for": parsed.unused_for, "copies": parsed.copies}
+    of = "of this machine's copies, " if parsed.copies else ""
+    return _delete(parsed, of + " and ".join(what), lambda store: store.prune(**limits))
 
 
 def _export(parsed: argparse.Namespace) -> None:

@@ -198,6 +198,11 @@ class BucketPlace:
     url : Url
         Need not exist yet; its bucket must.
 
+    Attributes
+    ----------
+    copies : LocalPlace
+        Where this machine keeps what it read and wrote.
+
     Raises
     ------
     MissingDependencyError
@@ -213,16 +218,16 @@ class BucketPlace:
             raise ParameterError(f"Got location={str(url)!r}. Expected a folder or a URL of fsspec: {error}") from error
         self.path = url
         copies = user_folder() / "remote" / hashlib.sha256(url.encode()).hexdigest()[:16]
-        self._local = LocalPlace(copies, private=True)
+        self.copies = LocalPlace(copies, private=True)
 
     def check(self, name: str) -> None:
-        self._local.check(name)
+        self.copies.check(name)
 
     def folders(self) -> list[str]:
         return sorted(name for name, entry in _list(self.path) if entry.get("type") == "directory")
 
     def files(self, name: str) -> BucketFiles:
-        return BucketFiles(self.path / name, self._local.files(name))
+        return BucketFiles(self.path / name, self.copies.files(name))
 
     def make(self, name: str) -> None:
         """Do nothing: a folder is there as long as something is in it."""
@@ -231,9 +236,9 @@ class BucketPlace:
         with suppress(Exception):  # not empty, or there are no folders to be removed
             system, path = _open(self.path / name)
             system.rmdir(path)
-        copies = self._local.files(name)
+        copies = self.copies.files(name)
         copies.remove({file.name for file in copies.own()} - {LOCK})
-        self._local.remove(name)
+        self.copies.remove(name)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[bool]:
@@ -242,7 +247,7 @@ class BucketPlace:
         Other machines go on meanwhile. That harms nobody, since what is merged is published before what it replaces is
         removed. But whoever tidies has to fetch what all others wrote: it is done only when it is asked for.
         """
-        with self._local.lock(name):
+        with self.copies.lock(name):
             yield False
 
 

@@ -298,6 +298,11 @@ def is_left_over(file: OwnFile) -> bool:
     return bool(TEMPORARY_NAME.fullmatch(file.name)) and file.used < time.time() - _STALE_SECONDS
 
 
+def is_being_written(file: OwnFile) -> bool:
+    """Whether it is unfinished, and somebody may be at it."""
+    return bool(TEMPORARY_NAME.fullmatch(file.name)) and not is_left_over(file)
+
+
 def _to_disk(path: Path) -> None:
     """Wait until a file, or the names in a folder, would outlive a power cut."""
     try:

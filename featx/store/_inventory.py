@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.exceptions import ParameterError, StoreError, UnknownNameError
-from featx.store._files import DAMAGED, ENCODER_FILE, LOCK, Files, OwnFile, Place, is_left_over
+from featx.store._files import DAMAGED, ENCODER_FILE, LOCK, Files, OwnFile, Place, is_being_written, is_left_over
 from featx.store._folder import Folder
 from featx.store._index import INDEX_NAME
 from featx.store._layout import DamagedFileError, NewerFormatError
@@ -99,6 +99,30 @@ def _prune(place: Place, name: str, gone: list[str], locked: Locked) -> None:
         # By name: what is published meanwhile stays. The card last, as in `_remove`.
         folder.files.remove(sorted({file.name for file in rest} - {LOCK}, key=ENCODER_FILE.__eq__))
     place.remove(name)
+
+
+def prune_copies(copies: Place, max_bytes: int | None, oldest: float | None) -> int:
+    """See `EmbeddingStore.prune`; without a turn, since whoever misses a copy fetches it again."""
+    before = total = copied_bytes(copies)
+    for file, name in sorted(_copies(copies), key=lambda item: item[0].used):
+        if (oldest is not None and file.used < oldest) or (max_bytes is not None and total > max_bytes):
+            copies.files(name).remove([file.name])
+            total -= file.n_bytes
+    for name in copies.folders():
+        if all(file.name == LOCK for file in copies.files(name).own()):
+            copies.remove(name)
+    return before - total
+
+
+def copied_bytes(copies: Place) -> int:
+    """See `EmbeddingStore.copied_bytes`."""
+    return sum(file.n_bytes for file, _ in _copies(copies))
+
+
+def _copies(copies: Place) -> list[tuple[OwnFile, str]]:
+    """List the copies that are complete, or will never be, each with its folder's name."""
+    own = [(file, name) for name in copies.folders() for file in copies.files(name).own()]
+    return [(file, name) for file, name in own if file.name != LOCK and not is_being_written(file)]
 
 
 def total_bytes(place: Place) -> int:

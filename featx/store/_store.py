@@ -54,9 +54,9 @@ class EmbeddingStore:
     wrote is left as it is. A store that cannot be written can be read.
 
     An object store is listed once a look-up. Each object that was read or written is kept in this user's cache folder
-    too (``featx/remote``, which may be deleted), and is fetched once. Machines do not wait for each other: two of them
-    may encode one image, and segments are merged by `compact` alone. What cannot be reached, after a few attempts, is
-    a StoreError; encoders then warn and go on without a cache.
+    too (``featx/remote``), and is fetched once. These copies may be deleted at any time; ``prune(copies=True)`` bounds
+    them. Machines do not wait for each other: two of them may encode one image, and segments are merged by `compact`
+    alone. What cannot be reached, after a few attempts, is a StoreError; encoders then warn and go on without a cache.
 
     Parameters
     ----------
@@ -294,6 +294,16 @@ class EmbeddingStore:
         with _store_errors(self.location, "read"):
             return _inventory.describe(self._place)
 
+    def copied_bytes(self) -> int:
+        """Sum up the copies of an object store on this machine.
+
+        Returns
+        -------
+        int
+            Their size in bytes; 0 for a folder.
+        """
+        return _inventory.copied_bytes(self._place.copies) if isinstance(self._place, BucketPlace) else 0
+
     def verify(self, *, repair: bool = False) -> pd.DataFrame:
         """Read every row of every segment, every index, every record, and whether each folder is what its card says.
 
@@ -342,7 +352,9 @@ class EmbeddingStore:
                 with suppress(FileNotFoundError), self._locked(name) as folder:  # cleared meanwhile
                     folder.compact()
 
-    def prune(self, *, max_bytes: int | None = None, unused_for: float | timedelta | None = None) -> int:
+    def prune(
+        self, *, max_bytes: int | None = None, unused_for: float | timedelta | None = None, copies: bool = False
+    ) -> int:
         """Delete segments and records, those that were used least recently first.
 
         A file's time of modification says when it was last used, to about a minute (to be merged is no use). An object
@@ -355,6 +367,9 @@ class EmbeddingStore:
             Delete until the store is no larger, and no segment more.
         unused_for : float or timedelta, default=None
             Delete what was not used for so long, in seconds.
+        copies : bool, default=False
+            Whether to delete nothing but copies of an object store on this machine, until they are no larger. What is
+            asked for is fetched again.
 
         Returns
         -------
@@ -364,7 +379,7 @@ class EmbeddingStore:
         Raises
         ------
         ParameterError
-            If neither is given, or one is negative.
+            If neither is given, or one is negative; if a folder, which has no copies, is asked for them.
         StoreError
             If the folder cannot be written, or within a turn.
         """
@@ -373,8 +388,13 @@ class EmbeddingStore:
             raise ParameterError(
                 f"Got max_bytes={max_bytes!r} and unused_for={unused_for!r}. Expected at least one of them, 0 or more."
             )
-        self._check_no_turn("pruned")
         oldest = None if seconds is None else time.time() - seconds
+        if copies:
+            if not isinstance(self._place, BucketPlace):
+                raise ParameterError(f"Got copies=True for {self.location}. Expected it for an object store alone.")
+            with _store_errors(self._place.copies.path, "pruned"):
+                return _inventory.prune_copies(self._place.copies, max_bytes, oldest)
+        self._check_no_turn("pruned")
         with _store_errors(self.location, "pruned"):
             return _inventory.prune(self._place, max_bytes, oldest, self._locked)
 

@@ -21,10 +21,10 @@ from sklearn.base import clone
 
 import featx
 from featx.cli import main
-from featx.exceptions import MissingDependencyError, StoreError, StoreWarning
+from featx.exceptions import MissingDependencyError, ParameterError, StoreError, StoreWarning
 from featx.store import _bucket
 from featx.store._bucket import BucketPlace
-from featx.store._files import DAMAGED, Url
+from featx.store._files import DAMAGED, LOCK, Url
 from featx.store._folder import Folder
 from featx.store._index import INDEX_NAME
 from featx.store._segment import SEGMENT_NAME, Segment
@@ -102,7 +102,7 @@ def holds(store, keys, rows) -> bool:
 
 def copies(store) -> Path:
     """Where this machine keeps what it read and wrote."""
-    return store._place._local.path / FOLDER
+    return store._place.copies.path / FOLDER
 
 
 def forget_copies(store) -> None:
@@ -760,6 +760,44 @@ def test_pruning_goes_by_the_last_use_on_this_machine_or_by_the_writing(location
     assert system().find(location) == []
 
 
+def test_copies_are_pruned_by_their_last_use_and_the_bucket_stays(location, requests):
+    store = featx.EmbeddingStore(location)
+    keys, rows = fill(store, 30)
+    first, second, third = objects(store)
+    for name, days in ((first, 3), (second, 1), (third, 2)):
+        os.utime(copies(store) / name, (then := time.time() - days * 24 * 3600, then))
+    size = (copies(store) / first).stat().st_size
+    requests.clear()
+    assert store.prune(unused_for=2.5 * 24 * 3600, copies=True) == size
+    assert store.prune(max_bytes=store.copied_bytes() - 1, copies=True) == size
+    assert [path.name for path in copies(store).glob("*.safetensors")] == [second]
+    assert not requests
+    assert holds(store, keys, rows)
+    assert requests["get_object"] == 2
+    assert store.prune(max_bytes=0, copies=True) > 3 * size
+    assert store.copied_bytes() == 0
+    assert list(store._place.copies.path.iterdir()) == []
+    assert holds(store, keys, rows)
+
+
+def test_a_copy_that_is_coming_and_a_turn_outlive_a_pruning_of_copies(location):
+    store = featx.EmbeddingStore(location)
+    with store.lock(PRINT):
+        fill(store, 10)
+        coming = copies(store) / f".tmp-{'0' * 32}.safetensors"
+        coming.write_bytes(b"half")
+        store.prune(max_bytes=0, copies=True)
+        assert sorted(path.name for path in copies(store).iterdir()) == [coming.name, LOCK]
+
+
+def test_a_folder_has_no_copies(tmp_path):
+    store = featx.EmbeddingStore(tmp_path)
+    fill(store, 10)
+    with pytest.raises(ParameterError, match="Expected it for an object store alone"):
+        store.prune(max_bytes=0, copies=True)
+    assert (store.copied_bytes(), store.info()["rows"].tolist()) == (0, [10])
+
+
 def test_what_killed_writers_left_on_this_machine_is_removed(location):
     store = featx.EmbeddingStore(location)
     fill(store, 10)
@@ -824,6 +862,11 @@ def test_the_command_looks_after_a_bucket(location, capsys, files):
     _, rows = fill(store, 20)
     assert main(["cache", "info", "--cache", location]) == 0
     assert capsys.readouterr().out.startswith(f"{location}: 20 embeddings, ")
+    assert main(["cache", "prune", "--cache", location, "--copies", "--max-bytes", "0", "--yes"]) == 0
+    assert capsys.readouterr().out == f"{location}: 0.0 MB deleted\n"
+    assert (store.copied_bytes(), len(objects(store))) == (0, 2)
+    assert main(["cache", "info", "--cache", location]) == 0
+    assert " MB of copies on this machine)\n" in capsys.readouterr().out
     url = f"{location}/{FOLDER}/{objects(store)[0]}"
     system().pipe_file(url, flip(system().cat_file(url), rows[3]))
     assert main(["cache", "verify", "--cache", location]) == 1
