@@ -19,6 +19,7 @@ from featx.store._index import INDEX_NAME
 from featx.store._layout import DamagedFileError, NewerFormatError
 from featx.store._record import RECORD_NAME, DamagedRecordError, read_record
 from featx.store._segment import SEGMENT_NAME, Segment
+from featx.store._upkeep import TendedFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ _LOOKS = 5
 _BETWEEN_LOOKS = 0.1
 
 # Gives a folder while its lock is held.
-Locked = Callable[[str], AbstractContextManager[Folder]]
+Locked = Callable[[str], AbstractContextManager[TendedFolder]]
 
 
 def describe(place: Place) -> pd.DataFrame:

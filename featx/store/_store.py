@@ -28,6 +28,7 @@ from featx.store._folder import Folder
 from featx.store._inventory import NAME_LENGTH
 from featx.store._layout import NewerFormatError
 from featx.store._record import DamagedRecordError, read_record, record_name, write_record
+from featx.store._upkeep import TendedFolder
 from featx.store.base import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class EmbeddingStore:
             if isinstance(self.location, Url)
             else LocalPlace(self.location, private=self._private)
         )
-        self._folders: dict[str, Folder] = {}
+        self._folders: dict[str, TendedFolder] = {}
         self._carded: set[str] = set()
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -512,23 +513,23 @@ class EmbeddingStore:
             return fingerprint
         return hashlib.sha256(f"{fingerprint} as {self.dtype}".encode()).hexdigest()
 
-    def _folder(self, fingerprint: str) -> Folder:
+    def _folder(self, fingerprint: str) -> TendedFolder:
         if not _FINGERPRINT.fullmatch(fingerprint):
             raise ParameterError(f"Got fingerprint={fingerprint!r}. Expected a hex digest of 32 digits or more.")
         return self._open(self._stored_as(fingerprint)[:NAME_LENGTH])
 
-    def _open(self, name: str) -> Folder:
+    def _open(self, name: str) -> TendedFolder:
         self._place.check(name)
         if self._pid != os.getpid():
             self._begin()  # forked, maybe while another thread held a lock: nobody would ever release it here
         with self._lock:
             self._announce()
             if name not in self._folders:
-                self._folders[name] = Folder(self._place.files(name))
+                self._folders[name] = TendedFolder(self._place.files(name))
             return self._folders[name]
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[Folder]:
+    def _locked(self, name: str) -> Iterator[TendedFolder]:
         folder = self._open(name)
         with self._turn(name):
             yield folder
@@ -617,7 +618,7 @@ class EmbeddingStore:
             else:
                 return
 
-    def _tidy(self, folder: Folder) -> None:
+    def _tidy(self, folder: TendedFolder) -> None:
         try:
             folder.tidy()
         except FileNotFoundError:

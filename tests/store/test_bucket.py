@@ -25,9 +25,9 @@ from featx.exceptions import MissingDependencyError, ParameterError, StoreError,
 from featx.store import _bucket
 from featx.store._bucket import BucketPlace
 from featx.store._files import DAMAGED, LOCK, Url
-from featx.store._folder import Folder
 from featx.store._index import INDEX_NAME
 from featx.store._segment import SEGMENT_NAME, Segment
+from featx.store._upkeep import TendedFolder
 from featx.testing import StoreConformance
 from tests.object_store import Door, Flaky, count_requests, forget_s3, register_flaky, serve_s3
 from tests.store.content import META, OTHER, PRINT, make_keys, make_rows, some_keys, some_rows
@@ -174,7 +174,7 @@ def test_a_machine_without_copies_asks_once_a_segment(location, requests):
 
 
 def test_an_index_spares_what_is_not_asked_for(location, requests, monkeypatch):
-    monkeypatch.setattr("featx.store._folder._FULL_BYTES", 1)  # every segment stays
+    monkeypatch.setattr("featx.store._upkeep._FULL_BYTES", 1)  # every segment stays
     store = featx.EmbeddingStore(location)
     keys, rows = fill(store, 100)
     store.compact()
@@ -660,8 +660,8 @@ def test_it_pickles_as_its_url_and_is_shared_by_clones(location):
 
 
 @pytest.fixture
-def folder(location) -> Folder:
-    return Folder(BucketPlace(Url(location)).files(FOLDER))
+def folder(location) -> TendedFolder:
+    return TendedFolder(BucketPlace(Url(location)).files(FOLDER))
 
 
 @pytest.fixture
@@ -673,9 +673,9 @@ def content(folder):
     return keys, rows
 
 
-def twin(folder: Folder) -> Folder:
+def twin(folder: TendedFolder) -> TendedFolder:
     """Another process of this machine."""
-    return Folder(BucketPlace(Url(folder.path.rpartition("/")[0])).files(FOLDER))
+    return TendedFolder(BucketPlace(Url(folder.path.rpartition("/")[0])).files(FOLDER))
 
 
 def test_a_compacted_bucket_is_one_segment_and_an_index_with_the_same_rows(folder, content, monkeypatch):

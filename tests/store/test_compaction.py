@@ -9,18 +9,18 @@ import pytest
 
 import featx
 from featx.exceptions import StoreWarning
-from featx.store import _folder
-from featx.store._folder import Folder
+from featx.store import _upkeep
 from featx.store._index import INDEX_NAME
 from featx.store._segment import Segment
+from featx.store._upkeep import TendedFolder
 from tests.store.content import META, PRINT, publish_segment, some_keys, some_rows
 
 N = 40
 
 
 @pytest.fixture
-def folder(tmp_path) -> Folder:
-    return Folder(tmp_path)
+def folder(tmp_path) -> TendedFolder:
+    return TendedFolder(tmp_path)
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def content(folder):
     return keys, rows
 
 
-def index_names(folder: Folder) -> list[str]:
+def index_names(folder: TendedFolder) -> list[str]:
     return [name for name in folder.files.names() if INDEX_NAME.fullmatch(name)]
 
 
-def holds(folder: Folder, keys: np.ndarray, rows: np.ndarray) -> bool:
+def holds(folder: TendedFolder, keys: np.ndarray, rows: np.ndarray) -> bool:
     found, got = folder.get(keys)
     return bool(found.all()) and np.array_equal(got, rows)
 
@@ -56,21 +56,21 @@ def test_a_compacted_folder_is_one_segment_and_an_index_with_the_same_rows(folde
     folder.compact()
     assert len(folder.segment_names()) == len(index_names(folder)) == 1
     assert holds(folder, *content)
-    assert holds(Folder(folder.path), *content)
+    assert holds(TendedFolder(folder.path), *content)
     assert Segment(folder.path / folder.segment_names()[0]).seconds == 10
 
 
 def test_an_index_spares_a_reader_the_keys(folder, content, monkeypatch):
     folder.compact()
     monkeypatch.setattr(Segment, "read_keys", None)
-    assert holds(Folder(folder.path), *content)
+    assert holds(TendedFolder(folder.path), *content)
 
 
 def test_what_is_written_after_a_compaction_is_found_beside_it(folder, content):
     keys, rows = content
     folder.compact()
     more, more_rows = some_keys(3, seed=1), some_rows(3, seed=1)
-    reader = Folder(folder.path)
+    reader = TendedFolder(folder.path)
     assert holds(reader, keys, rows)
     folder.put(more, more_rows, {})
     assert holds(reader, np.concatenate([keys, more]), np.concatenate([rows, more_rows]))
@@ -80,14 +80,14 @@ def test_what_is_written_after_a_compaction_is_found_beside_it(folder, content):
 
 
 def test_a_reader_from_before_finds_everything_after(folder, content):
-    reader = Folder(folder.path)
+    reader = TendedFolder(folder.path)
     assert holds(reader, *content)
     folder.compact()
     assert holds(reader, *content)
 
 
 def test_large_segments_stay_as_they_are(folder, content, monkeypatch):
-    monkeypatch.setattr(_folder, "_FULL_BYTES", 4 * Segment(folder.path / folder.segment_names()[0]).n_bytes)
+    monkeypatch.setattr(_upkeep, "_FULL_BYTES", 4 * Segment(folder.path / folder.segment_names()[0]).n_bytes)
     folder.compact()
     names = folder.segment_names()
     assert len(names) == 5
@@ -108,17 +108,17 @@ def test_an_index_that_is_damaged_costs_time_and_is_written_again(folder, conten
     (name,) = index_names(folder)
     path = folder.path / name
     flip(path, path.read_bytes().index(np.sort(content[0].view("S16").ravel())[7]) + 3)
-    reader = Folder(folder.path)
+    reader = TendedFolder(folder.path)
     with pytest.warns(StoreWarning, match="A damaged index is skipped and the keys of its segments are read"):
         assert holds(reader, *content)
     reader.tidy()
     assert path.with_name(name + ".damaged").exists()
     assert len(index_names(folder)) == 1
-    assert holds(Folder(folder.path), *content)
+    assert holds(TendedFolder(folder.path), *content)
 
 
 def test_an_index_that_is_damaged_is_not_copied_into_the_next(folder, content, monkeypatch):
-    monkeypatch.setattr(_folder, "_FULL_BYTES", 4 * Segment(folder.path / folder.segment_names()[0]).n_bytes)
+    monkeypatch.setattr(_upkeep, "_FULL_BYTES", 4 * Segment(folder.path / folder.segment_names()[0]).n_bytes)
     folder.compact()
     (name,) = index_names(folder)
     path = folder.path / name
@@ -126,10 +126,10 @@ def test_an_index_that_is_damaged_is_not_copied_into_the_next(folder, content, m
     more, more_rows = some_keys(3, seed=1), some_rows(3, seed=1)
     folder.put(more, more_rows, {})
     with pytest.warns(StoreWarning, match="A damaged index is skipped"):
-        assert Folder(folder.path).count()[0] == N + 3
+        assert TendedFolder(folder.path).count()[0] == N + 3
     with pytest.warns(StoreWarning, match="A damaged index is skipped"):
-        Folder(folder.path).compact()
-    assert holds(Folder(folder.path), np.concatenate([content[0], more]), np.concatenate([content[1], more_rows]))
+        TendedFolder(folder.path).compact()
+    assert holds(TendedFolder(folder.path), np.concatenate([content[0], more]), np.concatenate([content[1], more_rows]))
     assert len(index_names(folder)) == 1
 
 
@@ -144,7 +144,7 @@ def test_an_entry_that_is_damaged_leads_to_no_wrong_row_and_is_repaired(folder, 
     with open(path, "rb") as file:
         starts = read_layout(file, _ARRAYS, FORMATS).starts
     flip(path, starts[section])
-    reader = Folder(folder.path)
+    reader = TendedFolder(folder.path)
     if section == "segments":
         found, got = reader.get(keys)  # it names a segment that is none
     else:
@@ -154,23 +154,23 @@ def test_an_entry_that_is_damaged_leads_to_no_wrong_row_and_is_repaired(folder, 
     np.testing.assert_array_equal(got, rows[found])
     assert reader.check_index(path.name)
     reader.repair([path.name])
-    assert holds(Folder(folder.path), keys, rows)
+    assert holds(TendedFolder(folder.path), keys, rows)
 
 
 def test_a_damaged_row_of_a_compacted_folder_costs_that_row(folder, content):
     keys, rows = content
     folder.compact()
     flip_row(folder.path / folder.segment_names()[0], 3)
-    reader = Folder(folder.path)
+    reader = TendedFolder(folder.path)
     with pytest.warns(StoreWarning, match="1 rows are not what was written"):
         found, got = reader.get(keys)
     assert np.flatnonzero(~found).tolist() == [3]
     np.testing.assert_array_equal(got, rows[found])
     reader.tidy()
-    assert holds(Folder(folder.path), np.delete(keys, 3, axis=0), np.delete(rows, 3, axis=0))
+    assert holds(TendedFolder(folder.path), np.delete(keys, 3, axis=0), np.delete(rows, 3, axis=0))
     assert len(index_names(folder)) == 1
     folder.put(keys[3:4], rows[3:4], {})
-    assert holds(Folder(folder.path), keys, rows)
+    assert holds(TendedFolder(folder.path), keys, rows)
 
 
 def interrupt(names):
@@ -184,8 +184,8 @@ def test_segments_that_a_killed_merge_left_behind_are_removed(folder, content, m
         with pytest.raises(KeyboardInterrupt):
             folder.compact()
     assert len(folder.segment_names()) == N // 2 + 1
-    assert holds(Folder(folder.path), *content)
-    again = Folder(folder.path)
+    assert holds(TendedFolder(folder.path), *content)
+    again = TendedFolder(folder.path)
     again.compact()
     assert again.count() == (N, N, 1)
     assert holds(again, *content)
@@ -197,17 +197,17 @@ def test_what_a_damaged_merge_left_behind_is_kept(folder, content, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             folder.compact()
     flip_row(folder.path / folder.segment_names()[-1], 3)
-    again = Folder(folder.path)
+    again = TendedFolder(folder.path)
     with pytest.warns(StoreWarning):
         again.compact()
-    assert holds(Folder(folder.path), *content)
+    assert holds(TendedFolder(folder.path), *content)
 
 
 def test_an_index_of_a_later_format_is_left_alone(folder, content):
     folder.compact()
     path = folder.path / index_names(folder)[0]
     path.write_bytes(path.read_bytes().replace(b'"format":"1"', b'"format":"7"'))
-    reader = Folder(folder.path)
+    reader = TendedFolder(folder.path)
     with pytest.warns(StoreWarning, match="format 7, which a later version of featx wrote. It is left as it is"):
         assert holds(reader, *content)
     reader.compact()
@@ -228,15 +228,15 @@ def test_a_segment_of_a_later_format_is_left_alone(folder, content):
     folder.repair([first.name])
     assert first.read_bytes() == later
     with pytest.warns(StoreWarning):
-        assert holds(Folder(folder.path), keys[2:], rows[2:])
+        assert holds(TendedFolder(folder.path), keys[2:], rows[2:])
 
 
 def test_many_new_rows_are_indexed_by_the_next_holder_of_the_lock(folder, content, monkeypatch):
-    monkeypatch.setattr(_folder, "_UNINDEXED_ROWS", N)
+    monkeypatch.setattr(_upkeep, "_UNINDEXED_ROWS", N)
     folder.tidy()
     assert len(index_names(folder)) == 1
     assert len(folder.segment_names()) == N // 2
-    assert holds(Folder(folder.path), *content)
+    assert holds(TendedFolder(folder.path), *content)
 
 
 def test_a_store_compacts_every_encoder(store):

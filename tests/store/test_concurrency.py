@@ -13,7 +13,7 @@ import pytest
 
 import featx
 from featx.exceptions import StoreError
-from featx.store._folder import Folder
+from featx.store._upkeep import TendedFolder
 from tests.store.content import META, OTHER, PRINT, make_keys, make_rows, some_keys, some_rows
 
 
@@ -190,7 +190,7 @@ def run_threads(targets) -> None:
 
 
 def test_threads_read_write_and_tidy_one_folder(tmp_path):
-    folder = Folder(tmp_path)
+    folder = TendedFolder(tmp_path)
     keys, rows = some_keys(150), some_rows(150)
     wrong = []
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from featx.exceptions import StoreWarning
-from featx.store._folder import Folder
+from featx.store._upkeep import TendedFolder
 from tests.store.content import publish_segment, some_keys, some_rows
 
 
 @pytest.fixture
-def folder(tmp_path) -> Folder:
-    return Folder(tmp_path)
+def folder(tmp_path) -> TendedFolder:
+    return TendedFolder(tmp_path)
 
 
-def three_segments(folder: Folder) -> tuple[np.ndarray, np.ndarray]:
+def three_segments(folder: TendedFolder) -> tuple[np.ndarray, np.ndarray]:
     keys, rows = some_keys(3), some_rows(3)
     for i in range(3):
         publish_segment(folder.path, keys[i : i + 1], rows[i : i + 1], {})
@@ -33,7 +33,7 @@ def test_every_flipped_byte_gives_right_rows_or_a_warning_never_a_wrong_row_or_a
         path.write_bytes(data[:i] + bytes([data[i] ^ (1 + 37 * i % 255)]) + data[i + 1 :])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            found, got = Folder(folder.path).get(keys)
+            found, got = TendedFolder(folder.path).get(keys)
         assert got.tobytes() == rows[found].tobytes()
         assert found.all() or [warning.category for warning in caught] == [StoreWarning]
 
@@ -73,7 +73,7 @@ def test_a_file_cut_short_anywhere_is_skipped_with_a_warning(folder):
     bad = folder.path / folder.segment_names()[1]
     for length in reversed(range(bad.stat().st_size)):
         os.truncate(bad, length)
-        reader = Folder(folder.path)
+        reader = TendedFolder(folder.path)
         with pytest.warns(StoreWarning, match="A damaged segment is skipped"):
             found, got = reader.get(keys)
         assert found.tolist() == [True, False, True]

@@ -16,7 +16,7 @@ import pytest
 
 import featx
 from featx.exceptions import StoreError, StoreWarning
-from featx.store import _folder
+from featx.store import _upkeep
 from tests.store.content import META, PRINT, some_keys, some_rows
 
 SIZE = 1 << 20
@@ -120,7 +120,7 @@ def test_a_compaction_on_a_disk_that_is_nearly_full_loses_nothing(disk, free):
 
 
 def test_a_merge_on_a_full_disk_is_a_warning_and_the_turn_ends(disk, monkeypatch):
-    monkeypatch.setattr(_folder, "_MERGE_FILES", 4)
+    monkeypatch.setattr(_upkeep, "_MERGE_FILES", 4)
     store = featx.EmbeddingStore(disk / "store")
     keys, rows = fill(store)
     with full(disk):

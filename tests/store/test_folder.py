@@ -9,19 +9,19 @@ import pytest
 
 from featx.exceptions import ParameterError, StoreWarning
 from featx.store import _folder
-from featx.store._folder import Folder
 from featx.store._segment import Segment
+from featx.store._upkeep import TendedFolder
 from tests.store.content import publish_segment, some_keys, some_rows
 
 N = 70  # more segments than may stay small
 
 
 @pytest.fixture
-def folder(tmp_path) -> Folder:
-    return Folder(tmp_path)
+def folder(tmp_path) -> TendedFolder:
+    return TendedFolder(tmp_path)
 
 
-def fill(folder: Folder, n: int = N) -> tuple[np.ndarray, np.ndarray]:
+def fill(folder: TendedFolder, n: int = N) -> tuple[np.ndarray, np.ndarray]:
     """As many segments of one row each."""
     keys, rows = some_keys(n), some_rows(n)
     for i in range(n):
@@ -37,13 +37,13 @@ def flip(path: Path, row: int) -> None:
     path.write_bytes(data)
 
 
-def holds(folder: Folder, keys: np.ndarray, rows: np.ndarray) -> bool:
+def holds(folder: TendedFolder, keys: np.ndarray, rows: np.ndarray) -> bool:
     found, got = folder.get(keys)
     return bool(found.all()) and np.array_equal(got, rows)
 
 
 def test_a_folder_that_does_not_exist_holds_nothing(tmp_path):
-    found, rows = Folder(tmp_path / "none").get(some_keys(2))
+    found, rows = TendedFolder(tmp_path / "none").get(some_keys(2))
     assert not found.any()
     assert rows.shape == (0, 0)
 
@@ -51,9 +51,9 @@ def test_a_folder_that_does_not_exist_holds_nothing(tmp_path):
 def test_what_another_writer_publishes_is_found_at_the_next_look(folder):
     keys, rows = some_keys(4), some_rows(4)
     assert not folder.get(keys)[0].any()
-    Folder(folder.path).put(keys[:2], rows[:2], {})
+    TendedFolder(folder.path).put(keys[:2], rows[:2], {})
     assert folder.get(keys)[0].tolist() == [True, True, False, False]
-    Folder(folder.path).put(keys[2:], rows[2:], {})
+    TendedFolder(folder.path).put(keys[2:], rows[2:], {})
     assert holds(folder, keys, rows)
 
 
@@ -98,7 +98,7 @@ def test_readers_move_nothing_and_the_holder_of_the_turn_moves_damage_aside(fold
     np.testing.assert_array_equal(got, rows[[0, 2]])
     folder.put(keys[1:2], rows[1:2], {})
     assert holds(folder, keys, rows)
-    assert holds(Folder(folder.path), keys, rows)
+    assert holds(TendedFolder(folder.path), keys, rows)
 
 
 def test_what_cannot_be_opened_is_moved_aside_as_a_whole(folder):
@@ -180,7 +180,7 @@ def test_many_small_segments_become_one_with_the_same_rows(folder):
     assert merged.metadata["runtime"] == "torch"
     np.testing.assert_array_equal(merged.read_keys()[0], keys)  # in the order of writing
     assert holds(folder, keys, rows)
-    assert holds(Folder(folder.path), keys, rows)
+    assert holds(TendedFolder(folder.path), keys, rows)
 
 
 def test_few_segments_and_large_ones_stay_as_they_are(folder):
@@ -227,7 +227,7 @@ def test_letters_lost_from_the_metadata_do_not_stop_a_merge(folder):
 
 def test_a_reader_whose_segments_were_merged_since_its_listing_lists_again(folder, monkeypatch):
     keys, rows = fill(folder)
-    reader = Folder(folder.path)
+    reader = TendedFolder(folder.path)
     before = folder.segment_names()
     folder.tidy()
     listings = iter([before])
@@ -238,7 +238,7 @@ def test_a_reader_whose_segments_were_merged_since_its_listing_lists_again(folde
 
 def test_a_reader_whose_segments_are_merged_before_its_gather_finds_the_rows_in_the_new_one(folder, monkeypatch):
     keys, rows = fill(folder)
-    reader = Folder(folder.path)
+    reader = TendedFolder(folder.path)
     gather = reader._gather
 
     def merge_first(*arguments):

@@ -15,7 +15,7 @@ import pytest
 
 import featx
 from featx.exceptions import ParameterError, StoreWarning
-from featx.store import _folder, _inventory
+from featx.store import _folder, _inventory, _upkeep
 from featx.store._files import LocalFiles
 from featx.store._index import INDEX_NAME
 from featx.store._segment import Segment
@@ -161,7 +161,7 @@ def test_what_is_being_written_is_not_pruned(store, content):
 
 
 def test_an_index_is_written_anew_without_what_went(store, content, monkeypatch):
-    monkeypatch.setattr(_folder, "_FULL_BYTES", 3 * Segment(segments(store)[0]).n_bytes)
+    monkeypatch.setattr(_upkeep, "_FULL_BYTES", 3 * Segment(segments(store)[0]).n_bytes)
     store.compact()
     before = [path.name for path in (store.location / PRINT[:32]).iterdir() if INDEX_NAME.fullmatch(path.name)]
     n = len(segments(store))
@@ -222,13 +222,13 @@ def test_files_of_a_later_format_may_be_pruned(store, content):
 
 def test_rows_that_are_published_while_an_encoder_is_pruned_stay(store, content, monkeypatch):
     keys, rows = some_keys(3, seed=5), some_rows(3, seed=5)
-    remove = _folder.Folder.remove
+    remove = _upkeep.TendedFolder.remove
 
     def publish_meanwhile(folder, names):
         remove(folder, names)
         featx.EmbeddingStore(store.location).put_many(PRINT, keys, rows, META)
 
-    monkeypatch.setattr(_folder.Folder, "remove", publish_meanwhile)
+    monkeypatch.setattr(_upkeep.TendedFolder, "remove", publish_meanwhile)
     store.prune(unused_for=0.5 * DAY)
     assert featx.EmbeddingStore(store.location).get_many(PRINT, keys)[0].all()
     assert store.info()["encoder"].tolist() == ["example"]
@@ -352,13 +352,13 @@ def test_a_card_that_is_about_to_come_is_waited_for(store, content, monkeypatch,
 
 
 def test_a_store_that_is_cleared_while_it_is_pruned_is_empty(store, content, monkeypatch):
-    remove = _folder.Folder.remove
+    remove = _upkeep.TendedFolder.remove
 
     def clear_meanwhile(folder, names):
         featx.EmbeddingStore(store.location).clear()
         remove(folder, names)
 
-    monkeypatch.setattr(_folder.Folder, "remove", clear_meanwhile)
+    monkeypatch.setattr(_upkeep.TendedFolder, "remove", clear_meanwhile)
     assert store.prune(unused_for=0) > 0
     assert len(store.info()) == 0
 
@@ -389,7 +389,7 @@ def test_a_reader_whose_segments_are_pruned_finds_the_rest(store, content):
 
 
 def test_a_damaged_index_stops_no_pruning(store, content, monkeypatch):
-    monkeypatch.setattr(_folder, "_FULL_BYTES", 3 * Segment(segments(store)[0]).n_bytes)
+    monkeypatch.setattr(_upkeep, "_FULL_BYTES", 3 * Segment(segments(store)[0]).n_bytes)
     store.compact()
     (index,) = (store.location / PRINT[:32]).glob("index-*")
     data = bytearray(index.read_bytes())

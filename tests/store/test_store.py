@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 import featx
 from featx.exceptions import ParameterError, StoreError, StoreWarning
-from featx.store._folder import Folder
+from featx.store._upkeep import TendedFolder
 from tests.store.content import META, OTHER, PRINT, make_keys, make_rows
 
 
@@ -144,14 +144,14 @@ def test_a_location_that_is_no_folder_is_refused(location):
 
 
 def test_a_write_that_meets_a_clearing_is_done_once_more(store, monkeypatch):
-    put = Folder.put
+    put = TendedFolder.put
 
     def cleared_meanwhile(folder, *arguments):
-        monkeypatch.setattr(Folder, "put", put)
+        monkeypatch.setattr(TendedFolder, "put", put)
         featx.EmbeddingStore(store.location).clear()
         return put(folder, *arguments)
 
-    monkeypatch.setattr(Folder, "put", cleared_meanwhile)
+    monkeypatch.setattr(TendedFolder, "put", cleared_meanwhile)
     store.put_many(PRINT, make_keys([1]), make_rows([1]), META)
     assert store.get_many(PRINT, make_keys([1]))[0].all()
     assert store.info()["encoder"].tolist() == ["example"]
@@ -213,7 +213,7 @@ def test_tidying_that_fails_is_a_warning_and_the_turn_ends(store, monkeypatch):
     def fail(_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Folder, "tidy", fail)
+    monkeypatch.setattr(TendedFolder, "tidy", fail)
     with pytest.warns(StoreWarning, match="could not be tidied"), store.lock(PRINT):
         pass
     monkeypatch.undo()

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from featx.exceptions import UnknownNameError
-from featx.store import EmbeddingStore, _folder
+from featx.store import EmbeddingStore, _upkeep
 from featx.store._files import DAMAGED, TEMPORARY
 
 # Rows of the first are never pruned; those of the second are aged as soon as they are written.
@@ -47,10 +47,10 @@ def rows_of(keys: np.ndarray) -> np.ndarray:
 
 def make_small() -> None:
     """Let merges and indexes, which are for many rows, happen with few."""
-    _folder._FULL_BYTES = 1 << 18
-    _folder._MERGE_FILES = 8
-    _folder._MERGED_AT_ONCE = 16
-    _folder._UNINDEXED_ROWS = 2000
+    _upkeep._FULL_BYTES = 1 << 18
+    _upkeep._MERGE_FILES = 8
+    _upkeep._MERGED_AT_ONCE = 16
+    _upkeep._UNINDEXED_ROWS = 2000
 
 
 class Acknowledged:
