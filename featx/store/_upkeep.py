@@ -141,7 +141,7 @@ class TendedFolder(Folder):
 
     def _remove_replaced(self) -> None:
         """Remove segments whose rows were written anew, by a merge that was killed before it could."""
-        there = set(self.segment_names())
+        there = {*self._mapped.names_there(), *self._recent.names}
         self.files.prefetch(there)
         for name in sorted(there):
             merged = self._try_open(name)
