@@ -43,7 +43,9 @@ def describe(place: Place) -> pd.DataFrame:
     """See `EmbeddingStore.info`."""
     import pandas as pd
 
-    return pd.DataFrame([_describe(name, place.files(name)) for name in folders(place)], columns=_INFO)
+    described = [_describe(name, place.files(name)) for name in folders(place)]
+    table = pd.DataFrame([row for row in described if row["bytes"]], columns=_INFO)  # others were cleared meanwhile
+    return table.assign(last_used=pd.to_datetime(table["last_used"]))  # which is of times if all are missing, too
 
 
 def verify(place: Place, locked: Locked | None) -> pd.DataFrame:

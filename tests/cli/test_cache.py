@@ -202,6 +202,15 @@ def test_somebody_on_a_terminal_is_asked(location, action, question, answer, sta
     assert f"Delete {question} in {location}? [y/N]" in done.stderr
 
 
+def test_info_describes_a_store_whose_cards_are_lost(location, capsys):
+    for card in location.glob("*/encoder.json"):
+        card.unlink()
+    assert main(["cache", "info"]) == 0
+    assert capsys.readouterr().out.count("NaT") == 2
+    assert main(["cache", "info", "--json"]) == 0
+    assert [one["last_used"] for one in json.loads(capsys.readouterr().out)["encoders"]] == [None, None]
+
+
 def test_one_encoder_is_cleared_without_asking(location, capsys):
     assert main(["cache", "clear", "--encoder", "small", "--yes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["freed_bytes"] > 0

@@ -328,6 +328,17 @@ def test_a_folder_that_is_cleared_while_it_is_repaired_is_no_error(store, conten
     assert len(store.info()) == 0
 
 
+def test_a_folder_that_is_cleared_while_it_is_described_is_not_in_the_table(store, content, monkeypatch):
+    read = _inventory.read_encoder
+
+    def clear_before(files):
+        store.clear()
+        return read(files)
+
+    monkeypatch.setattr(_inventory, "read_encoder", clear_before)
+    assert len(featx.EmbeddingStore(store.location).info()) == 0
+
+
 def test_a_card_that_is_pruned_with_its_rows_while_they_are_verified_is_no_damage(store, content, monkeypatch):
     read = _inventory.read_encoder
 
