@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -99,8 +99,7 @@ def _prune(place: Place, name: str, gone: list[str], locked: Locked) -> None:
         rest = folder.files.own()
         if any(map(_is_prunable, rest)):
             return
-        # By name: what is published meanwhile stays. The card last, as in `_remove`.
-        folder.files.remove(sorted({file.name for file in rest} - {LOCK}, key=ENCODER_FILE.__eq__))
+        _empty(folder.files, rest)
     place.remove(name)
 
 
@@ -283,7 +282,17 @@ def _size(files: Files) -> int:
 def _remove(place: Place, name: str) -> int:
     files = place.files(name)
     own = files.own()
-    # The encoder last: a clearing that is interrupted leaves what can be seen and cleared again.
-    files.remove(sorted({file.name for file in own} - {LOCK}, key=ENCODER_FILE.__eq__))
+    _empty(files, own)
     place.remove(name)
     return sum(file.n_bytes for file in own)
+
+
+def _empty(files: Files, own: Sequence[OwnFile]) -> None:
+    """Delete files by their names: what is published meanwhile stays."""
+    files.remove({file.name for file in own} - {LOCK, ENCODER_FILE})
+    # The card last: what is interrupted before can be seen and cleared again.
+    card = read_encoder(files)
+    files.remove({file.name for file in own} & {ENCODER_FILE})
+    if card and any(_is_sign(name) or RECORD_NAME.fullmatch(name) for name in files.names()):
+        with suppress(FileNotFoundError):  # whose writer had found the card before it went
+            write_encoder(files, card)

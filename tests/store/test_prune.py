@@ -16,7 +16,7 @@ import pytest
 import featx
 from featx.exceptions import ParameterError, StoreWarning
 from featx.store import _folder, _inventory, _upkeep
-from featx.store._files import LocalFiles
+from featx.store._files import ENCODER_FILE, LocalFiles
 from featx.store._index import INDEX_NAME
 from featx.store._segment import Segment
 from tests.store.content import META, OTHER, PRINT, some_keys, some_rows
@@ -328,10 +328,27 @@ def test_a_folder_that_is_cleared_while_it_is_repaired_is_no_error(store, conten
     assert len(store.info()) == 0
 
 
+@pytest.mark.parametrize("delete", [lambda store: store.clear(), lambda store: store.prune(max_bytes=0)])
+def test_a_card_that_a_writer_still_found_comes_back_for_its_rows(store, content, monkeypatch, delete):
+    remove = LocalFiles.remove
+    keys, rows = some_keys(3, seed=5), some_rows(3, seed=5)
+
+    def write_before(files, names):
+        if ENCODER_FILE in (names := set(names)):
+            featx.EmbeddingStore(store.location).put_many(PRINT, keys, rows, META)
+        remove(files, names)
+
+    monkeypatch.setattr(LocalFiles, "remove", write_before)
+    delete(store)
+    assert featx.EmbeddingStore(store.location).get_many(PRINT, keys)[0].all()
+    assert store.info()["encoder"].tolist() == ["example"]
+
+
 def test_a_folder_that_is_cleared_while_it_is_described_is_not_in_the_table(store, content, monkeypatch):
     read = _inventory.read_encoder
 
     def clear_before(files):
+        monkeypatch.setattr(_inventory, "read_encoder", read)
         store.clear()
         return read(files)
 
@@ -343,6 +360,7 @@ def test_a_card_that_is_pruned_with_its_rows_while_they_are_verified_is_no_damag
     read = _inventory.read_encoder
 
     def prune_before(files):
+        monkeypatch.setattr(_inventory, "read_encoder", read)
         store.prune(max_bytes=0)
         return read(files)
 
