@@ -304,7 +304,7 @@ def test_a_turn_outlives_the_end_of_its_folder(store, content):
 def is_locked(store) -> bool:
     """Whether another process would have to wait for its turn."""
     try:
-        with filelock.FileLock(store.location / PRINT[:32] / "turn.lock", blocking=False):
+        with filelock.FileLock(store.location / PRINT[:32] / "turn.lock").acquire(blocking=False):
             return False
     except filelock.Timeout:
         return True
