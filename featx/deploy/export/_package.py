@@ -94,7 +94,9 @@ _REQUIREMENTS_SERVE = [
     "fastapi-offline>=1.7",
     "httptools>=0.6.3",
     "prometheus-client>=0.20",
+    "pydantic>=2.5",
     "python-multipart>=0.0.20",
+    "starlette>=0.40",
     "uvicorn>=0.32",
 ]
 _README = """# {title}

@@ -38,7 +38,7 @@ def test_the_manifest_has_the_digest_of_every_file_but_itself(bundle):
     assert manifest == bundle.manifest
 
 
-def test_requirements_are_four_packages_and_a_service_needs_six_more(bundle):
+def test_requirements_are_four_packages_and_a_service_needs_eight_more(bundle):
     needed = (bundle.folder / "requirements.txt").read_text().split()
     assert [line.partition(">=")[0] for line in needed] == ["numpy", "onnxruntime", "pillow", "simplejpeg"]
     serve = (bundle.folder / "requirements-serve.txt").read_text().splitlines()
@@ -48,7 +48,9 @@ def test_requirements_are_four_packages_and_a_service_needs_six_more(bundle):
         "fastapi-offline",
         "httptools",
         "prometheus-client",
+        "pydantic",
         "python-multipart",
+        "starlette",
         "uvicorn",
     ]
 

@@ -51,7 +51,9 @@ class Running:
 
     @property
     def log(self) -> str:
-        return self._log.read_text()
+        """Its whole lines: the last one may be on its way."""
+        text = self._log.read_text()
+        return text[: text.rfind("\n") + 1]
 
     @property
     def lines(self) -> list[dict]:
