@@ -74,8 +74,6 @@ def check_web(manifest: dict[str, Any], problems: Sequence[str]) -> None:
         raise _refuse(f"a head that stays scikit-learn's{why}", "one that becomes part of the graph")
     if "decode" in entries[0]:
         raise _refuse(f"decode={entries[0]['decode']!r}", "decode='exact', whose pixels a browser can make too")
-    if "width" in manifest:
-        raise _refuse("a model of several outputs", "one of one output")
     if labels[1:2] in ("M", "m"):
         raise _refuse("classes that are dates or durations", "text, numbers or booleans")
 

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import clone
-from sklearn.ensemble import AdaBoostClassifier
+from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
@@ -277,6 +278,33 @@ def test_labels_of_all_kinds_are_the_predictors(opened, web_bundle, tiny, crops,
 
 
 @needs_a_browser
+@pytest.mark.parametrize(
+    ("head", "labels"),
+    [
+        (RandomForestClassifier(5, random_state=0), [["a", "x"], ["b", HTML_LABEL]]),
+        (KNeighborsClassifier(3), [[False, True], [True, False]]),
+        (Ridge(), [[1.25, 7.5], [-3.5, 2.0]]),
+    ],
+    ids=["text", "bools", "regression"],
+)
+def test_labels_of_several_outputs_are_shown_side_by_side(
+    opened, web_bundle, tiny, crops, jpegs, tmp_path, head, labels
+):
+    y = np.array(labels).repeat(len(crops) // 2, axis=0)
+    encoder = featx.ImageEncoder(tiny, cache=False, verbose=0)
+    bundle = with_page(make_pipeline(encoder, head).fit(crops, y), tmp_path / "bundle", web_bundle)
+    (expected,) = featx.Predictor(bundle).predict([jpegs[30]]).tolist()
+    with static_server(bundle.folder) as url:
+        page = opened(url)
+        answer = ask_page(page, jpegs[30], 32)
+        page.set_input_files("#files", photo(jpegs[30]))
+        shown = answers(page).locator(".label").inner_text()
+    assert answer["label"] == (pytest.approx(expected, rel=1e-5) if isinstance(head, Ridge) else expected)
+    assert answer["probabilities"] is None
+    assert len(shown.split(", ")) == 2
+
+
+@needs_a_browser
 def test_a_bundle_that_takes_missing_images_has_a_page_too(opened, web_bundle, tiny, crops, places, jpegs, tmp_path):
     model = featx.image_pipeline(encoder=tiny, cache=False, verbose=0, on_error="nan", on_missing="nan")
     bundle = with_page(model.fit(crops, places), tmp_path / "bundle", web_bundle)
@@ -317,8 +345,6 @@ def test_a_bundle_that_a_page_cannot_answer_is_refused_by_name(tiny, table_model
     days = pd.to_datetime(["2024-01-01", "2024-02-01"]).to_numpy().repeat(len(crops) // 2)
     dated = make_pipeline(encoder, LogisticRegression()).fit(crops, days)
     assert "classes that are dates" in refused(dated, tmp_path / "bundle")
-    two = make_pipeline(encoder, Ridge()).fit(crops, np.arange(2.0 * len(crops)).reshape(-1, 2))
-    assert "got a model of several outputs" in refused(two, tmp_path / "bundle")
     both = make_pipeline(make_union(encoder, clone(encoder).set_params(layers="conv1")), LogisticRegression())
     assert "got several encoders of one image" in refused(both.fit(crops, places), tmp_path / "bundle")
     several = make_pipeline(clone(encoder).set_params(combine="mean"), LogisticRegression())

@@ -12,16 +12,17 @@ export class Model {
     this.session = session;
     this.manifest = manifest;
     this.input = manifest.inputs[0];
-    this.classes = manifest.classes ? manifest.classes.values : null;
-    this.names = ["label", "probabilities", "embedding"].filter((name) => session.outputNames.includes(name));
+    // Of several outputs labels are the answer, as everywhere.
+    const wanted = ["label", "embedding", ...(manifest.width === undefined ? ["probabilities"] : [])];
+    this.names = wanted.filter((name) => session.outputNames.includes(name));
   }
 
   /**
    * Answer one image.
    *
    * @param {{pixels: Uint8Array | Uint8ClampedArray, width: number, height: number}} image Pixels of 3 or 4 bytes.
-   * @returns {Promise<{label, probabilities: object | null, embedding: Float32Array}>} The probabilities by class, as
-   *   pairs.
+   * @returns {Promise<{label, probabilities: object | null, embedding: Float32Array}>} The label is a list of several
+   *   outputs; the probabilities come by class, as pairs.
    */
   async answer({ pixels, width, height }) {
     const { tensor, absent, preprocess } = this.input;
@@ -32,19 +33,19 @@ export class Model {
     const outputs = await this.session.run(feeds, this.names);
     const embedding = outputs.embedding.data;
     if (!embedding.every(Number.isFinite)) throw new Error("NaN or infinite numbers from the network");
+    const labels = Array.from(outputs.label.data, (raw) => this.label(raw));
     return {
-      label: this.label(outputs.label.data[0]),
+      label: this.manifest.width === undefined ? labels[0] : labels,
       probabilities: outputs.probabilities
-        ? this.classes.map((name, i) => [name, outputs.probabilities.data[i]])
+        ? this.manifest.classes.values.map((name, i) => [name, outputs.probabilities.data[i]])
         : null,
       embedding,
     };
   }
 
-  /** The class that the graph's label stands for, which may be a 64-bit integer there and a boolean in the manifest. */
+  /** What the graph's label stands for: a 64-bit integer there is a number here, and may stand for a boolean. */
   label(raw) {
-    const value = typeof raw === "bigint" ? Number(raw) : raw;
-    if (!this.classes || typeof value === "string") return value;
-    return this.classes.find((name) => Number(name) === Number(value));
+    if (typeof raw === "string") return raw;
+    return this.manifest.dtype === "|b1" ? Boolean(raw) : Number(raw);
   }
 }
