@@ -178,9 +178,20 @@ def _read_category(value: Any, entry: Mapping[str, Any], known: frozenset[str] |
         if not others or nulls is not None:
             raise ValueError(f"got {describe(value)}, expected text")
         return UNKNOWN  # as the pipeline sees it: no category that it has
+    if not _is_whole(value):
+        raise ValueError(f"got {value!r}, which is no text: it was read as UTF-8, and is in another encoding")
     if known is not None and not others and value not in known:
         raise ValueError(f"got {str(value)!r}, expected one of {_quoted(entry['known'][:20])}")
     return str(value)
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether text has no half of a character, as JSON and bytes of other encodings may hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _missing_kind(value: Any, entry: Mapping[str, Any]) -> str | None:

@@ -189,7 +189,7 @@ def test_odd_names_come_out_as_they_are(images, name):
     except OSError:
         pytest.skip("this file system takes no such name")
     done = featx_command("predict", "logistic", odd, "-o", "out.csv", text=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"1 images, 0 unreadable: out.csv\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"1 image, 0 unreadable: out.csv\n")
     with open("out.csv", newline="", errors="surrogateescape") as file:
         (row,) = csv.DictReader(file)
     assert row["image"] == odd

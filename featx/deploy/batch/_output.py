@@ -183,7 +183,7 @@ class Kept(_Answers):
 
     def begin(self, made_of: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
         """Open the folder, and make sure that it may be written to, by nobody else."""
-        self._check_target(overwrite)
+        self._check_target(resume, overwrite)
         if not self._is_csv:
             _import_parquet()
         run = self._folder / _RUN
@@ -206,7 +206,7 @@ class Kept(_Answers):
             (self._folder / f"{_RUN}.new").write_text(json.dumps(made_of, indent=2) + "\n")
             (self._folder / f"{_RUN}.new").replace(run)
 
-    def _check_target(self, overwrite: bool) -> None:
+    def _check_target(self, resume: bool, overwrite: bool) -> None:
         """Refuse at once what could not be written after hours of work."""
         target = self._target
         if target.suffix.lower() not in SUFFIXES:
@@ -216,7 +216,8 @@ class Kept(_Answers):
         if target.exists() and not target.is_file():
             raise ParameterError(f"Got {target}, which is not a file. Expected the name of a file to write.")
         if target.exists() and not overwrite:
-            raise ParameterError(f"{target} is there already. Expected another name, or --overwrite.")
+            whole = ", and its run was not stopped" if resume and not self._folder.exists() else ""
+            raise ParameterError(f"{target} is there already{whole}. Expected another name, or --overwrite.")
 
     def _check_same(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         other = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]

@@ -214,7 +214,7 @@ def answer_rows(
     done, bad = opened.done, opened.bad
     if bad or (parsed.output and not parsed.quiet):
         where = f": {parsed.output}" if parsed.output else ""
-        print(f"{done:,} images, {bad:,} unreadable{where}", file=sys.stderr)
+        print(f"{done:,} image{'' if done == 1 else 's'}, {bad:,} unreadable{where}", file=sys.stderr)
     return int(bad > 0)
 
 

@@ -146,6 +146,7 @@ def table_rows(
     columns = {entry["name"]: (image or first) if entry["name"] == first else entry["name"] for entry in inputs}
     header = next(_records(file), (1, []))[1]
     if columns[first] not in header:
+        _check_header(file, header)
         raise UnknownNameError("column", columns[first], header)
     if absent := [column for column in columns.values() if column not in header]:
         raise InputError(f"Got {file} with the columns {header}. Expected also {', '.join(map(repr, absent))}.")
@@ -165,6 +166,19 @@ def table_rows(
         return {name: [row[name] for row in cells] for name in columns}
 
     return Rows(read, gather, {"table": state_of(file), "columns": columns})
+
+
+def _check_header(file: Path, header: Sequence[str]) -> None:
+    """Refuse a table that is no table of this kind, whose first line lacks a column for that reason."""
+    if not header:
+        raise InputError(f"Got {file}, which is empty. Expected a first line of the columns' names, and then the rows.")
+    text = "".join(header)
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError(f"Got {file}, whose first line is no text in UTF-8. Expected a table in UTF-8.")
+    used = _kind_of(file)[0]
+    other = next((mark for mark in ";\t,|" if len(header) == 1 and mark in text and mark != used), None)
+    if other:
+        raise InputError(f"Got {file}, whose columns are separated by {other!r}. Expected {used!r}.")
 
 
 def state_of(file: str | Path) -> list[Any]:

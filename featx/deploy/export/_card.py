@@ -73,7 +73,7 @@ def _limits(content: Mapping[str, Any], scores: ModelScores, sampled: bool) -> I
         yield f"{looked}, wrong labels and outliers were not looked for (featx.audit does that)."
     few = {name: n for name, n in (scores.classes or {}).items() if n < _FEW_ROWS}
     if few:
-        named = ", ".join(f"{_code(name)} ({n})" for name, n in list(few.items())[:5])
+        named = ", ".join(f"{as_code(name)} ({n})" for name, n in list(few.items())[:5])
         yield f"It saw fewer than {_FEW_ROWS} images of {len(few):,} of its classes, such as {named}."
     if classes and "width" not in content:
         yield "It answers every image with one of its classes, also an image of none of them."
@@ -93,14 +93,16 @@ def describe(manifest: Mapping[str, Any]) -> str:
     task, classes = manifest["task"], manifest["classes"]
     if task == "embedding":
         return "An image encoder"
-    several = manifest.get("width")
+    several, others = manifest.get("width"), len(manifest["inputs"]) - 1
+    takes = f"an image and {others} other column{'s' if others > 1 else ''}" if others else "an image"
     if task == "regression":
-        return f"A model that predicts {f'{several} numbers' if several else 'a number'} from an image"
+        return f"A model that predicts {f'{several} numbers' if several else 'a number'} from {takes}"
+    kind = f"A classifier of {takes}" if others else "An image classifier"
     if several:
-        return f"An image classifier of {several} outputs"
-    names = [_code(value) for value in classes["values"][:3]]
+        return f"{kind} with {several} outputs"
+    names = [as_code(value) for value in classes["values"][:3]]
     more = f" and {len(classes['values']) - 3:,} more" if len(classes["values"]) > 3 else ""
-    return f"An image classifier: {', '.join(names)}{more}"
+    return f"{kind}: {', '.join(names)}{more}"
 
 
 def render(manifest: Mapping[str, Any]) -> str:
@@ -138,7 +140,7 @@ def headline(manifest: Mapping[str, Any]) -> str:
             return f"Its {_name(name)} in cross-validation is {_interval(found)}."
     for name, values in scores.splits.items():
         metric, value = next(iter(values.items()))
-        return f"Its {_name(metric)} on the split {_code(name)} is {_number(value)}."
+        return f"Its {_name(metric)} on the split {as_code(name)} is {_number(value)}."
     return ""
 
 
@@ -154,7 +156,7 @@ def _scores(scores: ModelScores) -> str:
     if scores.splits:
         metrics = list(dict.fromkeys(metric for values in scores.splits.values() for metric in values))
         measured = [
-            (_code(name), *(_number(values.get(metric)) for metric in metrics))
+            (as_code(name), *(_number(values.get(metric)) for metric in metrics))
             for name, values in scores.splits.items()
         ]
         parts.append("On splits that it was not fitted on:")
@@ -201,7 +203,7 @@ def _data(scores: ModelScores) -> str:
         parts.append(f"It was fitted on {scores.rows:,} rows.{target}{left_out}")
     if scores.classes:
         shown = list(scores.classes.items())[:_MOST_CLASSES]
-        rows = [(_code(name), f"{n:,}") for name, n in shown]
+        rows = [(as_code(name), f"{n:,}") for name, n in shown]
         if more := len(scores.classes) - len(shown):
             rows.append((f"and {more:,} more", f"{sum(scores.classes.values()) - sum(n for _, n in shown):,}"))
         parts.append(_table(("class", "images"), rows))
@@ -226,7 +228,7 @@ def _encoders(manifest: Mapping[str, Any]) -> str:
         if entry["kind"] == "image":
             encoder, pixels = entry["encoder"], entry["preprocess"]
             lines.append(
-                f"- {_code(encoder['name'])}, weights {_code(encoder['weights'])}, whose license is "
+                f"- {as_code(encoder['name'])}, weights {as_code(encoder['weights'])}, whose license is "
                 f"{encoder['license']}; an image becomes {pixels['size']} x {pixels['size']} pixels ({pixels['fit']})."
             )
     return "\n".join(dict.fromkeys(lines))
@@ -251,7 +253,7 @@ def _licenses(content: Mapping[str, Any]) -> set[str]:
 
 
 def _name(metric: str) -> str:
-    return _METRICS[metric][0] if metric in _METRICS else _code(metric)
+    return _METRICS[metric][0] if metric in _METRICS else as_code(metric)
 
 
 def _interval(found: Mapping[str, float | None]) -> str:
@@ -270,7 +272,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
-def _code(value: Any) -> str:
+def as_code(value: Any) -> str:
     """Quote what a user named: whatever is in it, it is no Markdown and no HTML."""
     text = " ".join(str(value).split()) or " "
     text = text if len(text) <= _LONG else text[: _LONG - 3] + "..."

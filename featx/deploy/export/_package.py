@@ -10,7 +10,7 @@ from typing import Any
 
 from featx._version import __version__
 from featx.deploy.batch import label_fields
-from featx.deploy.export._card import describe, headline, render
+from featx.deploy.export._card import as_code, describe, headline, render
 from featx.deploy.export._diagram import DIAGRAM, diagram
 
 # Byte for byte, at the same place in the package "predictor": their relative imports hold there too.
@@ -63,30 +63,35 @@ from .deploy._predictor import Predictor
 
 __all__ = ["Predictor"]
 '''
-_PREDICT = '''"""Answer a folder or a table of images with this bundle; --help lists the options."""
+_PROGRAM = '''"""{does}; --help lists the options."""
 
 import sys
 
 try:
-    from predictor.deploy.batch._run import main
+    from predictor.{module} import main
 except KeyboardInterrupt:  # importing takes a moment
     sys.exit(130)
+except ModuleNotFoundError as error:
+    is_ours = (error.name or "").startswith("predictor")
+    todo = "Copy the bundle again, with all its files." if is_ours else "Run: pip install -r {requirements}"
+    print(f"{name}: error: {{error}}. {{todo}}", file=sys.stderr)
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main())
 '''
-_SERVE = '''"""Serve this bundle over HTTP; --help lists the options."""
-
-import sys
-
-try:
-    from predictor.deploy.service._server import main
-except KeyboardInterrupt:  # importing takes a moment
-    sys.exit(130)
-
-if __name__ == "__main__":
-    sys.exit(main())
-'''
+_PROGRAMS = {
+    "predict.py": {
+        "does": "Answer a folder or a table of images with this bundle",
+        "module": "deploy.batch._run",
+        "requirements": "requirements.txt",
+    },
+    "serve.py": {
+        "does": "Serve this bundle over HTTP",
+        "module": "deploy.service._server",
+        "requirements": "requirements-serve.txt",
+    },
+}
 _REQUIREMENTS = ["numpy>=1.26", "onnxruntime>=1.20", "pillow>=11.3", "simplejpeg>=1.8"]
 _REQUIREMENTS_SERVE = [
     "-r requirements.txt",
@@ -117,6 +122,11 @@ As a service, with a page at http://localhost:8000 and its interface described a
 ```sh
 pip install -r requirements-serve.txt
 python serve.py
+```
+
+and, while it runs, from another shell:
+
+```sh
 curl {form} http://localhost:8000/{path}
 {raw}curl -H 'Content-Type: application/json' -d '{json}' http://localhost:8000/{path}
 ```
@@ -147,17 +157,17 @@ answers, such as nginx.
 - `bundle.json` holds all that this page says, how images become pixels, the classes, and the SHA-256 of each file; a
   damaged bundle is refused.
 """
+_SHOWN = 5  # of the values that a column may have
 _RAW = "curl -H 'Content-Type: image/jpeg' --data-binary @new.jpg http://localhost:8000/{path}\n"
 _BATCH = """
 {takes}:
 
 ```sh
 python predict.py {input} -o {file}.csv
-python predict.py {input} -o {file}.csv --resume
 ```
 
 It writes {columns}: a row that cannot be answered has its reason there, and stops nothing. A run that was stopped goes
-on with `--resume`. `{file}.parquet` needs `pip install pyarrow`.
+on with the same command and `--resume`. `{file}.parquet` needs `pip install pyarrow`.
 """
 _BUT_FAST = """, but for
 cykooz-resizer on Linux ARM, where pip builds it from source with Rust. Without it this bundle is refused: it decodes
@@ -171,8 +181,8 @@ def write_code(folder: Path, requirements: list[str]) -> None:
     _write(folder / "predictor" / "__init__.py", _INIT.encode())
     for package in ("images", "deploy", "deploy/batch", "deploy/service"):
         _write(folder / "predictor" / package / "__init__.py", b"")
-    _write(folder / "predict.py", _PREDICT.encode())
-    _write(folder / "serve.py", _SERVE.encode())
+    for name, values in _PROGRAMS.items():
+        _write(folder / name, _PROGRAM.format(name=name, **values).encode())
     _write(folder / "page.html", fill("service.html"))
     _write(folder / "requirements.txt", _lines(sorted([*_REQUIREMENTS, *requirements])))
     _write(folder / "requirements-serve.txt", _lines(_REQUIREMENTS_SERVE))
@@ -213,9 +223,9 @@ def _readme(manifest: dict[str, Any]) -> str:
     example = json.dumps(values if several else next(iter(values.values())))
     method = "embed" if manifest["task"] == "embedding" else "predict_table"
     path = "embed" if manifest["task"] == "embedding" else "predict"
-    named = ", ".join(f"`{entry['name']}`" for entry in manifest["inputs"])
+    named = ", ".join(_column(entry) if several else as_code(entry["name"]) for entry in manifest["inputs"])
     batch = _BATCH.format(
-        takes=f"A table of many rows, with the columns {named}; images are paths"
+        takes=f"A table of many rows, with the columns {named}"
         if several
         else f"A folder of images, nested ones too, or a table with a column {named} of their paths",
         input="table.csv" if several else "photos/",
@@ -243,7 +253,21 @@ def _answer_columns(manifest: dict[str, Any]) -> str:
     if manifest["task"] == "embedding":
         return "the image, a column for each number of its embedding, and an error"
     names = [name for field in label_fields("O", manifest.get("width")) for name in field.header]
-    return ",".join(["image", *names, "error"])
+    columns = ",".join(["image", *names, "error"])
+    if "width" in manifest or "probabilities" in manifest["outputs"]:
+        return columns
+    label = "label is the predicted number and " if manifest["task"] == "regression" else ""
+    return f"{columns}, where {label}probability is empty"
+
+
+def _column(entry: dict[str, Any]) -> str:
+    """Describe a column of the table that predict.py takes."""
+    kinds = {"image": "the path of an image", "number": "a number", "integer": "a whole number", "category": "text"}
+    text = kinds[entry["kind"]]
+    if entry.get("known") and not entry.get("others"):
+        shown = ", ".join(map(as_code, entry["known"][:_SHOWN]))
+        text = f"one of {shown}{', ...' if len(entry['known']) > _SHOWN else ''}"
+    return f"{as_code(entry['name'])} ({text}{', or empty' if entry.get('missing') else ''})"
 
 
 def _value(entry: dict[str, Any], *images: str) -> Any:

@@ -147,7 +147,14 @@ def _parser() -> argparse.ArgumentParser:
 def _listen(host: str, port: int) -> socket.socket:
     """Open the socket here, so that it can be closed before its connections are."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        raise ParameterError(
+            f"Cannot listen at {host}, port {port}: {reason}. Expected a --port that is free, and as --host an address "
+            "of this machine."
+        ) from error
     # Accepted sockets inherit it; asyncio sets it on none of them, as create_server does not name their protocol.
     # Without it the body of an answer waits for the acknowledgement of its head, 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -209,8 +216,9 @@ def _port(text: str) -> int:
 def _n_jobs(text: str) -> int:
     try:
         return count_threads(int(text))
-    except ParameterError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    except ValueError as error:
+        reason = str(error) if isinstance(error, ParameterError) else f"got {text!r}, expected a whole number"
+        raise argparse.ArgumentTypeError(reason) from error
 
 
 def _size(text: str) -> int:
@@ -222,14 +230,13 @@ def _size(text: str) -> int:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"got {text}, expected at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number, at least 1")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"got {text}, expected a number of seconds above 0")
-    return number
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of seconds above 0")

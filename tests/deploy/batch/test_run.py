@@ -101,7 +101,9 @@ def test_several_outputs_have_a_column_each(two_labels_bundle, tags_bundle, fold
         assert found.loc[1:, labels].to_numpy(expected.dtype).tolist() == expected.tolist()
 
 
-def test_the_readme_says_what_a_run_writes(bundle, two_labels_bundle, encoder_bundle, folder):
+def test_the_readme_says_what_a_run_takes_and_writes(bundle, table_bundle, two_labels_bundle, encoder_bundle, folder):
+    takes = "`photo` (the path of an image), `price` (a number), `colour` (one of `green`, `red`)"
+    assert f"A table of many rows, with the columns {takes}:" in (table_bundle.folder / "README.md").read_text()
     for made, columns in (
         (bundle, "image,label,probability,error"),
         (two_labels_bundle, "image,label_0,label_1,error"),
@@ -150,6 +152,14 @@ def test_a_table_of_several_columns_is_read_as_pandas_reads_it(table_bundle, fol
     assert "violet" in reasons[5]
 
 
+def test_text_in_another_encoding_is_the_error_of_its_row(table_bundle, folder):
+    rows = "photo,price,colour\nphotos/part0/00.png,1,red\nphotos/part0/00.png,1,caf\xe9\n"
+    Path("latin.csv").write_text(rows, "latin-1")
+    done = run(table_bundle, "latin.csv")
+    assert (done.returncode, done.stderr) == (1, "2 images, 1 unreadable\n")
+    assert "colour: got 'caf\\udce9', which is no text: it was read as UTF-8" in done.stdout
+
+
 def test_a_compressed_table_and_names_that_are_not_utf_8_are_read(bundle, folder):
     import gzip
 
@@ -175,7 +185,7 @@ def test_a_compressed_table_and_names_that_are_not_utf_8_are_read(bundle, folder
         (["photos", "-o", "labels.xlsx"], "Expected a name that ends in .csv or .parquet"),
         (["photos", "-o", "folder.csv"], "which is not a file"),
         (["photos", "-o", "there.csv"], "is there already. Expected another name, or --overwrite"),
-        (["photos", "-o", "there.csv", "--resume"], "is there already"),
+        (["photos", "-o", "there.csv", "--resume"], "is there already, and its run was not stopped"),
         (["photos", "-o", "taken.csv"], "holds something else"),
         (["photos", "--resume"], "Got --resume without -o"),
         (["photos", "--root", "photos"], "Got --root without a table"),
@@ -183,6 +193,9 @@ def test_a_compressed_table_and_names_that_are_not_utf_8_are_read(bundle, folder
         (["goods.parquet"], "Expected folders and images, or one table alone: .csv or .tsv"),
         (["there.csv"], "Unknown column 'image'. Expected one of 'name'"),
         (["quote.csv"], "which cannot be read as a table"),
+        (["nothing.csv"], "which is empty"),
+        (["excel.csv"], "whose columns are separated by ';'. Expected ','"),
+        (["wide.csv"], "Expected a table in UTF-8"),
         (["photos", "--n-jobs", "0"], "n_jobs"),
     ],
 )
@@ -192,6 +205,9 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(bundle, folder, argum
     Path("taken.csv.partial", "letter").touch()
     Path("there.csv").write_text("name\na\n")
     Path("quote.csv").write_text('image\n"' + "a" * 200_000)
+    Path("nothing.csv").touch()
+    Path("excel.csv").write_text("image;price\na.jpg;1\n", "utf-8-sig")
+    Path("wide.csv").write_text("image,price\na.jpg,1\n", "utf-16")
     before = sorted(Path().rglob("*"))
     done = subprocess.run(command(bundle, *arguments), capture_output=True, text=True, env=alone(), check=False)
     assert done.returncode == 2

@@ -149,6 +149,11 @@ def test_encoders_and_regressors_have_cards_too(tiny, crops, tmp_path):
     assert "Its target goes from 0 to 10." in section(bundle, "Data")
     assert "| mean absolute error | " in section(bundle, "Scores")
     assert section(bundle, "Calibration") == ""
+    assert "where label is the predicted number and probability is empty:" in readme(bundle)
+
+
+def test_a_bundle_of_a_table_says_so(table_bundle):
+    assert readme(table_bundle).startswith("# A classifier of an image and 2 other columns: `china`, `flower`\n")
 
 
 def test_a_head_without_probabilities_says_nothing_of_how_sure_it_is(tiny, crops, places, tmp_path):

@@ -131,6 +131,27 @@ def test_ctrl_c_while_a_program_is_imported_ends_it_quietly(bundle, tmp_path, pr
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize(
+    ("program", "module", "todo"),
+    [
+        ("predict.py", "numpy", "pip install -r requirements.txt"),
+        ("serve.py", "uvicorn", "pip install -r requirements-serve.txt"),
+        ("serve.py", "predictor.deploy.service._server", "Copy the bundle again"),
+    ],
+)
+def test_a_program_without_a_module_says_what_to_do(bundle, program, module, todo):
+    code = (
+        "import runpy, sys; sys.path.insert(0, sys.argv[1]); sys.modules[sys.argv[3]] = None;"
+        "runpy.run_path(f'{sys.argv[1]}/{sys.argv[2]}', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, str(bundle.folder), program, module]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{program}: error: ")
+    assert todo in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_readmes_requests_are_answered(bundle, table_bundle, encoder_bundle, jpegs, tmp_path):
     (tmp_path / "new.jpg").write_bytes(jpegs[0])

@@ -391,7 +391,7 @@ def test_several_outputs_leave_together(tiny, crops, places, tmp_path):
     assert [part.tolist() for part in predictor.classes_] == [["china", "flower"], ["left", "middle", "right"]]
     row = predictor.predict_table(crops[:1])[0]
     assert row == {"image": 0, "label": model.predict(crops[:1])[0].tolist(), "probability": None, "error": ""}
-    assert "# An image classifier of 2 outputs" in (tmp_path / "labels" / "README.md").read_text()
+    assert "# An image classifier with 2 outputs" in (tmp_path / "labels" / "README.md").read_text()
     numbers = make_pipeline(encoder, StandardScaler(), Ridge())
     predictor = exported(numbers, crops, np.arange(3 * len(crops)).reshape(-1, 3), tmp_path / "numbers")
     np.testing.assert_allclose(predictor.predict(crops), numbers.predict(crops), rtol=1e-4)

@@ -86,6 +86,16 @@ def test_any_value_of_json_gets_an_answer_without_nan(app, table_bundle, jpegs, 
     json.loads(response.text, parse_constant=pytest.fail)
 
 
+def test_half_a_character_of_json_spoils_its_row_alone(app, table_bundle, jpegs):
+    rows = [{"photo": photo, "price": 1, "colour": "red"} for photo in as_base64(*jpegs[:2])]
+    content = json.dumps([rows[0], {**rows[1], "colour": "caf\udce9"}]).encode()
+    answer = ask(app(table_bundle), "/predict", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 200
+    good, bad = answer.json()["predictions"]
+    assert good["error"] == ""
+    assert "colour: got 'caf\\udce9', which is no text" in bad["error"]
+
+
 @pytest.mark.parametrize("values", [{}, {"price": [1]}, {"price": [1, 2], "colour": ["red"]}])
 def test_columns_that_are_absent_or_of_other_lengths_are_422(app, table_bundle, jpegs, values):
     response = ask(app(table_bundle), "/predict", json={"images": as_base64(jpegs[0]), "columns": values})
