@@ -146,7 +146,7 @@ def test_it_answers_as_logistic_regression_of_the_same_numbers(n_classes, dtype)
     np.testing.assert_array_equal(head.predict(X), logistic.predict(X))
     for method in ("decision_function", "predict_proba"):
         got, expected = getattr(head, method)(X), getattr(logistic, method)(X)
-        assert got.dtype == dtype
+        assert got.dtype == expected.dtype
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
