@@ -177,12 +177,24 @@ class _Walk:
         return found
 
     def _describe(self, value: Any) -> bytes:
+        kinds = (self._of_torch, self._container, self._callable, self._attribute)
+        found = (describe(value) for describe in kinds)
+        return next((digest for digest in found if digest is not None), None) or self._object(value)
+
+    def _of_torch(self, value: Any) -> bytes | None:
         import torch
 
         if isinstance(value, torch.nn.Module):
             return self._module(value)
         if isinstance(value, torch.Tensor):
             return self._tensor(value)
+        if isinstance(value, torch.jit.ScriptFunction):
+            return _script(value.save_to_buffer())
+        if isinstance(value, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+            return _hash("operator", str(value).encode())
+        return None
+
+    def _container(self, value: Any) -> bytes | None:
         if isinstance(value, np.ndarray | np.generic):
             return self._array(value)
         if type(value) in (list, tuple):
@@ -191,8 +203,9 @@ class _Walk:
             return _hash("dict", *(part for pair in value.items() for part in self._items(pair, pair[0])))
         if type(value) in (set, frozenset):
             return _hash(type(value).__name__, *sorted(self._items(value)))
-        if isinstance(value, torch.jit.ScriptFunction):
-            return _script(value.save_to_buffer())
+        return None
+
+    def _callable(self, value: Any) -> bytes | None:
         if hasattr(value, "_torchdynamo_orig_callable"):
             return self.digest(value._torchdynamo_orig_callable)
         if isinstance(value, types.FunctionType):
@@ -201,6 +214,12 @@ class _Walk:
             return _hash("method", self.digest(value.__func__), self.digest(value.__self__))
         if isinstance(value, _BUILTIN):
             return self._builtin(value)
+        if isinstance(value, functools._lru_cache_wrapper):
+            return self.digest(value.__wrapped__)
+        return None
+
+    def _attribute(self, value: Any) -> bytes | None:
+        """Digest what modules and classes hold beside functions."""
         if isinstance(value, types.ModuleType):
             return self._python_module(value)
         if isinstance(value, property):
@@ -209,15 +228,9 @@ class _Walk:
             return _hash(type(value).__name__, self.digest(value.__func__))
         if isinstance(value, functools.cached_property):
             return _hash("property", self.digest(value.func))
-        if isinstance(value, functools._lru_cache_wrapper):
-            return self.digest(value.__wrapped__)
         if isinstance(value, enum.Enum):
             return _hash("enum", self.digest(type(value), made=True), value.name.encode(), self.digest(value.value))
-        if isinstance(value, logging.Logger):
-            return _hash("logger")
-        if isinstance(value, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
-            return _hash("operator", str(value).encode())
-        return self._object(value)
+        return _hash("logger") if isinstance(value, logging.Logger) else None
 
     # --- networks
 
