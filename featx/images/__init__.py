@@ -4,7 +4,7 @@ from featx.images._accept import ImageColumn, as_column
 from featx.images._attach import attach_images
 from featx.images._cell import StoredImage, is_missing, is_path, location_of, open_cell
 from featx.images._check import BLANK, check_images, note_on
-from featx.images._columns import Cells
+from featx.images._columns import Cells, library_of
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._doors import Doors, RefusedImage, open_column
 from featx.images._files import find_images, list_images, warn_left_out
@@ -58,6 +58,7 @@ __all__ = [
     "is_path",
     "is_table_name",
     "known_paths",
+    "library_of",
     "list_any",
     "list_images",
     "load",

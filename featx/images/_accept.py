@@ -178,7 +178,7 @@ def as_column(images: Any) -> ImageColumn:
 
 
 def _frame_column(frame: Any) -> ImageColumn:
-    names = list(getattr(frame, "column_names", frame.columns))  # pyarrow's columns are the data
+    names = column_names(frame)
     if len(names) != 1:
         raise InputError(
             f"Got a frame of {len(names)} columns ({', '.join(map(str, names[:5]))}). "
@@ -187,6 +187,12 @@ def _frame_column(frame: Any) -> ImageColumn:
     name = names[0]
     column = frame.iloc[:, 0] if hasattr(frame, "iloc") else frame[name]
     return replace(as_column(column), name=None if name == "" else str(name))
+
+
+def column_names(frame: Any) -> list[str]:
+    """List the columns of a frame, a table of pyarrow or a dataset."""
+    # pyarrow's columns are the data, and a dataset has none.
+    return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
 
 
 def _array_sources(array: np.ndarray) -> Sequence[Any]:

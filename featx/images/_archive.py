@@ -158,7 +158,7 @@ class _Group:
 
     def __init__(self, file: str, group: int, column: str):
         parquet = import_optional("pyarrow.parquet", extra="cli", purpose="Reading Parquet")
-        self._file, self._group, self._column = parquet.ParquetFile(file), group, column
+        self._file, self._group, self._column = _open_stream(parquet, file), group, column
         self._lock = threading.Lock()  # threads want rows side by side
         self._begin()
 
@@ -180,6 +180,12 @@ class _Group:
         self._end = 0
 
 
+def _open_stream(parquet: Any, file: str) -> Any:
+    """Open a file whose pages are read when they come: unbuffered, Arrow holds the whole column of a row group."""
+    return parquet.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER)
+
+
+_BUFFER = 1 << 20
 _ROWS = 64
 _KEPT = 4
 _OPENING = threading.Lock()
@@ -200,7 +206,7 @@ def list_parquet(file: str, column: str) -> list[Any]:
     """List the cells of a column of images in a Parquet file: `ParquetImage`, None, or what is no bytes as it is."""
     parquet = import_optional("pyarrow.parquet", extra="cli", purpose="Reading Parquet")
     cells: list[Any] = []
-    with parquet.ParquetFile(file) as opened:
+    with _open_stream(parquet, file) as opened:
         metadata = opened.metadata
         for group in range(metadata.num_row_groups):
             n, chunks = metadata.row_group(group).num_rows, _chunks(metadata.row_group(group), column)

@@ -5,6 +5,7 @@ Like ``_decode.py``, this file also runs, byte for byte, where there is nothing 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,7 +76,8 @@ def _polars_cells(series: Any) -> Sequence[Any] | None:
     if not _holds_images(str(series.dtype)):
         return series.to_list()
     try:
-        return _arrow_cells(series.to_arrow())
+        # The newest types are views of what polars holds; older ones would be a second copy of it.
+        return _arrow_cells(series.to_arrow(compat_level=_newest(series)))
     except ImportError:  # pyarrow is optional there
         return Cells(len(series), lambda i: _plain(series[i]))
 
@@ -122,6 +124,10 @@ def _dataset_cells(column: Any) -> Sequence[Any] | None:
         if getattr(source, "_indices", None) is None:
             return _arrow_cells(source.data.column(name))
     return Cells(len(column), lambda i: column[i])
+
+
+def _newest(series: Any) -> Any:
+    return sys.modules[type(series).__module__.partition(".")[0]].CompatLevel.newest()
 
 
 _CELLS_OF: dict[str, Callable[[Any], Sequence[Any] | None]] = {

@@ -22,6 +22,7 @@ from featx.images._source import KeptImage
 
 STRINGS = ("path", "base64")
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_NO_HOST = re.compile(r"/|^[^:]*:\d+$")
 _STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hf", "memory"})
 _WEB = frozenset({"http", "https"})
 
@@ -60,6 +61,8 @@ class Doors:
             or not all(isinstance(host, str) for host in hosts)
         ):
             raise ParameterError(f"Got allow_http={hosts!r}. Expected True, False or a list of hosts: ['example.org'].")
+        if not isinstance(hosts, bool) and (odd := [host for host in hosts if _NO_HOST.search(host)]):
+            raise ParameterError(f"Got allow_http={odd}. Expected hosts alone, without scheme, port and path.")
 
     def open(self, cell: Any) -> Any:
         """Replace what a cell names by the path, or the remote image, that it stands for; others stay as they are."""
@@ -89,7 +92,9 @@ class Doors:
 
     def _open_url(self, url: str, scheme: str) -> Any:
         if scheme == "file":
-            return _local_path(url)
+            return file_path(url) or RefusedImage(
+                url, f"a file of the host {urlsplit(url).netloc}; expected file:///path"
+            )
         if scheme in _STORES and "::" not in url:
             return RemoteImage(url)
         if scheme in _WEB and self.allow_http is not False:
@@ -167,16 +172,18 @@ def _has_bytes(scalar: Any) -> bool:
     return data is not None and data.is_valid and "binary" in str(data.type)
 
 
-def _join(root: str, path: str | Path) -> str:
-    if _URL.match(root):
-        return f"{root.rstrip('/')}/{Path(path).as_posix().lstrip('/')}"
-    return os.path.join(os.path.expanduser(root), path)
-
-
-def _local_path(url: str) -> Any:
+def file_path(url: str) -> str | None:
+    """Return the path that a URL of scheme file stands for; None of other texts, and of other machines' files."""
+    if url[:7].lower() != "file://":
+        return None
     from urllib.request import url2pathname
 
     parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        return RefusedImage(url, f"a file of the host {parts.netloc}; expected file:///path")
-    return url2pathname(parts.path)
+    return url2pathname(parts.path) if parts.netloc in ("", "localhost") else None
+
+
+def _join(root: str, path: str | Path) -> str:
+    root = file_path(root) or root
+    if _URL.match(root):
+        return f"{root.rstrip('/')}/{Path(path).as_posix().lstrip('/')}"
+    return os.path.join(os.path.expanduser(root), path)

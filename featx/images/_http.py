@@ -103,7 +103,8 @@ def _ask(image: HttpImage, method: str) -> _Answer:
         answer = _try(parts, method, image.hosts, deadline)
         if answer.status not in (301, 302, 303, 307, 308):
             break
-        target = urlsplit(urljoin(url, answer.headers.get("Location", "")))
+        where = answer.headers.get("Location")
+        target = urlsplit(urljoin(url, where) if where else "")
         if target.scheme not in _PORTS or (parts.scheme, target.scheme) == ("https", "http"):
             raise DecodeError(f"redirected from {parts.scheme} to {target.scheme or 'nowhere'}, which is not followed")
         url = target.geturl()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import glob
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx._optional import import_optional
-from featx.exceptions import InputError, ParameterError, UnknownNameError
-from featx.images._accept import as_column
+from featx.exceptions import InputError, MissingDependencyError, ParameterError, UnknownNameError
+from featx.images._accept import as_column, column_names
 from featx.images._archive import TarImage, list_parquet, list_tar
 from featx.images._cell import is_missing
-from featx.images._doors import Doors
+from featx.images._columns import library_of
+from featx.images._doors import Doors, file_path
 from featx.images._files import SUFFIXES
 
 if TYPE_CHECKING:
@@ -109,57 +112,105 @@ def open_table(
     InputError, MissingDependencyError
         As for `read_image_table`.
     """
-    names = [IMAGE] if image is None else [image] if isinstance(image, str) else list(image)
-    frame = _read(table, names, label, find_image=image is None)
-    doors = Doors(root=_folder_of(table) if root is None else root, allow_http=True)
-    for name in names:
-        if name not in frame.columns:
-            raise UnknownNameError("column", name, list(map(str, frame.columns)))
-        frame[name] = _objects(_located(cell, doors) for cell in frame[name])
-    return frame, names[0]
+    given = IMAGE if image is None else image
+    names: list[str] = list(given) if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]
+    if not all(isinstance(name, str) for name in names):
+        raise ParameterError(f"Got image={image!r}. Expected the name of a column.")
+    reading = _Reading(names, label, root, find_image=image is None)
+    return reading.read(table), names[0]
 
 
-def _read(table: Any, names: Sequence[str], label: str | None, *, find_image: bool) -> pd.DataFrame:
-    """Read a table whose columns of images have these names; an archive's image may be found by its suffix."""
+@dataclass(frozen=True)
+class _Reading:
+    """What is wanted of a table: its columns of images, the label; an archive's image may be found by its suffix."""
+
+    names: Sequence[str]
+    label: str | None
+    root: str | Path | None
+    find_image: bool
+
+    def read(self, table: Any) -> pd.DataFrame:
+        """Read it, and see where its images are."""
+        import pandas as pd
+
+        if isinstance(table, Mapping):
+            parts = [self.read(part).assign(**{SPLIT: split}) for split, part in table.items()]
+            return pd.concat(parts, ignore_index=True)
+        if not isinstance(table, pd.DataFrame) and library_of(table) not in _LIBRARIES:
+            return self._read_files(_files(table))
+        return self._locate(_as_pandas(table, self.names), self.root)
+
+    def _read_files(self, files: Sequence[str]) -> pd.DataFrame:
+        import pandas as pd
+
+        kinds = {_suffix(file) for file in files}
+        if len(kinds) > 1:
+            raise InputError(f"Got files of several kinds: {', '.join(sorted(kinds))}. Expected one kind.")
+        if not kinds <= set(_KINDS):
+            raise InputError(f"Got {files[0]}. Expected a file that ends in {', '.join(_KINDS)}, a dataset or a frame.")
+        # Paths of each file are relative to it.
+        parts = [self._locate(self._read_file(file), self.root or _folder_of(file)) for file in files]
+        return pd.concat(parts, ignore_index=True)
+
+    def _read_file(self, file: str) -> pd.DataFrame:
+        kind = _suffix(file)
+        if kind == ".tar":
+            return _read_archive(file, self.names, self.label, find_image=self.find_image)
+        if kind in _PARQUET:
+            return _read_parquet(file, self.names)
+        return _read_csv(file, _SEPARATORS[kind], self.names)
+
+    def _locate(self, frame: pd.DataFrame, root: str | Path | None) -> pd.DataFrame:
+        """Replace paths by what they lead to."""
+        doors = Doors(root=root, allow_http=True)
+        columns = list(frame.columns)
+        for name in self.names:
+            if name not in columns:
+                raise UnknownNameError("column", name, list(map(str, columns)))
+            if (n := columns.count(name)) > 1:
+                raise InputError(f"Got {n} columns {name!r}. Expected one: rename or drop the others.")
+            frame[name] = _objects(_located(cell, doors) for cell in frame[name])
+        return frame
+
+
+_LIBRARIES = ("polars", "pyarrow", "datasets")
+
+
+def _as_pandas(table: Any, names: Sequence[str]) -> pd.DataFrame:
+    """Make a new frame; images stay where they are."""
     import pandas as pd
 
     if isinstance(table, pd.DataFrame):
         return table.copy()
-    if hasattr(table, "to_pandas") and hasattr(table, "get_column"):  # polars
-        columns = {name: _objects(as_column(table[name]).sources) for name in names if name in table.columns}
-        return table.drop(names, strict=False).to_pandas().assign(**columns)
-    if isinstance(table, Mapping):
-        parts = {split: _read(part, names, label, find_image=find_image) for split, part in table.items()}
-        return pd.concat([part.assign(**{SPLIT: split}) for split, part in parts.items()], ignore_index=True)
-    if type(table).__module__.partition(".")[0] == "datasets":
+    if library_of(table) == "datasets":
         return _read_dataset(table, names)
-    files = _files(table)
-    kinds = {_suffix(file) for file in files}
-    if len(kinds) > 1:
-        raise InputError(f"Got files of several kinds: {', '.join(sorted(kinds))}. Expected one kind.")
-    kind = kinds.pop()
-    if kind == ".tar":
-        return _read_archives(files, names, label, find_image)
-    if kind in _PARQUET:
-        return pd.concat([_read_parquet(file, names) for file in files], ignore_index=True)
-    if kind in _SEPARATORS:
-        return pd.concat([_read_csv(file, _SEPARATORS[kind]) for file in files], ignore_index=True)
-    raise InputError(f"Got {files[0]}. Expected a file that ends in {', '.join(_KINDS)}, a dataset or a frame.")
+    if not hasattr(table, "to_pandas"):
+        raise InputError(f"Got a {type(table).__name__}. Expected a frame that is there: table.collect(), for example.")
+    columns = {name: _objects(as_column(table[name]).sources) for name in names if name in column_names(table)}
+    others = [name for name in column_names(table) if name not in names]
+    return table.select(others).to_pandas().assign(**columns)
 
 
 def _files(table: Any) -> list[str]:
     if isinstance(table, str | Path):
-        file = os.path.expanduser(table)
-        if "://" in file or os.path.isfile(file):
-            return [file]
-        found = sorted(glob.glob(file))
-    elif isinstance(table, Sequence) and all(isinstance(file, str | Path) for file in table):
-        found = [os.path.expanduser(file) for file in table]
+        file = _expanded(table)
+        found = [file] if _is_there(file) else sorted(glob.glob(file)) or [file]
+    elif table and isinstance(table, Sequence) and all(isinstance(file, str | Path) for file in table):
+        found = list(map(_expanded, table))
     else:
         raise InputError(f"Got a {type(table).__name__}. Expected a file, several, a dataset or a frame.")
-    if missing := [file for file in found or [table] if not os.path.isfile(file)]:
+    if missing := [file for file in found if not _is_there(file)]:
         raise InputError(f"Got {missing[0]}, which is no file. Expected a table of images.")
     return found
+
+
+def _expanded(file: str | Path) -> str:
+    text = os.path.expanduser(file)
+    return file_path(text) or text
+
+
+def _is_there(file: str) -> bool:
+    return "://" in file or os.path.isfile(file)
 
 
 def is_table_name(name: str | Path) -> bool:
@@ -174,15 +225,8 @@ def _suffix(file: str) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _folder_of(table: Any) -> str | None:
-    file = table if isinstance(table, str | Path) else table[0] if isinstance(table, list | tuple) and table else None
-    if not isinstance(file, str | Path):
-        return None
-    return (
-        str(file).rpartition("/")[0]
-        if "://" in str(file)
-        else os.path.dirname(os.path.abspath(os.path.expanduser(file)))
-    )
+def _folder_of(file: str) -> str:
+    return file.rpartition("/")[0] if "://" in file else os.path.dirname(os.path.abspath(file))
 
 
 def _located(cell: Any, doors: Doors) -> Any:
@@ -200,12 +244,20 @@ def _objects(cells: Iterable[Any]) -> Any:
     return column
 
 
-def _read_csv(file: str, separator: str) -> pd.DataFrame:
+def _read_csv(file: str, separator: str, names: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(file, sep=separator)
-    except (ValueError, OSError) as error:  # empty, not UTF-8, rows of different lengths
+        with warnings.catch_warnings():
+            # Of rows that are longer than the first line pandas would drop the end, or take the first cell as index.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # 0017 may be the name of a file.
+            return pd.read_csv(file, sep=separator, index_col=False, dtype=dict.fromkeys(names, "str"))
+    except ImportError as error:
+        raise MissingDependencyError(f"Reading {file} needs a package that is not installed: {error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"Got {file}, which is no file. Expected a table of images.") from error
+    except Exception as error:  # empty, not UTF-8, rows of different lengths; of object stores nearly anything
         raise InputError(f"Got {file}, which cannot be read as a table: {error}") from error
 
 
@@ -220,8 +272,14 @@ def _read_parquet(file: str, names: Sequence[str]) -> pd.DataFrame:
     except (ValueError, OSError) as error:
         raise InputError(f"Got {file}, which cannot be read as Parquet: {error}") from error
     for name in images:
-        frame[name] = _objects(list_parquet(os.path.abspath(file), name))
+        frame[name] = _objects(list_parquet(_here(file), name))
     return frame
+
+
+def _here(file: str) -> str:
+    if "://" in file:
+        raise InputError(f"Got {file}, whose images are read one by one. Expected a file of this machine: download it.")
+    return os.path.abspath(file)
 
 
 def _is_image(kind: Any) -> bool:
@@ -252,20 +310,19 @@ def _scalars(dataset: Any, name: str) -> list[Any]:
     return [None if is_missing(cell) else cell for cell in arrow]
 
 
-def _read_archives(files: Sequence[str], names: Sequence[str], label: str | None, find_image: bool) -> pd.DataFrame:
-    """Read archives whose files are grouped by their names up to the first dot."""
+def _read_archive(file: str, names: Sequence[str], label: str | None, *, find_image: bool) -> pd.DataFrame:
+    """Read an archive whose files are grouped by their names up to the first dot."""
     import pandas as pd
 
+    samples: dict[str, dict[str, TarImage]] = {}
+    for member in list_tar(_here(file)):
+        folder, _, base = member.member.rpartition("/")
+        key, _, suffix = base.partition(".")
+        samples.setdefault(f"{folder}/{key}" if folder else key, {})[suffix.lower()] = member
     rows = []
-    for file in files:
-        samples: dict[str, dict[str, TarImage]] = {}
-        for member in list_tar(os.path.abspath(file)):
-            folder, _, base = member.member.rpartition("/")
-            key, _, suffix = base.partition(".")
-            samples.setdefault(f"{folder}/{key}" if folder else key, {})[suffix.lower()] = member
-        for key, members in samples.items():
-            cells = {IMAGE: _find_image(key, members)} if find_image else {name: members.get(name) for name in names}
-            rows.append({"key": key, **cells, **_read_others(members, label)})
+    for key, members in samples.items():
+        cells = {IMAGE: _find_image(key, members)} if find_image else {name: members.get(name) for name in names}
+        rows.append({"key": key, **cells, **_read_others(members, label)})
     return pd.DataFrame(rows)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.exceptions import ParameterError, UnknownNameError
+from featx.images._accept import column_names
 from featx.images._columns import library_of
 from featx.images._files import find_images, warn_left_out
 from featx.images._image_table import is_table_name, open_table
@@ -54,7 +55,7 @@ def list_any(images: Any, *, image: str | None = None, root: str | Path | None =
         frame, name = open_table(images, image, root=root)
         return frame[name]
     if image is not None and library_of(images) and len(getattr(images, "shape", ())) == 2:
-        names = list(map(str, getattr(images, "column_names", images.columns)))  # pyarrow's columns are the data
+        names = list(map(str, column_names(images)))
         if image not in names:
             raise UnknownNameError("column", image, names)
         return images[image]

@@ -5,6 +5,7 @@ Like ``_decode.py``, this file also runs, byte for byte, where there is nothing 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -18,7 +19,7 @@ from ._accept import array_of
 from ._cell import Region, StoredImage, is_path, open_cell
 from ._decode import MAX_PIXELS, DecodeError, decode, from_array, from_pil
 
-_URL = re.compile(r"data:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # Path has made one slash of two
+_URL = re.compile(r"data:|[a-z][a-z0-9+.-]+://?", re.IGNORECASE)  # Path has made one slash of two
 
 
 def read_cell(cell: object) -> object:
@@ -105,10 +106,14 @@ def stat_file(path: str | Path) -> os.stat_result:
 
 
 def _os_reason(path: str | Path, error: Exception) -> str:
-    if _URL.match(str(path)):
+    if url := _URL.match(str(path)):
+        if not url[0].endswith((":", "//")):
+            return "a URL with one slash, as pathlib leaves it; pass it as text"
         return "URLs are not read; download the image and pass its path or its bytes"
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "no such file"
     if isinstance(error, PermissionError):
         return "no permission to read the file"
-    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    is_too_long = getattr(error, "errno", None) == errno.ENAMETOOLONG
+    hint = "; if it is base64, put 'data:;base64,' before it" if is_too_long else ""
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}{hint}"

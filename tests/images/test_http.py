@@ -139,6 +139,7 @@ def test_a_server_that_breaks_off_is_asked_again(web, jpeg, tiny):
         (redirect("ftp://example.org/a.jpg"), "redirected from http to ftp, which is not followed"),
         (redirect("file:///etc/hostname"), "redirected from http to file"),
         (redirect("/a.jpg"), "redirected more than 5 times"),
+        (redirect(""), "redirected from http to nowhere"),
         (redirect("http://10.0.0.1/a.jpg"), "10.0.0.1 is not among those that allow_http names"),
         (redirect("http://[::1]/a.jpg"), "not among"),
     ],

@@ -16,7 +16,7 @@ import pytest
 import featx
 from featx.exceptions import FeatxError, ImageReadError, InputError, ParameterError, UnknownNameError
 from featx.extraction import _extract
-from featx.images import DigestMemo, load, open_table
+from featx.images import DigestMemo, is_table_name, load, open_table
 from featx.images import _archive as archive
 
 
@@ -276,6 +276,7 @@ def test_several_columns_of_images_stay_where_they_are(data, dataset, tmp_path):
         ("image\na.jpg\n", {"label": "image"}, ParameterError, "Expected two columns"),
         ("", {}, InputError, "cannot be read as a table"),
         ("a,b\n1,2,3,4\n5\n1,2,3,4,5\n", {}, InputError, "cannot be read as a table"),
+        ("image,n\na.jpg,1,2\n", {}, InputError, "cannot be read as a table"),
     ],
 )
 def test_a_wrong_table_is_refused_with_what_was_expected(content, parameters, error, message, tmp_path):
@@ -302,3 +303,80 @@ def test_other_files_are_refused_with_what_was_expected(tmp_path, data):
         featx.read_image_table([tmp_path / "table.csv", tmp_path / "table.parquet"])
     with pytest.raises(InputError, match="Got a int"):
         featx.read_image_table(3)
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".TSV"])
+def test_a_name_that_is_read_is_a_table_s(suffix, files):
+    file = Path(files[0]).with_name(f"products{suffix}")
+    pd.DataFrame({"image": names(files), "n": range(12)}).to_csv(file, sep="\t" if suffix == ".TSV" else ",")
+    assert is_table_name(str(file))
+    assert featx.read_image_table(file)["image"].tolist() == files
+
+
+def test_paths_of_several_tables_are_relative_to_each(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "table.csv").write_text("image\n1.jpg\n")
+    expected = [str(tmp_path / "a" / "1.jpg"), str(tmp_path / "b" / "1.jpg")]
+    for tables in (tmp_path / "*" / "table.csv", [tmp_path / "a" / "table.csv", f"file://{tmp_path}/b/table.csv"]):
+        assert featx.read_image_table(tables)["image"].tolist() == expected
+
+
+def test_an_absolute_path_in_a_table_of_a_url_is_where_it_says(files, tmp_path):
+    (tmp_path / "table.csv").write_text(f"image\n{files[0]}\n1.jpg\n")
+    found = featx.read_image_table(f"file://{tmp_path}/table.csv")["image"].tolist()
+    assert found == [files[0], str(tmp_path / "1.jpg")]
+
+
+def test_names_of_digits_are_names(tmp_path):
+    (tmp_path / "table.csv").write_text("image,sku\n0017,1\n,2\n")
+    found = featx.read_image_table(tmp_path / "table.csv")["image"].tolist()
+    assert found[0] == str(tmp_path / "0017")
+    assert featx.images.is_missing(found[1])
+
+
+def test_rows_that_end_in_a_separator_are_read(tmp_path):
+    (tmp_path / "table.csv").write_text("image,n\na.jpg,1,\nb.jpg,2,\n")
+    assert featx.read_image_table(tmp_path / "table.csv")["n"].tolist() == [1, 2]
+
+
+def test_tables_of_pyarrow_are_read(files, data):
+    table = featx.read_image_table(pa.table({"photo": files, "n": range(12)}), image="photo", label="n")
+    assert table.columns.tolist() == ["image", "label"]
+    assert table["image"].tolist() == files
+    table = featx.read_image_table(pa.table({"image": data}))
+    assert load(table["image"][3])[0] == load(data[3])[0]
+
+
+def test_frames_that_hold_no_one_column_of_images_are_refused(files):
+    frame = pd.DataFrame({"image": files, "n": range(12)})
+    with pytest.raises(InputError, match="Got 2 columns 'image'"):
+        featx.read_image_table(pd.concat([frame, frame], axis=1))
+    with pytest.raises(InputError, match=r"Got a LazyFrame.*collect"):
+        featx.read_image_table(pl.DataFrame({"image": files}).lazy())
+    with pytest.raises(ParameterError, match="Got image=0"):
+        featx.read_image_table(frame, image=0)
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.parquet"])
+def test_an_archive_elsewhere_is_to_be_downloaded(name, data, monkeypatch, tmp_path):
+    write_tar(tmp_path / "a.tar", {"1.jpg": data[0]})
+    pq.write_table(pa.table({"image": data}), tmp_path / "a.parquet")
+    read = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda file, **options: read(tmp_path / Path(file).name, **options))
+    with pytest.raises(InputError, match="download it"):
+        featx.read_image_table(f"s3://bucket/{name}")
+
+
+def test_memory_does_not_grow_with_what_parquet_and_polars_hold(tmp_path):
+    """Arrow reads pages as they come, and views what polars has."""
+    cells = [bytes([i % 251]) * 5_000 for i in range(4096)]  # 20 MB, in four pages
+    pq.write_table(pa.table({"image": cells}), tmp_path / "a.parquet", compression="none", use_dictionary=False)
+    images = featx.read_image_table(tmp_path / "a.parquet")["image"]
+    before = pa.total_allocated_bytes()
+    assert images[0].read() == cells[0]
+    assert pa.total_allocated_bytes() - before < 10e6
+    series = pl.Series("image", cells)
+    before = pa.total_allocated_bytes()
+    assert bytes(featx.images.as_column(series).sources[5]) == cells[5]
+    assert pa.total_allocated_bytes() - before < 1e5

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import featx
-from featx.exceptions import ImageReadError, MissingDependencyError
+from featx.exceptions import ImageReadError, InputError, MissingDependencyError, ParameterError
 from featx.images import Doors, _remote, open_column
 from featx.images._remote import RemoteImage
 from tests.object_store import count_requests, serve_s3
@@ -281,3 +281,22 @@ def test_states_that_fail_have_reasons(monkeypatch):
 class _Failing:
     def invalidate_cache(self, path: str) -> None:
         raise PermissionError("no")
+
+
+@pytest.mark.parametrize("hosts", [["https://example.org"], ["example.org:8080"], ["example.org/photos"]])
+def test_hosts_are_named_without_scheme_port_and_path(hosts):
+    with pytest.raises(ParameterError, match="Expected hosts alone"):
+        Doors(allow_http=hosts)
+    Doors(allow_http=["example.org", "::1", "10.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("memory://bucket/none.csv", "which is no file"),
+        ("nowhere://bucket/table.csv", "which cannot be read as a table"),
+    ],
+)
+def test_a_table_that_a_store_does_not_give_is_refused(table, message):
+    with pytest.raises(InputError, match=f"Got {table}, {message}"):
+        featx.read_image_table(table)
