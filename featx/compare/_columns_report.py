@@ -30,12 +30,12 @@ from featx.compare._folds import Fold, check_cv, fix_cv, nested_folds
 from featx.compare._learn import Outcome, Problem, examine, fit_quietly
 from featx.compare._report import Report, Section, Table
 from featx.encoders import Encoder
-from featx.evaluation import ScoreUnit, check_y, is_regression, unit_of
+from featx.evaluation import ScoreUnit, check_is_no_name, check_y, is_regression, unit_of
 from featx.exceptions import InputError
 from featx.extraction import progress_bar
 from featx.heads import LogisticRegression
 from featx.pages import figure
-from featx.table import tabular_pipeline, vectorizer
+from featx.table import columns_of, tabular_pipeline, vectorizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -279,11 +279,8 @@ def compare_columns(
 
 def _columns(X: Any, image: Any) -> tuple[list[str], list[str]]:
     """Return the columns of images, and all columns."""
-    if not hasattr(X, "columns"):
-        raise InputError(f"Got a {type(X).__name__}. Expected a pandas or polars DataFrame.")
-    names, columns = [image] if isinstance(image, str) else list(image), list(X.columns)
-    if absent := [name for name in names if name not in columns]:
-        raise InputError(f"Got a table with the columns {columns[:20]}. Expected also {absent}.")
+    names = [image] if isinstance(image, str) else list(image)
+    columns = columns_of(X, names)
     if not names or len(names) == len(columns):
         raise InputError(
             f"Got image={image!r} and a table with the columns {columns[:20]}. Expected columns of both kinds: "
@@ -297,6 +294,7 @@ def _check_groups(groups: Any, n: int) -> np.ndarray | None:
 
     if groups is None:
         return None
+    check_is_no_name("groups", groups)
     groups = np.asarray(groups)
     if groups.shape != (n,):
         raise InputError(f"Got groups of shape {groups.shape} for {n:,} rows. Expected one group a row.")
@@ -342,7 +340,9 @@ def _rows(X: Any, rows: np.ndarray) -> Any:
 
 def _permuted(X: Any, column: str, rows: np.ndarray) -> Any:
     if hasattr(X, "iloc"):
-        return X.assign(**{column: X[column].iloc[rows].set_axis(X.index)})
+        X = X.copy()
+        X[column] = X[column].iloc[rows].set_axis(X.index)
+        return X
     return X.with_columns(X[column][rows].alias(column))
 
 

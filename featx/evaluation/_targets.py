@@ -134,6 +134,7 @@ def check_targets(y: Any, n: int) -> np.ndarray:
     >>> check_targets([1, 2.5], 2).shape
     (2, 1)
     """
+    check_is_no_name("y", y)
     try:
         if any(isinstance(value, str) for value in np.asarray(y).ravel()[:1]):
             raise TypeError("text")
@@ -214,6 +215,7 @@ def check_groups(groups: Any, n: int) -> np.ndarray:
     """
     if groups is None:
         return np.arange(n)
+    check_is_no_name("groups", groups)
     groups = as_array(groups)
     if groups.shape != (n,):
         raise InputError(f"Got groups of shape {groups.shape} for {n:,} rows. Expected one group a row.")
@@ -444,7 +446,20 @@ def regression_hint(classes: Any) -> str:
     return ' If these are numbers to predict, pass task="regression".'
 
 
+def check_is_no_name(what: str, values: Any) -> None:
+    """Refuse the name of a column where its values are expected.
+
+    Raises
+    ------
+    InputError
+        With what to pass instead.
+    """
+    if isinstance(values, str):
+        raise InputError(f"Got {what}={values!r}. Expected a value for each row, such as table[{values!r}].")
+
+
 def _check_labels(y: Any, n: int) -> np.ndarray:
+    check_is_no_name("y", y)
     labels = as_array(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

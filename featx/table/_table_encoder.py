@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from featx._optional import import_optional
 from featx._validate import check_integer, check_number, is_integer
 from featx.evaluation import check_groups, check_y, is_regression
 from featx.exceptions import InputError, ParameterError
+from featx.images import library_of
 from featx.table._weighting import apart, by_groups, choose_weights
 
 COMPONENTS = 30
@@ -164,11 +166,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _fit_transform(self, X: Any, y: Any, groups: Any) -> np.ndarray:
         names = _as_names(self.image)
-        columns = _columns_of(X, names)
+        columns = columns_of(X, names)
+        if not len(X):
+            raise InputError(f"Got a table of no rows with the columns {columns[:20]}. Expected one row or more.")
         self._check_parameters(y)
         encoder = ImageEncoder(on_missing="nan") if self.encoder is None else self.encoder
         others = [column for column in columns if column not in names and not _is_empty(X[column])]
         table = self.table_ = None
+        self._library = library_of(X)
         if others:
             self.table_ = vectorizer() if self.table is None else clone(self.table)
             table = _as_array(self.table_.fit_transform(X[others], y))
@@ -183,7 +188,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         for name, rows in embeddings.items():
             features = _weighted(reductions[name], reduced[name], rows, self.weights_[name])
             self.images_[name] = Pipeline([("encoder", encoders[name]), ("features", features)])
-            parts.append(_as_array(features.transform(rows)))
+            parts.append(_as_one(_as_array(features.transform(rows)), np.isnan(rows[:, 0])))
         self.feature_names_in_ = np.array([*names, *others], dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
         return np.hstack(parts)
@@ -207,7 +212,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             As in `fit`.
         """
         check_is_fitted(self)
-        _columns_of(X, self.feature_names_in_.tolist())
+        columns_of(X, self.feature_names_in_.tolist())
         others = self.feature_names_in_[len(self.images_) :].tolist()
         parts = []
         with config_context(transform_output="default"):
@@ -215,7 +220,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 with warnings.catch_warnings():
                     # Categories that are new are no news in folds; they are zeros.
                     warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
-                    parts.append(_as_array(self.table_.transform(X[others])))
+                    parts.append(_as_array(self.table_.transform(_of_library(X[others], self._library))))
             for name, pipeline in self.images_.items():
                 rows = np.asarray(pipeline["encoder"].transform(X[[name]]))
                 parts.append(_as_array(pipeline["features"].transform(rows)))
@@ -242,7 +247,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             n = places.stop - places.start
             names += [f"{name}_{i:0{len(str(n - 1))}}" for i in range(n)]
             names += [f"{name}_missing"] * ("missing" in features.output_indices_)
+        if doubled := _doubled(names):
+            raise InputError(f"Got columns whose features are named as those of images are: {doubled}. Rename them.")
         return np.array(names, dtype=object)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"_library": None, **state})  # that of an older version is not known
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "images_")
@@ -360,6 +370,12 @@ def _weighted(
     return features
 
 
+def _as_one(features: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Make all rows without an image the same: they differ by rounding, and trees would split between them."""
+    features[missing] = features[missing][:1]
+    return features
+
+
 def _as_names(image: Any) -> list[str]:
     names = [image] if isinstance(image, str) else list(image) if isinstance(image, Sequence) else []
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
@@ -367,14 +383,37 @@ def _as_names(image: Any) -> list[str]:
     return names
 
 
-def _columns_of(X: Any, wanted: Sequence[str]) -> list[str]:
-    """List a frame's columns, among which are some."""
-    if not hasattr(X, "columns"):
-        raise InputError(f"Got a {type(X).__name__}. Expected a pandas or polars DataFrame with {list(wanted)}.")
+def columns_of(X: Any, wanted: Sequence[str]) -> list[str]:
+    """List the columns of a frame of pandas or polars, among which are some.
+
+    Raises
+    ------
+    InputError
+        If it is none, lacks one of them, or has two of one name.
+    """
+    # pyarrow's tables have columns, too, but they are the data; a lazy frame has no shape.
+    if library_of(X) not in ("pandas", "polars") or not hasattr(X, "shape") or not hasattr(X, "columns"):
+        way = next((f": pass X.{method}()" for method in ("collect", "to_pandas") if hasattr(X, method)), "")
+        raise InputError(f"Got a {type(X).__name__}. Expected a pandas or polars DataFrame with {list(wanted)}{way}.")
     columns = list(X.columns)
     if absent := [name for name in wanted if name not in columns]:
         raise InputError(f"Got a table with the columns {columns[:20]}. Expected also {absent}.")
+    if doubled := _doubled(columns):
+        raise InputError(f"Got a table with several columns of one name: {doubled}. Rename or drop them.")
     return columns
+
+
+def _doubled(names: Sequence[Any]) -> list[Any]:
+    return [name for name, n in Counter(names).items() if n > 1]
+
+
+def _of_library(frame: Any, library: str | None) -> Any:
+    """Make a frame one of the library whose frames a table's transformer was fitted on: skrub takes no other."""
+    if library is None or library_of(frame) == library:
+        return frame
+    if library == "pandas":
+        return frame.to_pandas()
+    return import_optional("polars", extra="table", purpose="A model that was fitted on polars").from_pandas(frame)
 
 
 def _is_empty(column: Any) -> bool:

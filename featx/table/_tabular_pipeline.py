@@ -76,6 +76,8 @@ def tabular_pipeline(
     With ``sklearn.set_config(enable_metadata_routing=True)`` weights are chosen in folds of the groups that
     ``cross_val_score(model, X, y, cv=GroupKFold(), params={"groups": groups})`` is given; without groups, in folds of
     clusters of look-alikes. ``sample_weight`` reaches the head, where it takes one, and not the choice of weights.
+    Name a scorer there with ``target="log"``, ``scoring="r2"``: scikit-learn's own ``Pipeline.score`` does not get past
+    a TransformedTargetRegressor.
 
     Examples
     --------

@@ -72,7 +72,7 @@ def choose_weights(
             candidates = WEIGHTS[least:]
             scores: list[list[float]] = []
             for train, test in folds:
-                if is_classifier(estimator) and len(np.unique(y[train])) < 2:
+                if (y[train] == y[train][0]).all():
                     continue
                 others = zip(chosen, images, strict=False)
                 known = _side_by_side(table, [(weight, block) for weight, block in others if weight], train, test)
@@ -169,7 +169,8 @@ def _score(estimator: Any, features: tuple[np.ndarray, np.ndarray], targets: tup
         y = change(y.reshape(len(y), -1))
     else:
         predicted, truth, y = (part.reshape(len(part), -1) for part in (np.asarray(model.predict(test)), truth, y))
-    return -float((((predicted - truth) / np.maximum(y.std(axis=0), np.finfo(float).tiny)) ** 2).mean())
+    spread = y.std(axis=0)
+    return -float((((predicted - truth) / np.where(spread > 0, spread, 1)) ** 2).mean())
 
 
 def _probabilities(model: Any, rows: np.ndarray) -> np.ndarray:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import featx
@@ -86,8 +92,6 @@ def test_a_column_of_nothing_is_left_out(goods, encoder):
 
 
 def test_polars_frames_give_the_same(goods, encoder, tmp_path):
-    from PIL import Image
-
     frame = goods[0]
     paths = [str(tmp_path / f"{i}.png") for i in range(len(frame))]
     for path, pixels in zip(paths, frame["photo"], strict=True):
@@ -296,3 +300,87 @@ def test_without_skrub_the_error_names_the_extra(goods, encoder, monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"featx\[table\]"):
         weighted(encoder).fit(goods[0])
     weighted(encoder, table=StandardScaler()).fit(goods[0][["photo", "weight"]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: pd.concat([frame, frame[["kind"]]], axis=1), r"several columns of one name: \['kind'\]"),
+        (lambda frame: pd.concat([frame, frame[["photo"]]], axis=1), r"several columns of one name: \['photo'\]"),
+        (lambda frame: frame[:0], "a table of no rows"),
+        (lambda frame: pa.table({"photo": ["a.jpg"], "weight": [1]}), r"^Got a Table.*pass X.to_pandas\(\)"),
+        (lambda frame: pl.DataFrame({"photo": ["a.jpg"]}).lazy(), r"^Got a LazyFrame.*pass X.collect\(\)"),
+        (lambda frame: frame.to_numpy(), "^Got a ndarray"),
+    ],
+)
+def test_other_tables_are_refused_with_what_to_do(change, message, goods, encoder):
+    frame, brightness = goods
+    with pytest.raises(InputError, match=message):
+        weighted(encoder).fit(change(frame), brightness)
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_the_name_of_a_column_is_no_target(classes, goods, encoder):
+    frame, brightness = goods
+    features = weighted(encoder, "auto", estimator=LogisticRegression() if classes else Ridge())
+    with pytest.raises(InputError, match=r"Got y='weight'.*table\['weight'\]"):
+        features.fit(frame, "weight")
+    with pytest.raises(InputError, match=r"Got groups='kind'"):
+        features.fit(frame, brightness > 0.5 if classes else brightness, groups="kind")
+
+
+def test_features_of_one_name_are_refused_where_names_come_out(goods, encoder):
+    frame = goods[0].rename(columns={"weight": "photo_1"})
+    features = weighted(encoder).fit(frame)
+    assert features.transform(frame).shape == (len(frame), 7)
+    with pytest.raises(InputError, match=r"named as those of images are: \['photo_1'\]"):
+        features.set_output(transform="pandas").transform(frame)
+
+
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_few_rows_or_targets_that_are_mostly_one_number_are_weighed_in_silence(n, goods, encoder):
+    frame, _ = goods
+    targets = np.where(np.arange(len(frame)) == 1, 1.0, 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        features = weighted(encoder, "auto").fit(frame[:n], targets[:n])
+        assert np.isfinite(features.transform(frame)).all()
+        weighted(encoder, "auto").fit(frame, targets)
+
+
+@pytest.mark.parametrize("first", ["pandas", "polars"])
+def test_what_was_fitted_on_one_library_takes_frames_of_the_other(first, goods, encoder, tmp_path):
+    frame, _ = goods
+    frame = frame.assign(photo=[_png(pixels) for pixels in frame["photo"]])
+    frame.loc[3, "weight"] = np.nan
+    other = pl.from_pandas(frame)
+    first, second = (frame, other) if first == "pandas" else (other, frame)
+    features = weighted(encoder).fit(first)
+    np.testing.assert_allclose(features.transform(second), features.transform(first))
+    featx.save(make_pipeline(features), tmp_path / "model")
+    np.testing.assert_allclose(featx.load(tmp_path / "model").transform(second), features.transform(first), atol=1e-6)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+class Remembered(TransformerMixin, BaseEstimator):
+    """Wide embeddings that a column of their numbers stands for; -1 is missing."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        rows = np.random.default_rng(0).normal(size=(len(X), 1280)).astype(np.float32)
+        rows[X["photo"] < 0] = np.nan
+        return rows
+
+
+def test_rows_without_a_photo_are_one_to_what_is_fitted_on_them():
+    """Trees would split between what differs by rounding, and a bundle's numbers round otherwise."""
+    frame = pd.DataFrame({"photo": np.where(np.arange(200) % 7, 1, -1), "price": np.arange(200) % 5})
+    rows = featx.TableEncoder("photo", encoder=Remembered(), weight=1.0).fit_transform(frame)
+    assert len(np.unique(rows[frame["photo"] < 0, 1:], axis=0)) == 1

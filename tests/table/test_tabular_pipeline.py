@@ -163,3 +163,10 @@ def test_what_does_not_fit_is_named(goods, build):
         build(Ridge()).fit(frame, np.where(np.arange(len(frame)) == 3, np.nan, brightness))
     with pytest.raises(InputError, match=r"one class|1 class|one label|one value"):
         build(LogisticRegression()).fit(frame, np.repeat("same", len(frame)))
+
+
+def test_groups_are_routed_beside_a_logarithm(goods, build):
+    frame, brightness = goods
+    with config_context(enable_metadata_routing=True):
+        given = {"cv": GroupKFold(3), "scoring": "r2", "params": {"groups": np.arange(len(frame)) // 3}}
+        assert (cross_val_score(build(Ridge(), target="log"), frame, brightness, **given) > 0.5).all()

@@ -64,6 +64,8 @@ def plain_table(encoder: TableEncoder) -> PlainTable:
     """
     images = list(encoder.images_)
     columns = encoder.feature_names_in_.tolist()
+    if odd := [column for column in columns if not isinstance(column, str)]:
+        raise ExportError(f"Got columns named {odd}. Expected names that are text: rename them and fit again.")
     others = columns[len(images) :]
     nulls: dict[str, list[str]] = {}
     entries: list[tuple[str, Any, list[str]]] = []

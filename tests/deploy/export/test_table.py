@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -75,6 +78,30 @@ def test_what_was_missing_is_missing_there_too(head, goods, build, tmp_path):
     bundle = featx.export_bundle(model, tmp_path / "bundle", sample=frame[:20])
     assert bundle.manifest["head"] == "onnx"
     assert_same(featx.Predictor(bundle), model, frame)
+
+
+def test_columns_that_are_not_named_by_text_are_refused(goods, build, tmp_path):
+    frame, brightness = goods
+    frame = frame.rename(columns={"weight": 7})
+    with pytest.raises(ExportError, match=r"columns named \[7\]"):
+        featx.export_bundle(build(Ridge(), weight=1.0).fit(frame, brightness), tmp_path / "bundle")
+
+
+def test_what_was_fitted_on_polars_leaves_too(build, tmp_path):
+    import polars as pl
+
+    draw = np.random.default_rng(0)
+    photos = [png(pixels) for pixels in draw.integers(0, 255, (20, 8, 8, 3), np.uint8)]
+    frame = pl.DataFrame({"photo": photos, "weight": draw.normal(size=20), "kind": ["jar", "box"] * 10})
+    model = build(Ridge(), weight=1.0).fit(frame, draw.normal(size=20))
+    bundle = featx.export_bundle(model, tmp_path / "bundle", sample=frame)
+    np.testing.assert_allclose(featx.Predictor(bundle).predict(frame), model.predict(frame), rtol=1e-4, atol=1e-5)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
