@@ -48,9 +48,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=".parquet, .csv, or .npy: the float32 matrix alone, with the images' names in FILE.images.txt beside it",
     )
     command.add_argument(
-        "--on-error", default="raise", metavar="raise|nan", help="nan: an unreadable image is a row of NaN in the file"
+        "--on-error",
+        default="raise",
+        metavar="raise|nan",
+        help="nan: an image that is unreadable or missing is a row of NaN",
     )
     command.add_argument("--image", metavar="COLUMN", help="the column of images of a table, default: image")
+    command.add_argument("--root", metavar="FOLDER", help="below which a table's paths lie; default: its folder")
     ray = command.add_argument_group("engine", "Many images: workers fill the cache, which all of them must see.")
     ray.add_argument("--engine", metavar="NAME", help="ray: the cluster that RAY_ADDRESS names, or this machine")
     ray.add_argument("--num-gpus", type=float, metavar="N", help="GPUs of each worker; default: 1 where there are any")
@@ -79,10 +83,14 @@ def run(parsed: argparse.Namespace) -> int | None:
     return None
 
 
-def _fill_cache(parsed: argparse.Namespace) -> int:
+def _encoder(parsed: argparse.Namespace) -> ImageEncoder:
     from featx._image_encoder import ImageEncoder
 
-    encoder = ImageEncoder(on_error=parsed.on_error, **encoder_parameters(parsed))
+    return ImageEncoder(on_error=parsed.on_error, on_missing=parsed.on_error, **encoder_parameters(parsed))
+
+
+def _fill_cache(parsed: argparse.Namespace) -> int:
+    encoder = _encoder(parsed)
     images = _list(parsed)
     table = _precompute(images, encoder.fit(images), parsed)
     bad = table[~table["ok"]]
@@ -96,10 +104,9 @@ def _fill_cache(parsed: argparse.Namespace) -> int:
 def _embed(parsed: argparse.Namespace, *, one_line: bool) -> pd.DataFrame:
     import pandas as pd
 
-    from featx._image_encoder import ImageEncoder
     from featx.images import location_of
 
-    encoder = ImageEncoder(on_error=parsed.on_error, **encoder_parameters(parsed))
+    encoder = _encoder(parsed)
     images = _list(parsed)
     names = [location_of(image) or describe(image) for image in images]
     if one_line and (broken := next((name for name in names if "\n" in name), None)):
@@ -119,9 +126,10 @@ def _list(parsed: argparse.Namespace) -> list[Any]:
 
     path = parsed.paths[0]
     if len(parsed.paths) == 1 and ("://" in path or is_table_name(path)):
-        return list(list_any(path, image=parsed.image))
-    if parsed.image is not None:
-        raise ParameterError(f"Got --image {parsed.image} without a table. Expected one file: .parquet, .csv or .tar.")
+        return list(list_any(path, image=parsed.image, root=parsed.root))
+    for name in ("image", "root"):
+        if getattr(parsed, name) is not None:
+            raise ParameterError(f"Got --{name} without a table. Expected one file: .parquet, .csv or .tar.")
     return find_files(parsed.paths)
 
 

@@ -224,6 +224,9 @@ def read_examples(parsed: argparse.Namespace, *, regression: bool) -> LabelledIm
         if name is not None and name not in frame.columns:
             raise UnknownNameError(f"column for --{option}", name, list(map(str, frame.columns)))
     parsed.image = image
+    columns = [name for name in (image, parsed.target, parsed.group) if name is not None]
+    if len(set(columns)) < len(columns):
+        raise ParameterError(f"Got --image, --target and --group {', '.join(columns)}. Expected different columns.")
     wanted = [parsed.target] if parsed.group is None else [parsed.target, parsed.group]
     for name, what in zip(wanted, ("a label", "a group"), strict=False):
         known = frame[name].notna().to_numpy()

@@ -199,8 +199,8 @@ def train_table(
     encoder = model["features"].encoder
     _, reasons = apply_to_readable(encoder.transform, [table.images[i] for i in present])
     bad = np.isin(np.arange(len(table.images)), [present[i] for i in reasons])
-    if bad.all():
-        raise InputError(f"None of {len(bad):,} images can be read. For example: {next(iter(reasons.values()))}.")
+    if reasons and len(reasons) == len(present):
+        raise InputError(f"None of {len(present):,} images can be read. For example: {next(iter(reasons.values()))}.")
     errors = pd.DataFrame({"image": table.frame[image][bad], "error": list(reasons.values())})
     X = table.frame[~bad].drop(columns=[target] if group is None else [target, group]).reset_index(drop=True)
     y, groups = table.labels[~bad], None if table.groups is None else table.groups[~bad]
@@ -208,7 +208,7 @@ def train_table(
         {} if regression else {str(label): int(n) for label, n in zip(*np.unique(y, return_counts=True), strict=True)}
     )
     if len(np.unique(y)) < 2:
-        raise InputError(f"All rows have the {target} {y[0]!r}. Expected two values or more.")
+        raise InputError(f"All rows have the {target} {y[0]}. Expected two values or more.")
     result = TrainingResult(model, counts, errors, rows=len(y))
     given = {} if groups is None else {"features__groups": groups}
     folds, how, bins = [], "", None

@@ -92,6 +92,17 @@ def test_a_table_names_its_column_of_images(folder, files, expected, capsys):
     assert table["image"][3].endswith("t.parquet::photo[0, 3]")
 
 
+@pytest.mark.filterwarnings("default")
+def test_the_paths_of_a_table_lie_below_a_root_and_some_are_missing(folder, expected, capsys):
+    pd.DataFrame({"image": ["03.jpg", None]}).to_csv("t.csv.gz", index=False)
+    command = ["embed", "t.csv.gz", "--root", "photos", "-o", "e.csv", *TINY]
+    assert main(command) == 2
+    assert main([*command, "--on-error", "nan"]) == 0
+    rows = pd.read_csv("e.csv").iloc[:, 1:].to_numpy("float32")
+    np.testing.assert_array_equal(rows[0], expected[3])
+    assert np.isnan(rows[1]).all()
+
+
 @pytest.mark.parametrize("output", ["e.parquet", "e.csv", "e.npy"])
 def test_names_that_are_no_text_are_written(folder, output):
     name = os.fsdecode(b'photos/caf\xe9, a "b".jpg')
@@ -131,7 +142,8 @@ def test_a_line_break_in_a_name_goes_into_a_table_not_into_lines(folder, capsys)
         (["photos", "--pooling", "gem"], "without layers"),
         (["photos", "--no-cache"], "nothing would be kept"),
         (["photos", "--engine", "dask"], "Unknown engine 'dask'"),
-        (["photos", "--image", "photo"], "Got --image photo without a table"),
+        (["photos", "--image", "photo"], "Got --image without a table"),
+        (["photos", "--root", "photos"], "Got --root without a table"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_leaves_nothing(folder, arguments, message, capsys):

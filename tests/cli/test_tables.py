@@ -175,6 +175,9 @@ def test_other_commands_take_the_images_and_groups_of_a_table(table, capsys, sho
         ([*TRAIN, "--head", "svm"], "Unknown head 'svm'"),
         ([*TRAIN, "--head", "logistic"], "numbers|classes|classifier"),
         ([*TRAIN, "--root", "nowhere"], "None of 24 images can be read"),
+        (["train", "nothing.csv", *TRAIN[2:]], "None of 24 images can be read"),
+        ([*TRAIN, "--group", "price"], "photo, price, price. Expected different columns"),
+        ([*TRAIN, "--target", "photo"], "photo, photo. Expected different columns"),
         (["train", "photos", "-o", "model", "--target", "price"], "Got --target with photos, a folder"),
         (["train", "photos", "-o", "model", "--log-target"], "Got --log-target with photos"),
         (["rank", "products.csv"], "without --target"),
@@ -182,6 +185,8 @@ def test_other_commands_take_the_images_and_groups_of_a_table(table, capsys, sho
     ],
 )
 def test_what_is_missing_or_wrong_is_named(arguments, message, table, capsys):
+    nothing = pd.read_csv("products.csv").assign(photo=[f"nowhere/{i}.jpg" for i in range(24)])
+    pd.concat([nothing, nothing[:1].assign(photo=None)]).to_csv("nothing.csv", index=False)  # one has none
     assert main(arguments) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not Path("model").exists()
