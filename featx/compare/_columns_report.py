@@ -34,8 +34,9 @@ from featx.evaluation import ScoreUnit, check_is_no_name, check_y, is_regression
 from featx.exceptions import InputError
 from featx.extraction import progress_bar
 from featx.heads import LogisticRegression
+from featx.images import columns_of
 from featx.pages import figure
-from featx.table import columns_of, tabular_pipeline, vectorizer
+from featx.table import tabular_pipeline, vectorizer
 
 if TYPE_CHECKING:
     import pandas as pd

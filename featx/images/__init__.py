@@ -8,6 +8,7 @@ from featx.images._columns import Cells, library_of
 from featx.images._decode import MAX_PIXELS, POLICY, DecodeError, open_header
 from featx.images._doors import Doors, RefusedImage, open_column
 from featx.images._files import find_images, list_images, warn_left_out
+from featx.images._frame import columns_of, doubled_in
 from featx.images._image_folder import read_image_folder
 from featx.images._image_table import is_table_name, open_table, read_image_table
 from featx.images._known import known_paths
@@ -50,8 +51,10 @@ __all__ = [
     "as_column",
     "attach_images",
     "check_images",
+    "columns_of",
     "digest_many",
     "digest_unread",
+    "doubled_in",
     "find_images",
     "identify",
     "is_missing",

@@ -12,6 +12,7 @@ from featx._warnings import warn
 from featx.exceptions import ImageWarning, InputError, ParameterError, UnknownNameError
 from featx.images._cell import is_missing
 from featx.images._files import list_folder, warn_left_out
+from featx.images._frame import columns_of
 
 _SHOWN = 5
 
@@ -46,7 +47,7 @@ def attach_images(table: Any, folder: str | Path, *, key: str, pattern: str, col
     ParameterError
         If the pattern lacks it, or the table has the column already.
     InputError
-        If there is no such folder, or no file in it fits.
+        If the table is no frame, there is no such folder, or no file in it fits.
 
     Warns
     -----
@@ -66,8 +67,8 @@ def attach_images(table: Any, folder: str | Path, *, key: str, pattern: str, col
     >>> [[Path(path).name for path in paths] for paths in table["image"]]
     [['7_back.jpg', '7_front.jpg'], ['8_front.jpg']]
     """
-    names = list(map(str, table.columns))
-    if key not in names:
+    names = list(map(str, columns_of(table)))
+    if key not in table.columns:
         raise UnknownNameError("column", key, names)
     if column in names:
         raise ParameterError(f"Got column={column!r}, which the table has. Expected another name.")

@@ -19,6 +19,7 @@ from featx.images._cell import is_missing
 from featx.images._columns import library_of
 from featx.images._doors import Doors, file_path
 from featx.images._files import SUFFIXES
+from featx.images._frame import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,12 +164,10 @@ class _Reading:
     def _locate(self, frame: pd.DataFrame, root: str | Path | None) -> pd.DataFrame:
         """Replace paths by what they lead to."""
         doors = Doors(root=root, allow_http=True)
-        columns = list(frame.columns)
+        columns = columns_of(frame)
         for name in self.names:
             if name not in columns:
                 raise UnknownNameError("column", name, list(map(str, columns)))
-            if (n := columns.count(name)) > 1:
-                raise InputError(f"Got {n} columns {name!r}. Expected one: rename or drop the others.")
             frame[name] = _objects(_located(cell, doors) for cell in frame[name])
         return frame
 

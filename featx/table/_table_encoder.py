@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ from featx._optional import import_optional
 from featx._validate import check_integer, check_number, is_integer
 from featx.evaluation import check_groups, check_y, is_regression
 from featx.exceptions import InputError, ParameterError
-from featx.images import library_of
+from featx.images import columns_of, doubled_in, library_of
 from featx.table._weighting import apart, by_groups, choose_weights
 
 COMPONENTS = 30
@@ -247,7 +246,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             n = places.stop - places.start
             names += [f"{name}_{i:0{len(str(n - 1))}}" for i in range(n)]
             names += [f"{name}_missing"] * ("missing" in features.output_indices_)
-        if doubled := _doubled(names):
+        if doubled := doubled_in(names):
             raise InputError(f"Got columns whose features are named as those of images are: {doubled}. Rename them.")
         return np.array(names, dtype=object)
 
@@ -381,30 +380,6 @@ def _as_names(image: Any) -> list[str]:
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise ParameterError(f"Got image={image!r}. Expected the name of a column, or a list of different ones.")
     return names
-
-
-def columns_of(X: Any, wanted: Sequence[str]) -> list[str]:
-    """List the columns of a frame of pandas or polars, among which are some.
-
-    Raises
-    ------
-    InputError
-        If it is none, lacks one of them, or has two of one name.
-    """
-    # pyarrow's tables have columns, too, but they are the data; a lazy frame has no shape.
-    if library_of(X) not in ("pandas", "polars") or not hasattr(X, "shape") or not hasattr(X, "columns"):
-        way = next((f": pass X.{method}()" for method in ("collect", "to_pandas") if hasattr(X, method)), "")
-        raise InputError(f"Got a {type(X).__name__}. Expected a pandas or polars DataFrame with {list(wanted)}{way}.")
-    columns = list(X.columns)
-    if absent := [name for name in wanted if name not in columns]:
-        raise InputError(f"Got a table with the columns {columns[:20]}. Expected also {absent}.")
-    if doubled := _doubled(columns):
-        raise InputError(f"Got a table with several columns of one name: {doubled}. Rename or drop them.")
-    return columns
-
-
-def _doubled(names: Sequence[Any]) -> list[Any]:
-    return [name for name, n in Counter(names).items() if n > 1]
 
 
 def _of_library(frame: Any, library: str | None) -> Any:

@@ -87,3 +87,21 @@ def test_wrong_parameters_are_refused(parameters, error, message, folder):
         featx.attach_images(pd.DataFrame({"sku": ["a"]}), folder, **given)
     with pytest.raises(InputError, match="is not there"):
         featx.attach_images(pd.DataFrame({"sku": ["a"]}), folder / "nowhere", key="sku", pattern="{sku}")
+
+
+@pytest.mark.filterwarnings("ignore::featx.FeatxWarning")
+def test_a_key_need_be_no_text(folder):
+    assert attach(folder, ["c"], "{0}/*", key=0) == [["c/back.png", "c/front.png"]]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ([{"sku": "a"}], "^Got a list. Expected a pandas or polars DataFrame"),
+        (pl.DataFrame({"sku": ["a"]}).lazy(), r"^Got a LazyFrame.*pass X.collect\(\)"),
+        (pd.DataFrame([["a", "b"]], columns=["sku", "sku"]), r"several columns of one name: \['sku'\]"),
+    ],
+)
+def test_images_are_attached_to_a_frame_alone(table, message, folder):
+    with pytest.raises(InputError, match=message):
+        featx.attach_images(table, folder, key="sku", pattern="{sku}_*.jpg")
