@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--cold", action="store_true", help="encode them, by a small network; prints memory")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -61,14 +62,16 @@ def main() -> None:
         bytes_an_image = sum(Path(path).stat().st_size for path in paths) / len(paths)
         print(f"{arguments.images:,} images of {bytes_an_image / 1000:.1f} kB")
         if arguments.cold:
-            for kind in KINDS:
+            for kind in arguments.kinds:
                 seconds, more, _ = call(kind, scratch, Path(scratch, f"store-{kind}"), "cold")
-                print(f"{kind:8} cold {len(paths) / seconds:6.0f} images/s, {more:6.0f} MB more, without the output")
+                rate = len(paths) / seconds
+                print(f"{kind:8} cold {rate:6.0f} images/s, {more:6.0f} MB more, without the output", flush=True)
             return
         call("paths", scratch, Path(scratch, "store"))
-        for kind in KINDS:  # remembers what it can
+        kinds = dict.fromkeys(["paths", *arguments.kinds])
+        for kind in kinds:  # remembers what it can
             call(kind, scratch, Path(scratch, "store"))
-        found = {kind: [call(kind, scratch, Path(scratch, "store")) for _ in range(arguments.runs)] for kind in KINDS}
+        found = {kind: [call(kind, scratch, Path(scratch, "store")) for _ in range(arguments.runs)] for kind in kinds}
         base = statistics.median(seconds for seconds, _, _ in found["paths"])
         for kind, runs in found.items():
             seconds = statistics.median(seconds for seconds, _, _ in runs)
