@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
+import tempfile
 from pathlib import Path
 
 # Tests in parallel share the cores: threads of their own would only wait for one another.
@@ -28,6 +30,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "featx"))
 TORCHS_OWN_SEED = 67280421310721
 
 
+def pytest_collection_finish():
+    """Let no search for garbage go through a million objects that stay: the modules and the tests."""
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Let every test, with its fixtures, draw what it draws alone, whatever ran before it."""
@@ -48,10 +55,16 @@ def graphs(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def users(tmp_path_factory) -> Path:
+    """Where each test has folders of its own: among its own, pytest looks through all for the next one's number."""
+    return tmp_path_factory.mktemp("users")
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory, graphs, monkeypatch):
+def own_folders(users, graphs, monkeypatch):
     """No test reads or writes this user's caches."""
-    folder = tmp_path_factory.mktemp("user")
+    folder = Path(tempfile.mkdtemp(dir=users))
     (folder / "cache" / "featx").mkdir(parents=True)
     (folder / "cache" / "featx" / "graphs").symlink_to(graphs)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
