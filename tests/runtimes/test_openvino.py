@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torchvision.models import DenseNet, RegNet, SwinTransformer
+from torchvision.models.regnet import BlockParams
 
 import featx
 from featx.encoders import resolve
@@ -33,17 +35,32 @@ def relative_l2(a, b):
     return np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)
 
 
-@pytest.mark.parametrize(
-    "name", ["efficientnet_lite0", "resnet18", "mobilenet_v3_small", "densenet121", "regnet_y_400mf", "swin_t"]
-)
-def test_rows_are_those_of_torch(name, crops):
-    weights = "default" if "lite" in name else "random"
-    specs = resolve(name, weights=weights, preprocess=Preprocess(size=64, fit="squash"))
+def check_rows(specs, crops):
     batch = batch_of(crops[:3], specs[0])
     rows = get_runtime(specs, "openvino", n_threads=2).run(batch)
     assert rows.dtype == np.float32
     assert rows.shape == (3, specs[0].dim)
     assert relative_l2(rows, get_runtime(specs, "torch", "cpu").run(batch)).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "mobilenet_v3_small"])
+def test_rows_are_those_of_torch(name, crops):
+    weights = "default" if "lite" in name else "random"
+    check_rows(resolve(name, weights=weights, preprocess=Preprocess(size=64, fit="squash")), crops)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: DenseNet(8, (2, 2, 2), 16),
+        lambda: RegNet(BlockParams.from_init_params(depth=6, w_0=16, w_a=16, w_m=2.2, group_width=8, se_ratio=0.25)),
+        lambda: SwinTransformer([4, 4], 24, [2, 2, 2], [2, 4, 8], [7, 7]),
+    ],
+    ids=["densenet", "regnet_y", "swin"],
+)
+def test_rows_of_a_small_member_of_a_family_are_those_of_torch(build, crops):
+    torch.manual_seed(0)
+    check_rows(resolve(featx.Encoder.from_module(build(), preprocess=Preprocess(size=64, fit="squash"))), crops)
 
 
 def test_a_row_does_not_depend_on_its_batch_or_on_who_else_runs(crops):

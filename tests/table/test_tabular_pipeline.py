@@ -55,7 +55,7 @@ def test_numbers_are_predicted_from_both(head, target, goods, build):
     [
         LogisticRegression(),
         heads.LogisticRegression(),
-        heads.LinearProbe(Cs=5),
+        heads.LinearProbe(Cs=3),
         HistGradientBoostingClassifier(max_iter=30, min_samples_leaf=5),
     ],
 )
@@ -99,7 +99,7 @@ def test_shuffled_labels_score_at_chance(goods, build):
 
 def test_a_grid_searches_its_parts(goods, build, store):
     frame, brightness = goods
-    grid = {"head__alpha": [0.1, 10], "features__weight": ["auto", 1.0], "features__reduce": [2, 4]}
+    grid = [{"head__alpha": [0.1, 10]}, {"features__weight": ["auto", 1.0], "features__reduce": [2, 4]}]
     search = GridSearchCV(build(Ridge()), grid, cv=3).fit(frame, brightness)
     assert search.score(frame, brightness) > 0.8
     assert store.info()["rows"].tolist() == [len(frame)]
