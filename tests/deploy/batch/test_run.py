@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 import featx
 from featx.cli import main
-from tests.deploy.batch.conftest import SOME, alone, command, read, run
+from tests.deploy.batch.conftest import SOME, alone, read, run
 
 
 def test_a_folder_is_answered_as_the_predictor_answers_it(bundle, folder):
@@ -176,30 +177,45 @@ def test_a_compressed_table_and_names_that_are_not_utf_8_are_read(bundle, folder
     assert pd.read_parquet("labels.parquet")["image"].tolist() == [os.path.abspath("photos/caf\\xe9.png")]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nowhere"], "nowhere is not there"),
-        (["empty"], "holds no images"),
-        (["photos", "-o", "nowhere/labels.csv"], "there is no folder"),
-        (["photos", "-o", "labels.xlsx"], "Expected a name that ends in .csv or .parquet"),
-        (["photos", "-o", "folder.csv"], "which is not a file"),
-        (["photos", "-o", "there.csv"], "is there already. Expected another name, or --overwrite"),
-        (["photos", "-o", "there.csv", "--resume"], "is there already, and its run was not stopped"),
-        (["photos", "-o", "taken.csv"], "holds something else"),
-        (["photos", "--resume"], "Got --resume without -o"),
-        (["photos", "--root", "photos"], "Got --root without a table"),
-        (["there.csv", "photos"], "or one table alone"),
-        (["goods.parquet"], "Expected folders and images, or one table alone: .csv or .tsv"),
-        (["there.csv"], "Unknown column 'image'. Expected one of 'name'"),
-        (["quote.csv"], "which cannot be read as a table"),
-        (["nothing.csv"], "which is empty"),
-        (["excel.csv"], "whose columns are separated by ';'. Expected ','"),
-        (["wide.csv"], "Expected a table in UTF-8"),
-        (["photos", "--n-jobs", "0"], "n_jobs"),
-    ],
-)
-def test_what_cannot_be_done_is_refused_and_leaves_nothing(bundle, folder, arguments, message):
+REFUSED = [
+    (["nowhere"], "nowhere is not there"),
+    (["empty"], "holds no images"),
+    (["photos", "-o", "nowhere/labels.csv"], "there is no folder"),
+    (["photos", "-o", "labels.xlsx"], "Expected a name that ends in .csv or .parquet"),
+    (["photos", "-o", "folder.csv"], "which is not a file"),
+    (["photos", "-o", "there.csv"], "is there already. Expected another name, or --overwrite"),
+    (["photos", "-o", "there.csv", "--resume"], "is there already, and its run was not stopped"),
+    (["photos", "-o", "taken.csv"], "holds something else"),
+    (["photos", "--resume"], "Got --resume without -o"),
+    (["photos", "--root", "photos"], "Got --root without a table"),
+    (["there.csv", "photos"], "or one table alone"),
+    (["goods.parquet"], "Expected folders and images, or one table alone: .csv or .tsv"),
+    (["there.csv"], "Unknown column 'image'. Expected one of 'name'"),
+    (["quote.csv"], "which cannot be read as a table"),
+    (["nothing.csv"], "which is empty"),
+    (["excel.csv"], "whose columns are separated by ';'. Expected ','"),
+    (["wide.csv"], "Expected a table in UTF-8"),
+    (["photos", "--n-jobs", "0"], "n_jobs"),
+]
+# One process for all: most of one is its imports.
+ANSWER_EACH = """
+import contextlib, io, json, runpy, sys
+script, every = sys.argv[1], json.loads(sys.argv[2])
+sys.path.insert(0, script.rpartition("/")[0])
+told = []
+for arguments in every:
+    sys.argv = [script, *arguments]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            status = runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+    told.append((status, said.getvalue()))
+json.dump(told, sys.stdout)
+"""
+
+
+def test_what_cannot_be_done_is_refused_and_leaves_nothing(bundle, folder):
     for name in ("empty", "folder.csv", "taken.csv.partial"):
         Path(name).mkdir()
     Path("taken.csv.partial", "letter").touch()
@@ -209,10 +225,13 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(bundle, folder, argum
     Path("excel.csv").write_text("image;price\na.jpg;1\n", "utf-8-sig")
     Path("wide.csv").write_text("image,price\na.jpg,1\n", "utf-16")
     before = sorted(Path().rglob("*"))
-    done = subprocess.run(command(bundle, *arguments), capture_output=True, text=True, env=alone(), check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("predict.py: error: ")
-    assert message in done.stderr
+    script, every = (bundle.folder / "predict.py").as_posix(), json.dumps([arguments for arguments, _ in REFUSED])
+    command = [sys.executable, "-c", ANSWER_EACH, script, every]
+    done = subprocess.run(command, capture_output=True, text=True, env=alone(), check=True)
+    for (arguments, message), (status, said) in zip(REFUSED, json.loads(done.stdout), strict=True):
+        assert status == 2, arguments
+        assert said.startswith("predict.py: error: ")
+        assert message in said
     assert sorted(Path().rglob("*")) == before
 
 
