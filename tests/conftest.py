@@ -7,7 +7,9 @@ import os
 import random
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Tests in parallel share the cores: threads of their own would only wait for one another.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -113,6 +115,15 @@ def tiny() -> featx.Encoder:
 @pytest.fixture
 def store(tmp_path) -> featx.EmbeddingStore:
     return featx.EmbeddingStore(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's browser, which the tests of a file share: it takes a second to start."""
+    from tests.pages.browser import chromium
+
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

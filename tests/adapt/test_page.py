@@ -75,14 +75,14 @@ def test_a_missing_jinja_is_named_with_its_extra(monkeypatch, tmp_path):
     ids=["14 long names", "100 short names"],
 )
 @pytest.mark.parametrize("labeled", [True, False])
-def test_many_classes_lie_within_the_page_and_within_their_figures(names, n, labeled, tmp_path, one_value):
+def test_many_classes_lie_within_the_page_and_within_their_figures(browser, names, n, labeled, tmp_path, one_value):
     names = np.array([f"{name}" for name in names])
     (Zs, ys), (Zt, yt) = (draw_domain(n, seed, moved=seed > 0, classes=len(names)) for seed in (0, 1))
     y_target = names[np.minimum(yt, len(names) - 3)] if labeled else None  # notes name the missing ones
     given = {"methods": ["standardize", "coral"], "scorer": "entropy", "cv": 3, "verbose": 0}
     file = adaptation_report(Zs, names[ys], Zt, y_target, **given).to_html(tmp_path / "adaptation.html")
     assert ("classes are not in the target" in file.read_text()) == labeled
-    with open_page(file) as page:
+    with open_page(browser, file) as page:
         assert page.locator("svg").count() == 2
         assert page.locator("#domains svg #legend_1").count() == 1
         for width in (1280, 1024, 380):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 
 from featx import ImageEncoder
 from featx.auditing import audit
 from featx.exceptions import ParameterError
-
-CHROMIUM = shutil.which("chromium")
+from tests.pages.browser import needs_a_browser, open_page
 
 
 @pytest.fixture
@@ -58,23 +55,11 @@ def test_a_negative_number_to_show_is_refused(audited, tmp_path):
         audited.to_html(tmp_path / "audit.html", most=-1)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_a_browser
 @pytest.mark.parametrize("width", [360, 1200])
-def test_a_browser_shows_it_without_a_network_and_without_complaint(path, width):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    asked, complaints = [], []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 800})
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(path.as_uri())
+def test_a_browser_shows_it_without_a_network_and_without_complaint(browser, path, width):
+    with open_page(browser, path, width) as page:
         widths = page.locator("img").evaluate_all("images => images.map((image) => image.naturalWidth)")
-        overflow = page.evaluate("document.documentElement.scrollWidth")
-        browser.close()
-    assert widths
-    assert min(widths) > 0
-    assert overflow <= width
-    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
-    assert not complaints
+        assert widths
+        assert min(widths) > 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

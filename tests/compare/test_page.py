@@ -28,8 +28,8 @@ def page_file(report, tmp_path_factory):
 
 
 @pytest.fixture
-def opened(page_file):
-    with open_page(page_file) as page:
+def opened(browser, page_file):
+    with open_page(browser, page_file) as page:
         yield page
 
 
@@ -118,9 +118,9 @@ SHORT = [f"c{i:02}" for i in range(100)]
 
 @needs_a_browser
 @pytest.mark.parametrize(("names", "per_class"), [(LONG, 6), (SHORT, 3)], ids=["14 long names", "100 short names"])
-def test_many_classes_lie_within_the_page_and_within_their_figures(names, per_class, tmp_path):
+def test_many_classes_lie_within_the_page_and_within_their_figures(browser, names, per_class, tmp_path):
     file = report_of_classes(names, per_class).to_html(tmp_path / "report.html")
-    with open_page(file) as page:
+    with open_page(browser, file) as page:
         assert page.locator("#legend button").all_text_contents() == sorted(names)
         assert page.locator(".matrix tbody tr").count() == len(names)
         assert page.locator(".matrix thead th").count() == len(names)
@@ -136,12 +136,12 @@ def test_many_classes_lie_within_the_page_and_within_their_figures(names, per_cl
 
 
 @needs_a_browser
-def test_the_legend_of_the_curves_lies_within_their_figure(tmp_path):
+def test_the_legend_of_the_curves_lies_within_their_figure(browser, tmp_path):
     from sklearn.dummy import DummyClassifier
 
     rivals = {f"an estimator with quite a long name, number {i}": DummyClassifier() for i in range(12)}
     file = report_of(extra_feature_sets=rivals, sizes=[40]).to_html(tmp_path / "report.html")
-    with open_page(file) as page:
+    with open_page(browser, file) as page:
         assert page.locator("#curves svg #legend_1").count() == 1
         assert outside(page, "#curves svg #legend_1, #curves svg #legend_1 *", "#curves svg") == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 1100

@@ -40,17 +40,6 @@ def fetch_runtime(bundle: Path) -> None:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """Debian's browser."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@contextmanager
 def watched_pages(browser: Any, silent: str) -> Iterator[Callable[..., Any]]:
     """Yield what opens pages; that their consoles complain fails, but for messages that hold a text."""
     complaints: list[str] = []

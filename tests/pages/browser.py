@@ -37,19 +37,26 @@ OUTSIDE = """([inner, outer, without]) => {
 
 
 @contextmanager
-def open_page(file: Path, width: int = 1100) -> Iterator[Any]:
-    """Open a page; requests and complaints fail the test."""
-    complaints = []
+def chromium() -> Iterator[Any]:
+    """Debian's browser."""
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        known = (file.as_uri(), "data:")
-        page.on("request", lambda request: None if request.url.startswith(known) else complaints.append(request.url))
-        page.goto(file.as_uri())
-        yield page
+        yield browser
         browser.close()
+
+
+@contextmanager
+def open_page(browser: Any, file: Path, width: int = 1100) -> Iterator[Any]:
+    """Open a page; requests and complaints fail the test."""
+    complaints = []
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    known = (file.as_uri(), "data:")
+    page.on("request", lambda request: None if request.url.startswith(known) else complaints.append(request.url))
+    page.goto(file.as_uri())
+    yield page
+    page.close()
     assert not complaints
 
 

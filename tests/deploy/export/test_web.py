@@ -24,7 +24,7 @@ from featx.exceptions import ExportError, UnknownNameError
 from featx.images import Preprocess
 from featx.images._decode import decode
 from featx.images._transparency import lay_on_plain
-from tests.deploy.browsing import CHROMIUM, NPM, ask_page, chromium, fetch_runtime, static_server, watched_pages
+from tests.deploy.browsing import CHROMIUM, NPM, ask_page, fetch_runtime, static_server, watched_pages
 from tests.deploy.service.serving import HTML_LABEL, as_file
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -57,12 +57,6 @@ def web_bundle(tiny, crops, tmp_path_factory):
     if NPM:
         fetch_runtime(made.folder)
     return made
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

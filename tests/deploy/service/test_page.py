@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import featx
-from tests.deploy.browsing import CHROMIUM, chromium, watched_pages
+from tests.deploy.browsing import CHROMIUM, watched_pages
 from tests.deploy.service.serving import HTML_LABEL, Running, replace_bundle
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -34,12 +34,6 @@ PASTE = """([content, name]) => {
     transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
     document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
