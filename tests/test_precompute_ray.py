@@ -92,7 +92,7 @@ def test_images_and_embeddings_may_lie_in_object_stores(ray, mixed, tiny):
         buckets.mkdir(bucket)
     buckets.put(str(mixed), "ray-photos/shop", recursive=True)
     where = {"cache": "s3://ray-embeddings/shop", "verbose": 0}
-    table = precompute("s3://ray-photos/shop/", tiny, engine="ray", concurrency=2, **where)
+    table = precompute("s3://ray-photos/shop/", tiny, engine="ray", concurrency=1, **where)
     assert table["image"].tolist()[::11] == ["s3://ray-photos/shop/00.jpg", "s3://ray-photos/shop/11.jpg"]
     assert table["ok"].tolist() == [True] * 12 + [False]
     assert featx.EmbeddingStore("s3://ray-embeddings/shop").info()["unique_rows"].tolist() == [12]

@@ -88,7 +88,9 @@ def test_a_users_own_network_of_several_heads_drops_no_branch(tmp_path):
 
 def test_a_network_of_several_heads_is_tuned_with_one(crops):
     pytest.importorskip("skorch", reason="needs pip install 'featx[finetune]'")
-    encoder = featx.ImageEncoder("timm:deit_tiny_distilled_patch16_224", weights="random", cache=False, verbose=0)
+    encoder = featx.ImageEncoder(
+        "timm:deit_tiny_distilled_patch16_224", weights="random", runtime="torch", cache=False, verbose=0
+    )
     model = featx.FineTuneClassifier(encoder, unfreeze="head", max_epochs=1, verbose=0).fit(crops[::5], [0, 1] * 4)
     assert model.encoder_.dim == 192
     assert model.predict_proba(crops[:1]).shape == (1, 2)
