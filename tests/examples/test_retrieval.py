@@ -14,17 +14,17 @@ from PIL import Image
 from tests.test_pipeline import photo_folder
 
 
-def example(root, tmp_path, name: str, *arguments: str) -> str:
+def example(root, tmp_path, name: str, *arguments: str, in_torch: bool = False) -> str:
     """Run an example as a script, in this process: another one would import torch anew.
 
-    Networks run in torch, as where OpenVINO cannot: an example tunes several, and each would be converted for a few
-    images.
+    In torch, as where OpenVINO cannot run, networks that are tuned and used once are not converted.
     """
     before, shown = set(sys.modules), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
         patch.syspath_prepend(str(root / "examples"))
         patch.setattr(sys, "argv", [name, *arguments])
-        patch.setattr("featx.runtimes._choose._runs_openvino", lambda: False)
+        if in_torch:
+            patch.setattr("featx.runtimes._choose._runs_openvino", lambda: False)
         try:
             with contextlib.chdir(tmp_path), contextlib.redirect_stdout(shown):
                 runpy.run_path(str(root / "examples" / name), run_name="__main__")

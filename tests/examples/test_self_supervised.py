@@ -25,7 +25,7 @@ def test_before_and_after_are_compared_with_few_labels(root, tmp_path):
         "--draws",
         "2",
     ]
-    shown = example(root, tmp_path, "self_supervised.py", *arguments)
+    shown = example(root, tmp_path, "self_supervised.py", *arguments, in_torch=True)
     assert "150 images" in shown
     assert "60 labels, 150 test images" in shown
     found = accuracies(shown)
@@ -36,4 +36,7 @@ def test_before_and_after_are_compared_with_few_labels(root, tmp_path):
 
 def test_the_default_encoder_is_adapted(root, tmp_path):
     arguments = ["--limit", "200", "--size", "32", "--epochs", "1", "--labels", "60", "--draws", "2", "--batch", "32"]
-    assert accuracies(example(root, tmp_path, "self_supervised.py", *arguments)).keys() == {"before", "after"}
+    assert accuracies(example(root, tmp_path, "self_supervised.py", *arguments, in_torch=True)).keys() == {
+        "before",
+        "after",
+    }

@@ -12,7 +12,8 @@ def accuracies(shown: str) -> dict[str, float]:
 
 def test_layers_and_depths_are_compared_on_the_same_images(root, tmp_path):
     shown = example(
-        *(root, tmp_path, "shared_layers.py", "--limit", "100", "--size", "32", "--epochs", "1", "--draws", "1")
+        *(root, tmp_path, "shared_layers.py", "--limit", "100", "--size", "32", "--epochs", "1", "--draws", "1"),
+        in_torch=True,
     )
     found = accuracies(shown)
     assert list(found)[:5] == [f"{name}, frozen" for name in ("early", "middle", "late", "last", "feature")]

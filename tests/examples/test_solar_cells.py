@@ -14,7 +14,7 @@ def test_cells_are_scored_saved_and_exported(root, tmp_path):
     fewer = ["--limit", "120", "--size", "128", "--draws", "1", "--reduce", "5"]
     sooner = ["--cv", "2", "--epochs", "1", "--unfreeze", "head"]
     (tmp_path / "cache").mkdir()
-    shown = example(root, tmp_path, "solar_cells.py", *fewer, *sooner)
+    shown = example(root, tmp_path, "solar_cells.py", *fewer, *sooner, in_torch=True)
     assert "120 cells, 32% defective, a quarter of them to test on" in shown
     found = {name: float(score) for name, score in re.findall(r"^ *([a-z -]+?) +([\d.]+) ", shown, re.M)}
     assert list(found) == ["kind alone", "frozen", "target-aware", "tuned", "tuned to likelihood"]
