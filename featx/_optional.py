@@ -10,15 +10,15 @@ from typing import Any
 from featx.exceptions import MissingDependencyError
 
 
-def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
+def import_optional(module: str, *, extra: str | None, purpose: str) -> ModuleType:
     """Import a package that featx does not require.
 
     Parameters
     ----------
     module : str
         The module to import, e.g. ``"timm"``.
-    extra : str
-        The extra in ``pyproject.toml`` that installs it.
+    extra : str or None
+        The extra in ``pyproject.toml`` that installs it; None for a package that users bring.
     purpose : str
         What it is needed for; the error begins with it.
 
@@ -39,9 +39,10 @@ def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
         # A package that is there but broken must show its own error, not "not installed".
         if getattr(error, "name", None) not in (module, module.partition(".")[0]):
             raise
+        package = module.partition(".")[0]
+        wanted = package if extra is None else f"'featx[{extra}]'"
         raise MissingDependencyError(
-            f"{purpose} needs the package {module.partition('.')[0]!r}, which is not installed. "
-            f"Install it with: pip install 'featx[{extra}]'"
+            f"{purpose} needs the package {package!r}, which is not installed. Install it with: pip install {wanted}"
         ) from error
 
 

@@ -33,6 +33,11 @@ def test_a_package_that_is_missing_is_named_with_what_to_type():
     assert isinstance(raised.value, ImportError)
 
 
+def test_a_package_that_users_bring_is_named_itself():
+    with pytest.raises(MissingDependencyError, match=r"pip install featx_absent$"):
+        import_optional("featx_absent.inner", extra=None, purpose="A plot")
+
+
 @pytest.mark.parametrize(
     "source", ["import featx_absent", "from json import no_such_name", "raise ImportError('broken')"]
 )

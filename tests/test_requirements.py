@@ -47,7 +47,7 @@ def asked_for() -> set[tuple[str, str]]:
     calls = [node for file in FILES for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
     calls = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "import_optional"]
     found = {(call.args[0], {keyword.arg: keyword.value for keyword in call.keywords}["extra"]) for call in calls}
-    return {(module.value, extra.value) for module, extra in found if isinstance(module, ast.Constant)}
+    return {(module.value, extra.value) for module, extra in found if isinstance(module, ast.Constant) and extra.value}
 
 
 def test_whatever_is_imported_is_declared():

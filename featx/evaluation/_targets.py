@@ -222,7 +222,7 @@ def check_groups(groups: Any, n: int) -> np.ndarray:
     codes = pd.factorize(groups)[0]
     codes = np.unique(np.where(codes < 0, n + np.arange(n), codes), return_inverse=True)[1]
     if n and not codes.any():
-        raise InputError(f"Got one group, {groups[0]!r}. Expected two or more.")
+        raise InputError(f"Got one group, {groups[:1].tolist()[0]!r}. Expected two or more.")
     return codes
 
 
@@ -324,6 +324,8 @@ def as_labels(y: Any) -> Any:
     is_arrow = hasattr(column, "combine_chunks")
     if is_arrow or isinstance(column, list | tuple):
         column = as_array(column)
+        if not is_arrow and column.dtype.kind != "O":
+            return y
     elif not isinstance(dtype, pd.api.extensions.ExtensionDtype):
         return y
     missing = np.flatnonzero(pd.isna(column))

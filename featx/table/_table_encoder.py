@@ -388,7 +388,7 @@ def _of_library(frame: Any, library: str | None) -> Any:
         return frame
     if library == "pandas":
         return frame.to_pandas()
-    return import_optional("polars", extra="table", purpose="A model that was fitted on polars").from_pandas(frame)
+    return import_optional("polars", extra=None, purpose="A model that was fitted on polars").from_pandas(frame)
 
 
 def _is_empty(column: Any) -> bool:
