@@ -11,6 +11,12 @@ from typing import Any
 
 LAYOUT = "photos/<label>/..., or photos/<split>/<label>/..."
 _TASKS = ("auto", "classification", "regression")
+_IN_OPTIONS = {
+    r'task="(\w+)"': r"--task \1",
+    r"Pass groups=featx\.audit\(X\)\.groups, or leave copies out with featx\.audit\(X\)\.clean\(\)\.": (
+        "featx audit names them: leave them out, or give a table a column of their groups, --group."
+    ),
+}
 _CHOSEN = ("weights", "layers", "pooling", "preprocess", "precision", "decode", "views", "device", "batch_size")
 
 
@@ -145,7 +151,7 @@ def add_task(command: argparse.ArgumentParser, *, auto: str = "classification") 
 
 
 def in_options(text: str) -> str:
-    """Write a message's ``task="..."`` as the option of the command line.
+    """Write what a message tells to pass as the command line has it.
 
     Examples
     --------
@@ -153,7 +159,9 @@ def in_options(text: str) -> str:
     >>> in_options('Pass task="regression".')
     'Pass --task regression.'
     """
-    return re.sub(r'task="(\w+)"', r"--task \1", text)
+    for told, command in _IN_OPTIONS.items():
+        text = re.sub(told, command, text)
+    return text
 
 
 def print_json(document: Any) -> None:

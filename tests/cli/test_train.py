@@ -121,7 +121,7 @@ def test_copies_on_both_sides_of_a_fold_or_a_split_are_warned_of(folder, capsys)
     assert main(["train", "photos", "-o", "model", "--cv", "2", *SMALL]) == 0
     err = capsys.readouterr().err
     assert "groups of copies" in err
-    assert err.count("are on both sides of a fold: scores are too good. Pass groups=featx.audit(X).groups") == 1
+    assert err.count("are on both sides of a fold: scores are too good. featx audit names them: leave") == 1
     for split in ("train", "test"):
         shutil.copytree(folder, Path("splits", split))
     assert main(["train", "splits", "-o", "model", "--cv", "0", *SMALL]) == 0
