@@ -4,11 +4,4 @@ from featx.table._inside import encoder_parameter, image_column, images_of
 from featx.table._table_encoder import TableEncoder, vectorizer
 from featx.table._tabular_pipeline import tabular_pipeline
 
-__all__ = [
-    "TableEncoder",
-    "encoder_parameter",
-    "image_column",
-    "images_of",
-    "tabular_pipeline",
-    "vectorizer",
-]
+__all__ = ["TableEncoder", "encoder_parameter", "image_column", "images_of", "tabular_pipeline", "vectorizer"]
