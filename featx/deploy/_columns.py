@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import InputError, describe
-from ..images._accept import ImageColumn, as_column
+from ..images._accept import ImageColumn, as_column, column_names
 
 _DTYPES = {"number": np.float64, "integer": np.int64, "category": object}
 # A category that no table has.
@@ -89,14 +89,14 @@ def read_columns(X: Any, inputs: Sequence[Mapping[str, Any]]) -> Columns:
         X = {inputs[0]["name"]: X}
     elif not isinstance(X, Mapping) and not hasattr(X, "columns"):
         raise InputError(f"Got a {type(X).__name__}. Expected a frame or a dict with {_listed(inputs)}.")
-    given = list(X.keys() if isinstance(X, Mapping) else X.columns)
+    given = list(X.keys()) if isinstance(X, Mapping) else column_names(X)
     if absent := [entry["name"] for entry in inputs if entry["name"] not in given]:
         raise InputError(f"Got columns {_quoted(given)}. Expected also {_quoted(absent)}.")
     images = {entry["name"]: as_column(X[entry["name"]]) for entry in inputs if entry["kind"] == "image"}
     columns = Columns(images)
     for entry in inputs:
         if entry["kind"] != "image":
-            column = X[entry["name"]]
+            column = _in_one(X[entry["name"]])
             values = _as_list(column, entry["name"])
             seen_as = "" if entry["kind"] == "category" else _seen_as(column)
             columns.values[entry["name"]] = _read_values(values, entry, columns.reasons, seen_as)
@@ -124,7 +124,12 @@ def _columns_of(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict
 
 def _has_column(X: Any, name: str) -> bool:
     """Return whether it is a table, and not a column of images by itself."""
-    return isinstance(X, Mapping) or (len(getattr(X, "columns", ())) > 1 and name in X.columns)
+    return isinstance(X, Mapping) or (len(getattr(X, "columns", ())) > 1 and name in column_names(X))
+
+
+def _in_one(column: Any) -> Any:
+    """Join the chunks of pyarrow's column: of several numpy takes a missing value of a dictionary for its last one."""
+    return column.combine_chunks() if hasattr(column, "combine_chunks") else column
 
 
 def _as_list(column: Any, name: str) -> list[Any]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,8 @@ def read(values, entry):
         pd.DataFrame({"another": PATHS}),
         pd.DataFrame({"photo": PATHS, "price": [1, 2]}),
         pl.DataFrame({"photo": PATHS, "price": [1, 2]}),
+        pa.table({"photo": PATHS}),
+        pa.table({"photo": PATHS, "price": [1, 2]}),
         {"photo": PATHS},
         {"photo": pd.Series(PATHS), "price": 3},
     ],
@@ -69,6 +72,7 @@ TABLE = {"photo": PATHS, "x": [1.5, 2.5]}
         pd.DataFrame(TABLE, index=["r", "s"]),
         pd.DataFrame({"first": 0, **TABLE}),
         pl.DataFrame(TABLE),
+        pa.table(TABLE),
     ],
     ids=lambda X: f"{type(X).__module__}.{type(getattr(X, 'get', X.__getitem__)('x')).__name__}",
 )
@@ -212,6 +216,13 @@ MISSING = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT]
 def test_a_missing_number_is_nan_where_the_pipeline_takes_one(value):
     values, reasons = read([value], an_input("number", missing=True))
     assert np.isnan(values[0, 0])
+    assert reasons == {}
+
+
+def test_a_missing_category_of_a_dictionary_is_missing():
+    column = pa.chunked_array([pa.array(["b", None, "a"]).dictionary_encode()])
+    values, reasons = read(column, an_input("category", missing=["None"], known=["a", "b"]))
+    assert values[:, 0].tolist() == ["b", None, "a"]
     assert reasons == {}
 
 
