@@ -251,7 +251,10 @@ def _describe(name: str, files: Files) -> dict[str, Any]:
 def _check_all(name: str, files: Files) -> Iterator[dict[str, Any]]:
     names = files.names()
     card = read_encoder(files)
-    if error := disagrees(name, card) if card else _NO_CARD * is_lost(files):
+    error = disagrees(name, card)
+    if not card and is_lost(files):
+        error = _NO_CARD
+    if error:
         yield {"segment": ENCODER_FILE, "rows": 0, "damaged": 0, "error": error}
     for pattern in (SEGMENT_NAME, INDEX_NAME, RECORD_NAME):
         for file in filter(pattern.fullmatch, names):
