@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,11 @@ def add(commands: argparse._SubParsersAction) -> None:
             ("clear", _clear, "delete embeddings, and only what featx wrote"),
         )
     }
+    _add_options(add_option)
+
+
+def _add_options(add_option: Mapping[str, Callable[..., argparse.Action]]) -> None:
+    """Declare what each action takes."""
     add_option["verify"](
         "--repair",
         action="store_true",
