@@ -13,7 +13,16 @@ from sklearn.base import is_classifier
 from featx._machine import count_threads
 from featx._validate import is_integer
 from featx.auditing import Audit, crossing_groups
-from featx.evaluation import ModelScores, count_targets, describe_folds, finite_rows, make_folds, score_folds
+from featx.evaluation import (
+    ModelScores,
+    as_array,
+    as_labels,
+    count_targets,
+    describe_folds,
+    finite_rows,
+    make_folds,
+    score_folds,
+)
 from featx.images import DigestMemo, as_column, digest_many, is_missing
 from featx.table import image_column
 
@@ -64,7 +73,7 @@ def score_model(
     >>> scores.rows, scores.how
     (16, '2 folds, shuffled (seed 0), with the same share of each class')
     """
-    y, regression = np.asarray(y), not is_classifier(model)
+    y, regression = as_array(as_labels(y)), not is_classifier(model)
     folds = make_folds(y, cv, groups, regression=regression)
     table, reliability = score_folds(model, X, y, folds)
     of_groups = None if groups is None else "group"

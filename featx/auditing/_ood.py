@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx._array_api import refuse_tensors
 from featx._validate import check_choice, check_integer, check_number
+from featx.evaluation import as_array, as_labels
 
 _METHODS = ("knn", "mahalanobis")
 _ITSELF = 1e-6
@@ -144,7 +145,7 @@ class OODDetector(OutlierMixin, BaseEstimator):
         self._whole = _gaussian(X, X.mean(axis=0, keepdims=True), np.zeros(len(X), int))
         self._classes = None
         if y is not None:
-            classes, codes = np.unique(np.asarray(y), return_inverse=True)
+            classes, codes = np.unique(as_array(as_labels(y)), return_inverse=True)
             means = np.array([X[codes == code].mean(axis=0) for code in range(len(classes))])
             self._classes = _gaussian(X, means, codes)
 

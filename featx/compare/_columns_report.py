@@ -30,7 +30,7 @@ from featx.compare._folds import Fold, check_cv, fix_cv, nested_folds
 from featx.compare._learn import Outcome, Problem, examine, fit_quietly
 from featx.compare._report import Report, Section, Table
 from featx.encoders import Encoder
-from featx.evaluation import ScoreUnit, check_is_no_name, check_y, is_regression, unit_of
+from featx.evaluation import ScoreUnit, as_array, check_is_no_name, check_y, is_regression, unit_of
 from featx.exceptions import InputError
 from featx.extraction import progress_bar
 from featx.heads import LogisticRegression
@@ -296,7 +296,7 @@ def _check_groups(groups: Any, n: int) -> np.ndarray | None:
     if groups is None:
         return None
     check_is_no_name("groups", groups)
-    groups = np.asarray(groups)
+    groups = as_array(groups)
     if groups.shape != (n,):
         raise InputError(f"Got groups of shape {groups.shape} for {n:,} rows. Expected one group a row.")
     missing = np.flatnonzero(pd.isna(groups))

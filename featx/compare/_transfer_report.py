@@ -51,7 +51,7 @@ from featx.compare._tables import (
     write_verdict,
 )
 from featx.encoders import Encoder
-from featx.evaluation import ScoreUnit, check_y, is_regression, unit_of
+from featx.evaluation import ScoreUnit, as_array, check_y, is_regression, unit_of
 from featx.exceptions import InputError
 from featx.extraction import progress_bar
 from featx.images import ImageColumn
@@ -325,7 +325,7 @@ def _beside(X: Any, encoder: Any) -> dict[str, Any]:
 def _read_problem(y: Any, regression: bool, groups: Any, scoring: Any, n: int) -> Problem:
     labels = check_y(y, n, regression)
     if groups is not None:
-        groups = np.asarray(groups)
+        groups = as_array(groups)
         if groups.shape != (n,):
             raise InputError(f"Got groups of shape {groups.shape} for {n:,} images. Expected one group an image.")
     return Problem(labels, groups, regression, scoring)

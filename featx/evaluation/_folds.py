@@ -9,7 +9,7 @@ from scipy.stats import t
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, check_cv
 
 from featx._validate import is_integer
-from featx.evaluation._targets import regression_hint
+from featx.evaluation._targets import as_array, regression_hint
 from featx.exceptions import InputError, ParameterError
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
@@ -51,7 +51,7 @@ def make_folds(y: np.ndarray, cv: Any = 5, groups: Any = None, *, regression: bo
     """
     n = len(y)
     if groups is not None:
-        groups = np.asarray(groups)
+        groups = as_array(groups)
         if groups.shape != (n,):
             raise InputError(f"Got groups of shape {groups.shape} for {n:,} rows. Expected one group a row.")
     if not is_integer(cv):

@@ -136,9 +136,9 @@ def check_targets(y: Any, n: int) -> np.ndarray:
     """
     check_is_no_name("y", y)
     try:
-        if any(isinstance(value, str) for value in np.asarray(y).ravel()[:1]):
+        if any(isinstance(value, str) for value in as_array(y).ravel()[:1]):
             raise TypeError("text")
-        targets = np.asarray(y).astype(np.float64)
+        targets = as_array(y).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"Got y that is not numeric ({error}). Expected numbers to predict.") from error
     targets = targets[:, None] if targets.ndim == 1 else targets
@@ -487,7 +487,7 @@ def _numbers(y: Any) -> np.ndarray | None:
     dtypes = [y.dtype] if hasattr(y, "dtype") else list(getattr(y, "dtypes", ()))
     if any(isinstance(dtype, pd.CategoricalDtype) for dtype in dtypes):
         return None
-    values = np.asarray(y).ravel()
+    values = as_array(y).ravel()
     if values.dtype.kind == "O":
         values = values[~pd.isna(values)]
         if not len(values) or not all(_is_number(value) for value in values):

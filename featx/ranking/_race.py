@@ -20,7 +20,7 @@ from featx._validate import is_integer
 from featx._warnings import warn
 from featx.auditing import warn_of_copies
 from featx.encoders import LOGITS
-from featx.evaluation import Folds, fold_interval, make_folds
+from featx.evaluation import Folds, as_array, fold_interval, make_folds
 from featx.exceptions import ImageWarning, ParameterError
 from featx.ranking._candidates import Candidate, has_logits, name_candidates
 from featx.ranking._problem import PROBE, RankingProblem, cheap_scores, need_logits, take
@@ -84,7 +84,7 @@ class Race:
     def __init__(self, problem: RankingProblem, scores: Sequence[str], groups: Any, cv: Any):
         self.problem = problem
         self.scores = scores
-        self._groups = None if groups is None else np.asarray(groups)
+        self._groups = None if groups is None else as_array(groups)
         self._cv: Any = list(cv) if isinstance(cv, Iterable) and not hasattr(cv, "split") else cv
         self.entries: list[Entry] = []
         self.test_share = 0.0

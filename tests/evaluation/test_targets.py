@@ -117,6 +117,11 @@ def test_a_missing_label_is_no_label_of_a_head(y):
     assert list(as_labels(["a", "b"])) == ["a", "b"]
 
 
+def test_a_missing_number_of_a_dictionary_is_no_other_number():
+    with pytest.raises(InputError, match="y with NaN or infinity in rows 1"):
+        check_targets(dictionary([3.5, None, 7.5]), 3)
+
+
 @pytest.mark.parametrize("groups", [["a", np.nan, "b", "a"], ["a", None, "b", "a"], dictionary(["a", None, "b", "a"])])
 def test_a_missing_group_is_a_group_of_its_own(groups):
     a, none, b, again = check_groups(groups, 4).tolist()
